@@ -1,0 +1,196 @@
+//! Global functions that the server has and Luau lacks or does otherwise.
+
+use super::error::{READONLY, translate};
+use super::stack::{Collect, Kind, Outcome, Raise, Stack, natives};
+
+natives! {
+    /// Reading a global that does not exist.
+    MissingGlobal = c"__index", missing_global;
+    /// Assigning a global.
+    LockedGlobal = c"__newindex", locked_global;
+    Pcall = c"pcall", pcall;
+    Assert = c"assert", assert;
+    CollectGarbage = c"collectgarbage", collect_garbage;
+    LoadString = c"loadstring", load_string;
+    Load = c"load", load;
+    StringDump = c"dump", string_dump;
+    SetN = c"setn", set_n;
+    OsClock = c"clock", os_clock;
+}
+
+fn missing_global(stack: &Stack) -> Outcome {
+    if !matches!(stack.kind(2), Kind::String | Kind::Number) {
+        return Err(Raise::at("Second argument to luaProtectedTableError must be a string or number"));
+    }
+    let name = stack.text(2).unwrap_or_default();
+    let text = [b"Script attempted to access nonexistent global variable '", name, b"'"].concat();
+    Err(Raise::Positioned(text))
+}
+
+fn locked_global(_: &Stack) -> Outcome {
+    Err(Raise::at(READONLY))
+}
+
+/// The server's `pcall`: an error table with a text in `err` is flattened to that text.
+fn pcall(stack: &Stack) -> Outcome {
+    if stack.top() == 0 {
+        stack.push_nil();
+    }
+    let result = stack.protected_call(stack.top() - 1, Stack::ALL);
+    stack.reserve(2);
+    if result.is_ok() {
+        stack.push_boolean(true);
+        stack.insert(1);
+        return Ok(stack.top());
+    }
+    if stack.kind(-1) == Kind::Table {
+        if stack.raw_get_field(-1, c"err") != Kind::String {
+            stack.pop(1);
+        }
+    } else {
+        translate(stack);
+    }
+    stack.push_boolean(false);
+    stack.insert(-2);
+    Ok(2)
+}
+
+/// Lua 5.1's `assert`: the message is a string.
+fn assert(stack: &Stack) -> Outcome {
+    if stack.top() == 0 {
+        return Err(Raise::at("bad argument #1 to 'assert' (value expected)"));
+    }
+    if stack.boolean(1) {
+        return Ok(stack.top());
+    }
+    match stack.kind(2) {
+        Kind::None | Kind::Nil => Err(Raise::at("assertion failed!")),
+        Kind::String | Kind::Number => {
+            let text = stack.text(2).unwrap_or_default().to_vec();
+            Err(Raise::Positioned(text))
+        }
+        _ => Err(Raise::at(&format!("bad argument #2 to 'assert' (string expected, got {})", stack.type_name(2)))),
+    }
+}
+
+/// `collectgarbage`. What it sets holds for the whole VM.
+fn collect_garbage(stack: &Stack) -> Outcome {
+    let option = match stack.kind(1) {
+        Kind::None | Kind::Nil => b"collect".to_vec(),
+        Kind::String => stack.bytes(1).unwrap_or_default().to_vec(),
+        _ => {
+            return Err(Raise::at(&format!(
+                "bad argument #1 to 'collectgarbage' (string expected, got {})",
+                stack.type_name(1)
+            )));
+        }
+    };
+    let argument = stack.number(2).unwrap_or(0.0) as i32;
+    match option.as_slice() {
+        b"collect" => {
+            stack.collect(Collect::Full, 0);
+            stack.push_number(0.0);
+        }
+        b"count" => stack.push_number(stack.memory() as f64 / 1024.0),
+        b"stop" => {
+            stack.collect(Collect::Stop, 0);
+            stack.push_number(0.0);
+        }
+        b"restart" => {
+            stack.collect(Collect::Restart, 0);
+            stack.push_number(0.0);
+        }
+        b"step" => {
+            let finished = stack.collect(Collect::Step, argument) != 0;
+            stack.push_boolean(finished);
+        }
+        // The pace of this collector is set otherwise; the old one's values are answered and change nothing.
+        b"setpause" | b"setstepmul" => stack.push_number(200.0),
+        _ => {
+            let text = [b"bad argument #1 to 'collectgarbage' (invalid option '", option.as_slice(), b"')"].concat();
+            return Err(Raise::Positioned(text));
+        }
+    }
+    Ok(1)
+}
+
+fn load_string(stack: &Stack) -> Outcome {
+    let Some(source) = stack.text(1).map(<[u8]>::to_vec) else {
+        return Err(Raise::at(&format!(
+            "bad argument #1 to 'loadstring' (string expected, got {})",
+            stack.type_name(1)
+        )));
+    };
+    let name = match stack.kind(2) {
+        Kind::String | Kind::Number => stack.text(2).unwrap_or_default().to_vec(),
+        _ => source.clone(),
+    };
+    compile(stack, &source, &name)
+}
+
+/// `load(reader [, name])`: the source is what the function returns piece by piece, up to nil or an empty string.
+fn load(stack: &Stack) -> Outcome {
+    if stack.kind(1) != Kind::Function {
+        return Err(Raise::at(&format!("bad argument #1 to 'load' (function expected, got {})", stack.type_name(1))));
+    }
+    let name = match stack.kind(2) {
+        Kind::String | Kind::Number => stack.text(2).unwrap_or_default().to_vec(),
+        _ => b"=(load)".to_vec(),
+    };
+    let mut source = Vec::new();
+    loop {
+        stack.push_value(1);
+        if stack.protected_call(0, 1).is_err() {
+            stack.push_nil();
+            stack.insert(-2);
+            return Ok(2);
+        }
+        match stack.kind(-1) {
+            Kind::Nil => break,
+            Kind::String | Kind::Number => {
+                let piece = stack.text(-1).unwrap_or_default();
+                if piece.is_empty() {
+                    break;
+                }
+                source.extend_from_slice(piece);
+                stack.pop(1);
+            }
+            _ => {
+                stack.push_nil();
+                stack.push_bytes(b"reader function must return a string");
+                return Ok(2);
+            }
+        }
+    }
+    compile(stack, &source, &name)
+}
+
+/// Compiles text (never bytecode) into a function that sees the globals; on an error gives nil and the message.
+fn compile(stack: &Stack, source: &[u8], name: &[u8]) -> Outcome {
+    stack.reserve(4);
+    stack.push_globals();
+    if super::chunk::compile(stack, source, name, stack.top()).is_ok() {
+        return Ok(1);
+    }
+    stack.push_nil();
+    stack.insert(-2);
+    Ok(2)
+}
+
+/// There is no bytecode to be had, as for a function written in C.
+fn string_dump(_: &Stack) -> Outcome {
+    Err(Raise::at("unable to dump given function"))
+}
+
+fn set_n(_: &Stack) -> Outcome {
+    Err(Raise::at("'setn' is obsolete"))
+}
+
+/// Processor time of the process in seconds.
+fn os_clock(stack: &Stack) -> Outcome {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the address is of a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    stack.push_number(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9);
+    Ok(1)
+}

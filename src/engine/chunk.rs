@@ -1,0 +1,40 @@
+//! Source text to functions.
+
+use std::ffi::CString;
+
+use lazy_static::lazy_static;
+use mlua::chunk::Compiler;
+
+use super::stack::{Failed, Stack};
+
+lazy_static! {
+    /// The compiler's settings, the same for every chunk.
+    ///
+    /// Optimisation level 1: level 2 inlines functions, which changes the lines that errors name. The compiler calls
+    /// built-in functions directly, without asking the environment; for globals that libraries do not have, and for
+    /// those that the engine replaces, that is turned off by calling them mutable.
+    static ref COMPILER: Compiler = Compiler::new()
+        .set_optimization_level(1)
+        .set_debug_level(1)
+        .set_mutable_globals([
+            "bit32", "buffer", "vector", "utf8", "debug", "integer", "typeof", "print", "newproxy", "getfenv",
+            "setfenv", "require", "assert",
+        ]);
+}
+
+/// Compiles `source`, which is always taken for text, into a function named `name` (as the VM names chunks: `@file`,
+/// `=name` or the source) with the environment at `environment`, and pushes it. On an error its message is pushed.
+pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> Result<(), Failed> {
+    let bytecode = match COMPILER.compile(source) {
+        Ok(bytecode) => bytecode,
+        // Loading bytecode that begins with a zero byte makes the VM format the message with the chunk's name.
+        Err(mlua::Error::SyntaxError { message, .. }) => [b"\0", message.as_bytes()].concat(),
+        Err(error) => {
+            stack.push_bytes(error.to_string().as_bytes());
+            return Err(Failed);
+        }
+    };
+    let name = CString::new(name.split(|&byte| byte == 0).next().unwrap_or_default()).unwrap_or_default();
+    // SAFETY: the compiler wrote the bytecode, or it is its error message in the form that it writes.
+    unsafe { stack.load(&name, &bytecode, environment) }
+}

@@ -1,0 +1,90 @@
+//! What the engine asks of the server that it runs in.
+
+use bitflags::bitflags;
+
+bitflags! {
+    /// Where the effects of a command go (`redis.set_repl`); the bits are the API's own.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Replication: u8 {
+        const AOF = 1;
+        const REPLICAS = 2;
+    }
+}
+
+/// How a command of a script runs.
+#[derive(Clone, Copy, Debug)]
+pub struct CallMode {
+    /// The reply comes in RESP3 rather than RESP2.
+    pub resp3: bool,
+    /// Where its effects go.
+    pub replication: Replication,
+}
+
+/// Severity of a log line, numbered as `redis.LOG_DEBUG` to `redis.LOG_WARNING`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Debug,
+    Verbose,
+    Notice,
+    Warning,
+}
+
+/// The server, as one call of a function or one load of a library sees it.
+///
+/// A host never raises into the VM: what goes wrong comes back as a reply.
+pub trait Host {
+    /// Runs the command `arguments[0]` and returns its raw reply in RESP. Refusals (unknown command, wrong arity, not
+    /// allowed in scripts, no permission, ...) are error replies with the texts that scripts know. The bytes stay
+    /// valid until the next call.
+    fn call(&mut self, arguments: &[&[u8]], mode: CallMode) -> &[u8];
+
+    /// Whether the calling user may run the command `arguments`; None when there is no such command.
+    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool>;
+
+    /// Writes a line to the server's log.
+    fn log(&mut self, level: LogLevel, message: &[u8]);
+}
+
+/// What differs between versions of the server and shows in scripts.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    /// `redis.REDIS_VERSION`.
+    pub version: String,
+    /// `redis.REDIS_VERSION_NUM`: major << 16 | minor << 8 | patch.
+    pub version_number: u32,
+}
+
+impl Dialect {
+    const fn at_least(&self, major: u32, minor: u32) -> bool {
+        self.version_number >= (major << 16 | minor << 8)
+    }
+
+    /// Whether this is 7.0, which differs in a few texts from all later servers.
+    pub const fn is_7_0(&self) -> bool {
+        !self.at_least(7, 2)
+    }
+
+    /// 7.0 prints numbers with 17 digits; later servers by shortest round trip, integers first.
+    pub const fn shortest_numbers(&self) -> bool {
+        !self.is_7_0()
+    }
+
+    /// 7.0 says that `redis.set_repl` takes two arguments.
+    pub const fn set_repl_arity(&self) -> &'static str {
+        if !self.is_7_0() {
+            "redis.set_repl() requires one argument."
+        } else {
+            "redis.set_repl() requires two arguments."
+        }
+    }
+
+    /// Servers before 7.4, and the 7.2.4 that Valkey calls itself, differ in the text for a bad log level.
+    pub const fn bad_log_level(&self) -> &'static str {
+        if self.at_least(7, 4) { "Invalid log level." } else { "Invalid debug level." }
+    }
+
+    /// Whether scripts see `os.clock`.
+    pub const fn has_os_clock(&self) -> bool {
+        self.at_least(7, 4)
+    }
+}

@@ -1,0 +1,93 @@
+//! Numbers as the server prints and reads them.
+
+/// The text of a number that a script passes to a command.
+///
+/// `shortest` is the newer servers' form (integers as such, else the shortest text that reads back as the same
+/// number); without it 17 digits are printed, as 7.0 does.
+pub fn argument_text(number: f64, shortest: bool) -> Vec<u8> {
+    if number.is_nan() {
+        // The server's own VM makes a negative NaN of 0/0, and that is how its C library prints it.
+        return b"-nan".to_vec();
+    }
+    if !shortest {
+        return seventeen_digits(number);
+    }
+    // The server tries integers up to 2^62 only; what is larger takes the shortest text.
+    if number.abs() <= 4_611_686_018_427_387_904.0
+        && let Some(integer) = exact_integer(number)
+    {
+        return itoa::Buffer::new().format(integer).as_bytes().to_vec();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { b"inf".to_vec() } else { b"-inf".to_vec() };
+    }
+    ryu_js::Buffer::new().format_finite(number).as_bytes().to_vec()
+}
+
+/// `number` as a 64-bit integer when it is one exactly.
+pub fn exact_integer(number: f64) -> Option<i64> {
+    // 2^63 itself is a double and does not fit; the cast of anything below it is exact.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    (number >= -LIMIT && number < LIMIT && number.trunc() == number).then_some(number as i64)
+}
+
+/// `number` cut to a 64-bit integer as the x86 instruction does it: what does not fit, and NaN, is the lowest integer.
+pub fn truncated(number: f64) -> i64 {
+    exact_integer(number.trunc()).unwrap_or(i64::MIN)
+}
+
+fn seventeen_digits(number: f64) -> Vec<u8> {
+    let mut buffer = [0u8; 64];
+    // SAFETY: the buffer has room for every output of this format (at most 24 bytes), and its length is given.
+    let length = unsafe { libc::snprintf(buffer.as_mut_ptr().cast(), buffer.len(), c"%.17g".as_ptr(), number) };
+    buffer[..usize::try_from(length).unwrap_or(0)].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn old(number: f64) -> String {
+        String::from_utf8(argument_text(number, false)).unwrap()
+    }
+
+    fn new(number: f64) -> String {
+        String::from_utf8(argument_text(number, true)).unwrap()
+    }
+
+    #[test]
+    fn seventeen_digits_are_printed_for_7_0() {
+        assert_eq!(old(3.0), "3");
+        assert_eq!(old(0.1), "0.10000000000000001");
+        assert_eq!(old(1e15), "1000000000000000");
+        assert_eq!(old(1e17), "1e+17");
+        assert_eq!(old(-0.0), "-0");
+        assert_eq!(old(9_223_372_036_854_775_808.0), "9.2233720368547758e+18");
+        assert_eq!(old(f64::INFINITY), "inf");
+        assert_eq!(old(f64::NAN), "-nan");
+    }
+
+    #[test]
+    fn later_servers_print_integers_first_and_then_the_shortest_text() {
+        assert_eq!(new(1e17), "100000000000000000");
+        assert_eq!(new(-0.0), "0");
+        assert_eq!(new(0.1), "0.1");
+        assert_eq!(new(1e-5), "0.00001");
+        assert_eq!(new(1e-7), "1e-7");
+        assert_eq!(new(9_223_372_036_854_775_808.0), "9223372036854776000");
+        assert_eq!(new(-9_223_372_036_854_775_808.0), "-9223372036854776000");
+        assert_eq!(new(4_611_686_018_427_387_904.0), "4611686018427387904");
+        assert_eq!(new(1e21), "1e+21");
+        assert_eq!(new(f64::NEG_INFINITY), "-inf");
+    }
+
+    #[test]
+    fn truncation_is_the_processors() {
+        assert_eq!(truncated(3.99), 3);
+        assert_eq!(truncated(-3.99), -3);
+        assert_eq!(truncated(f64::NAN), i64::MIN);
+        assert_eq!(truncated(1e300), i64::MIN);
+        assert_eq!(truncated(-1e300), i64::MIN);
+        assert_eq!(truncated(9_007_199_254_740_992.0), 9_007_199_254_740_992);
+    }
+}

@@ -1,0 +1,192 @@
+//! The table `redis` that functions see: commands, replies, the log, and what a call can set.
+
+use smallvec::SmallVec;
+
+use super::context::Context;
+use super::host::{LogLevel, Replication};
+use super::number;
+use super::resp;
+use super::stack::{Kind, Outcome, Raise, Stack, natives};
+use super::value::Pusher;
+
+natives! {
+    /// `redis.call(command, ...)`: raises an error reply.
+    Call = c"call", call;
+    /// `redis.pcall(command, ...)`: returns an error reply.
+    ProtectedCall = c"pcall", protected_call;
+    ErrorReply = c"error_reply", error_reply;
+    StatusReply = c"status_reply", status_reply;
+    Log = c"log", log;
+    Sha1Hex = c"sha1hex", sha1hex;
+    SetResp = c"setresp", set_resp;
+    SetReplication = c"set_repl", set_replication;
+    AclCheckCommand = c"acl_check_cmd", acl_check_command;
+}
+
+/// The arguments of a command. They point into strings on the stack.
+type Arguments<'a> = SmallVec<[&'a [u8]; 16]>;
+
+fn call(stack: &Stack) -> Outcome {
+    let failed = execute(stack)?;
+    if failed { Err(Raise::Top) } else { Ok(1) }
+}
+
+fn protected_call(stack: &Stack) -> Outcome {
+    match execute(stack) {
+        Ok(_) => Ok(1),
+        Err(Raise::Table(text)) => {
+            push_error(stack, &text);
+            Ok(1)
+        }
+        Err(raise) => Err(raise),
+    }
+}
+
+/// Runs the command on the stack and pushes its reply; true when that is an error.
+fn execute(stack: &Stack) -> Result<bool, Raise> {
+    let context = Context::of(stack);
+    if context.loading() {
+        return Err(Raise::api("redis.call/pcall can only be called inside a script invocation"));
+    }
+    let arguments = arguments(stack)?;
+    let mode = context.mode();
+    let mut pusher = Pusher::new(stack);
+    context.with_host(|host| resp::read(host.call(&arguments, mode), &mut pusher))?;
+    Ok(pusher.failed())
+}
+
+/// The arguments as strings. Numbers are replaced in their slots by the server's text for them.
+fn arguments(stack: &Stack) -> Result<Arguments<'_>, Raise> {
+    let count = stack.top();
+    if count == 0 {
+        return Err(Raise::api("Please specify at least one argument for this redis lib call"));
+    }
+    let mut arguments = Arguments::new();
+    for index in 1..=count {
+        match stack.kind(index) {
+            Kind::String => {}
+            Kind::Number => {
+                let number = stack.number(index).unwrap_or(f64::NAN);
+                let shortest = Context::of(stack).dialect.shortest_numbers();
+                stack.push_bytes(&number::argument_text(number, shortest));
+                stack.replace(index);
+            }
+            _ => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
+        }
+        arguments.push(stack.bytes(index).unwrap_or_default());
+    }
+    Ok(arguments)
+}
+
+/// Pushes `{err = text}`.
+fn push_error(stack: &Stack, text: &[u8]) {
+    stack.push_table(0, 1);
+    stack.push_bytes(text);
+    stack.raw_set_field(-2, c"err");
+}
+
+fn error_reply(stack: &Stack) -> Outcome {
+    let Some(text) = only_string(stack) else {
+        push_error(stack, b"ERR wrong number or type of arguments");
+        return Ok(1);
+    };
+    // A leading dash is the wire's, not the text's; a text of one word is not a code.
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+    let text = &text[..end];
+    let text = if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() };
+    push_error(stack, &text);
+    Ok(1)
+}
+
+fn status_reply(stack: &Stack) -> Outcome {
+    let Some(text) = only_string(stack) else {
+        push_error(stack, b"ERR wrong number or type of arguments");
+        return Ok(1);
+    };
+    let text = text.to_vec();
+    stack.push_table(0, 1);
+    stack.push_bytes(&text);
+    stack.raw_set_field(-2, c"ok");
+    Ok(1)
+}
+
+fn only_string(stack: &Stack) -> Option<&[u8]> {
+    if stack.top() == 1 { stack.bytes(1) } else { None }
+}
+
+fn log(stack: &Stack) -> Outcome {
+    let count = stack.top();
+    if count < 2 {
+        return Err(Raise::api("redis.log() requires two arguments or more."));
+    }
+    let context = Context::of(stack);
+    let level = stack.number(1).ok_or_else(|| Raise::api("First argument must be a number (log level)."))?;
+    let level = match number::truncated(level) {
+        0 => LogLevel::Debug,
+        1 => LogLevel::Verbose,
+        2 => LogLevel::Notice,
+        3 => LogLevel::Warning,
+        _ => return Err(Raise::api(context.dialect.bad_log_level())),
+    };
+    let mut message = Vec::new();
+    for index in 2..=count {
+        // What is neither string nor number is left out, its separator too.
+        if matches!(stack.kind(index), Kind::String | Kind::Number) {
+            if index > 2 {
+                message.push(b' ');
+            }
+            message.extend_from_slice(stack.text(index).unwrap_or_default());
+        }
+    }
+    context.with_host(|host| host.log(level, &message))?;
+    Ok(0)
+}
+
+fn sha1hex(stack: &Stack) -> Outcome {
+    if stack.top() != 1 {
+        return Err(Raise::api("wrong number of arguments"));
+    }
+    // What has no text is hashed as the empty string.
+    let text = if matches!(stack.kind(1), Kind::String | Kind::Number) { stack.text(1) } else { None };
+    let digest = sha1_smol::Sha1::from(text.unwrap_or_default()).digest().to_string();
+    stack.push_bytes(digest.as_bytes());
+    Ok(1)
+}
+
+fn set_resp(stack: &Stack) -> Outcome {
+    if stack.top() != 1 {
+        return Err(Raise::api("redis.setresp() requires one argument."));
+    }
+    let version = number::truncated(stack.number(1).unwrap_or(0.0));
+    if version != 2 && version != 3 {
+        return Err(Raise::api("RESP version must be 2 or 3."));
+    }
+    Context::of(stack).set_resp3(version == 3);
+    Ok(0)
+}
+
+fn set_replication(stack: &Stack) -> Outcome {
+    let context = Context::of(stack);
+    if stack.top() != 1 {
+        return Err(Raise::api(context.dialect.set_repl_arity()));
+    }
+    // What is no number counts as 0, as in the server.
+    let bits = number::truncated(stack.number(1).unwrap_or(0.0));
+    let replication = u8::try_from(bits)
+        .ok()
+        .and_then(Replication::from_bits)
+        .ok_or_else(|| Raise::api("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."))?;
+    context.set_replication(replication);
+    Ok(0)
+}
+
+fn acl_check_command(stack: &Stack) -> Outcome {
+    let context = Context::of(stack);
+    let arguments = arguments(stack)?;
+    let permitted = context.with_host(|host| host.permits(&arguments))?;
+    drop(arguments);
+    let permitted = permitted.ok_or_else(|| Raise::api("Invalid command passed to redis.acl_check_cmd()"))?;
+    stack.push_boolean(permitted);
+    Ok(1)
+}

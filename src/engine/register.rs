@@ -1,0 +1,163 @@
+//! `redis.register_function`: how the body of a library announces its functions.
+
+use crate::registry::{FunctionFlags, name::is_valid_name};
+
+use super::context::Context;
+use super::slots::Slots;
+use super::stack::{Kind, Outcome, Raise, Stack, natives};
+
+/// A function that a library registered while it was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub name: Box<str>,
+    pub description: Option<Box<[u8]>>,
+    pub flags: FunctionFlags,
+    /// The slot of its callback.
+    pub slot: u32,
+}
+
+natives! {
+    RegisterFunction = c"register_function", register_function;
+}
+
+/// What one call of `register_function` says, before it is checked as a whole.
+#[derive(Default)]
+struct Request {
+    name: Option<Vec<u8>>,
+    description: Option<Box<[u8]>>,
+    flags: FunctionFlags,
+    /// The stack slot of the callback.
+    callback: Option<i32>,
+}
+
+fn register_function(stack: &Stack) -> Outcome {
+    let context = Context::of(stack);
+    if !context.loading() {
+        return Err(Raise::api("redis.register_function can only be called on FUNCTION LOAD command"));
+    }
+    let request = match stack.top() {
+        1 => named(stack)?,
+        2 => positional(stack)?,
+        _ => return Err(Raise::api("wrong number of arguments to redis.register_function")),
+    };
+    let name = request.name.ok_or_else(|| Raise::api("redis.register_function must get a function name argument"))?;
+    let callback =
+        request.callback.ok_or_else(|| Raise::api("redis.register_function must get a callback argument"))?;
+    let name = valid_name(name)?;
+    context.with_registrations(|registered| check_new(registered, &name)).transpose()?;
+    Slots::push_root(stack);
+    stack.push_value(callback);
+    let slot = context.slots.borrow_mut().store(stack, stack.top() - 1);
+    context.with_registrations(|registered| {
+        registered.push(Registration { name, description: request.description, flags: request.flags, slot });
+    });
+    Ok(0)
+}
+
+fn positional(stack: &Stack) -> Result<Request, Raise> {
+    let name = text(stack, 1, "first argument to redis.register_function must be a string")?;
+    if stack.kind(2) != Kind::Function {
+        return Err(Raise::api("second argument to redis.register_function must be a function"));
+    }
+    Ok(Request { name: Some(name), callback: Some(2), ..Request::default() })
+}
+
+/// The form with one table of named arguments; the first offending entry, in the table's order, is reported.
+fn named(stack: &Stack) -> Result<Request, Raise> {
+    if stack.kind(1) != Kind::Table {
+        return Err(Raise::api(
+            "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+        ));
+    }
+    let mut request = Request::default();
+    let mut position = 0;
+    while let Some(next) = stack.raw_iterate(1, position) {
+        position = next;
+        let value = stack.top();
+        // A copy, for reading a number as text would change the key under the iteration.
+        stack.push_value(value - 1);
+        let key = text(stack, -1, "named argument key given to redis.register_function is not a string")?;
+        stack.pop(1);
+        match key.to_ascii_lowercase().as_slice() {
+            b"function_name" => {
+                request.name = Some(text(
+                    stack,
+                    value,
+                    "function_name argument given to redis.register_function must be a string",
+                )?);
+            }
+            b"description" => {
+                let words =
+                    text(stack, value, "description argument given to redis.register_function must be a string")?;
+                request.description = Some(words.into_boxed_slice());
+            }
+            b"callback" => {
+                if stack.kind(value) != Kind::Function {
+                    return Err(Raise::api("callback argument given to redis.register_function must be a function"));
+                }
+                // Kept below the pairs of the iteration.
+                stack.push_value(value);
+                stack.insert(2);
+                request.callback = Some(2);
+            }
+            b"flags" => {
+                if stack.kind(value) != Kind::Table {
+                    return Err(Raise::api(
+                        "flags argument to redis.register_function must be a table representing function flags",
+                    ));
+                }
+                request.flags = flags(stack, value)?;
+            }
+            _ => return Err(Raise::api("unknown argument given to redis.register_function")),
+        }
+        stack.pop(2);
+    }
+    Ok(request)
+}
+
+/// The flags listed in the sequence at `index`.
+fn flags(stack: &Stack, index: i32) -> Result<FunctionFlags, Raise> {
+    let mut flags = FunctionFlags::empty();
+    let mut position = 1;
+    while stack.raw_get_at(index, position) != Kind::Nil {
+        let flag = stack.bytes(-1).and_then(FunctionFlags::from_word);
+        flags |= flag.ok_or_else(|| Raise::api("unknown flag given"))?;
+        stack.pop(1);
+        position += 1;
+    }
+    stack.pop(1);
+    Ok(flags)
+}
+
+/// The bytes of a string, or of a number as text.
+fn text(stack: &Stack, index: i32, complaint: &str) -> Result<Vec<u8>, Raise> {
+    match stack.kind(index) {
+        Kind::String | Kind::Number => Ok(stack.text(index).unwrap_or_default().to_vec()),
+        _ => Err(Raise::api(complaint)),
+    }
+}
+
+fn valid_name(name: Vec<u8>) -> Result<Box<str>, Raise> {
+    if is_valid_name(&name)
+        && let Ok(name) = String::from_utf8(name)
+    {
+        return Ok(name.into_boxed_str());
+    }
+    // The server's words, which name the library where the function is meant.
+    Err(Raise::api(
+        "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
+    ))
+}
+
+/// Refuses a name that the library has. Lookup ignores case, so names that differ by case alone are refused too: the
+/// stock server takes them, calls one of them at random and aborts when the library is deleted.
+fn check_new(registered: &[Registration], name: &str) -> Result<(), Raise> {
+    match registered.iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
+        None => Ok(()),
+        Some(other) if *other.name == *name => Err(Raise::api("Function already exists in the library")),
+        Some(other) => Err(Raise::api(&format!(
+            "Function names of a library must differ by more than case: '{}' and '{name}'",
+            other.name
+        ))),
+    }
+}

@@ -1,0 +1,198 @@
+//! Reads a raw reply of the server (RESP2 or RESP3) into a [`Sink`].
+
+use super::reply::Sink;
+
+/// Writes the first reply in `bytes` to `sink`.
+///
+/// The bytes come from the server itself. Should they still be cut short or unknown, what is missing reads as null, so
+/// that the sink always gets one whole value.
+pub fn read(bytes: &[u8], sink: &mut impl Sink) {
+    let mut reader = Reader { rest: bytes };
+    reader.value(sink);
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn line(&mut self) -> &'a [u8] {
+        let end = self.rest.iter().position(|&byte| byte == b'\r').unwrap_or(self.rest.len());
+        let line = &self.rest[..end];
+        self.rest = self.rest.get(end + 2..).unwrap_or_default();
+        line
+    }
+
+    fn block(&mut self, length: usize) -> &'a [u8] {
+        let block = &self.rest[..length.min(self.rest.len())];
+        self.rest = self.rest.get(length + 2..).unwrap_or_default();
+        block
+    }
+
+    fn value(&mut self, sink: &mut impl Sink) {
+        let line = self.line();
+        let Some((&kind, text)) = line.split_first() else {
+            return sink.null(true);
+        };
+        match kind {
+            b'+' => sink.status(text),
+            b'-' => sink.error(text),
+            b':' => sink.integer(number(text)),
+            b'$' => match usize::try_from(number(text)) {
+                Ok(length) => sink.bulk(self.block(length)),
+                Err(_) => sink.null(false),
+            },
+            b'*' => match usize::try_from(number(text)) {
+                Ok(length) => {
+                    sink.array(length);
+                    self.values(length, sink);
+                }
+                Err(_) => sink.null(false),
+            },
+            b'_' => sink.null(true),
+            b'#' => sink.boolean(text == b"t"),
+            b',' => sink.double(double(text)),
+            b'(' => sink.big_number(text),
+            b'=' => {
+                let block = self.block(usize::try_from(number(text)).unwrap_or(0));
+                match block {
+                    [a, b, c, b':', text @ ..] => sink.verbatim([*a, *b, *c], text),
+                    _ => sink.verbatim(*b"txt", block),
+                }
+            }
+            b'%' => {
+                let pairs = usize::try_from(number(text)).unwrap_or(0);
+                sink.map(pairs);
+                self.values(pairs * 2, sink);
+            }
+            b'~' => {
+                let length = usize::try_from(number(text)).unwrap_or(0);
+                sink.set(length);
+                self.values(length, sink);
+            }
+            // Attributes describe the reply that follows; scripts see only the reply.
+            b'|' => {
+                let pairs = usize::try_from(number(text)).unwrap_or(0);
+                self.values(pairs * 2, &mut Nowhere);
+                self.value(sink);
+            }
+            _ => sink.null(true),
+        }
+    }
+
+    fn values(&mut self, count: usize, sink: &mut impl Sink) {
+        for _ in 0..count {
+            self.value(sink);
+        }
+    }
+}
+
+fn number(text: &[u8]) -> i64 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn double(text: &[u8]) -> f64 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// Swallows values.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn null(&mut self, _: bool) {}
+    fn boolean(&mut self, _: bool) {}
+    fn integer(&mut self, _: i64) {}
+    fn double(&mut self, _: f64) {}
+    fn bulk(&mut self, _: &[u8]) {}
+    fn status(&mut self, _: &[u8]) {}
+    fn error(&mut self, _: &[u8]) {}
+    fn big_number(&mut self, _: &[u8]) {}
+    fn verbatim(&mut self, _: [u8; 3], _: &[u8]) {}
+    fn array(&mut self, _: usize) {}
+    fn map(&mut self, _: usize) {}
+    fn set(&mut self, _: usize) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes what it gets as text.
+    #[derive(Default)]
+    struct Transcript(String);
+
+    impl Sink for Transcript {
+        fn null(&mut self, typed: bool) {
+            self.0 += if typed { "null " } else { "nil " };
+        }
+        fn boolean(&mut self, value: bool) {
+            self.0 += &format!("{value} ");
+        }
+        fn integer(&mut self, value: i64) {
+            self.0 += &format!("{value} ");
+        }
+        fn double(&mut self, value: f64) {
+            self.0 += &format!("d{value} ");
+        }
+        fn bulk(&mut self, bytes: &[u8]) {
+            self.0 += &format!("{} ", bytes.escape_ascii());
+        }
+        fn status(&mut self, text: &[u8]) {
+            self.0 += &format!("+{} ", text.escape_ascii());
+        }
+        fn error(&mut self, text: &[u8]) {
+            self.0 += &format!("-{} ", text.escape_ascii());
+        }
+        fn big_number(&mut self, digits: &[u8]) {
+            self.0 += &format!("({} ", digits.escape_ascii());
+        }
+        fn verbatim(&mut self, format: [u8; 3], text: &[u8]) {
+            self.0 += &format!("{}={} ", format.escape_ascii(), text.escape_ascii());
+        }
+        fn array(&mut self, length: usize) {
+            self.0 += &format!("*{length} ");
+        }
+        fn map(&mut self, pairs: usize) {
+            self.0 += &format!("%{pairs} ");
+        }
+        fn set(&mut self, length: usize) {
+            self.0 += &format!("~{length} ");
+        }
+    }
+
+    fn transcript(bytes: &[u8]) -> String {
+        let mut sink = Transcript::default();
+        read(bytes, &mut sink);
+        sink.0.trim_end().to_owned()
+    }
+
+    #[test]
+    fn every_type_of_both_protocols_is_read() {
+        assert_eq!(transcript(b"+OK\r\n"), "+OK");
+        assert_eq!(transcript(b"-ERR no\r\n"), "-ERR no");
+        assert_eq!(transcript(b":-7\r\n"), "-7");
+        assert_eq!(transcript(b"$4\r\na\r\nb\r\n"), "a\\r\\nb");
+        assert_eq!(transcript(b"$-1\r\n"), "nil");
+        assert_eq!(transcript(b"*-1\r\n"), "nil");
+        assert_eq!(transcript(b"_\r\n"), "null");
+        assert_eq!(transcript(b"#f\r\n"), "false");
+        assert_eq!(transcript(b",1.5\r\n"), "d1.5");
+        assert_eq!(transcript(b",-inf\r\n"), "d-inf");
+        assert_eq!(transcript(b"(123\r\n"), "(123");
+        assert_eq!(transcript(b"=5\r\ntxt:x\r\n"), "txt=x");
+        assert_eq!(transcript(b"%1\r\n$1\r\na\r\n*2\r\n:1\r\n:2\r\n"), "%1 a *2 1 2");
+        assert_eq!(transcript(b"~1\r\n:1\r\n"), "~1 1");
+    }
+
+    #[test]
+    fn an_attribute_is_dropped_and_its_reply_kept() {
+        assert_eq!(transcript(b"|1\r\n+a\r\n*1\r\n:1\r\n:5\r\n"), "5");
+    }
+
+    #[test]
+    fn cut_bytes_still_give_one_value() {
+        assert_eq!(transcript(b""), "null");
+        assert_eq!(transcript(b"$10\r\nab"), "ab");
+        assert_eq!(transcript(b"*2\r\n:1\r\n"), "*2 1 null");
+    }
+}

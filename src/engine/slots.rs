@@ -1,0 +1,82 @@
+//! Where a VM keeps the callbacks of its functions.
+//!
+//! The collector walks one table in a single step, so 100,000 callbacks in one table would stop a call for
+//! milliseconds now and then. They lie in a tree instead: a root table of buckets, `BUCKET` callbacks each.
+
+use std::ffi::CStr;
+
+use super::stack::{Kind, Stack};
+
+const BUCKET: u32 = 256;
+
+/// The name that the root table is registered under.
+const ROOT: &CStr = c"shadow.callbacks";
+
+/// Gives out slot numbers, lowest free ones last used first.
+#[derive(Debug, Default)]
+pub struct Slots {
+    next: u32,
+    free: Vec<u32>,
+}
+
+impl Slots {
+    /// Makes the root table of a new VM. May raise.
+    pub fn create_root(stack: &Stack) {
+        stack.push_table(0, 0);
+        stack.register(ROOT);
+    }
+
+    /// Pushes the root table.
+    pub fn push_root(stack: &Stack) {
+        stack.push_registered(ROOT);
+    }
+
+    fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            let slot = self.next;
+            self.next += 1;
+            slot
+        })
+    }
+
+    /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. May raise.
+    pub fn store(&mut self, stack: &Stack, root: i32) -> u32 {
+        let slot = self.take();
+        let (bucket, place) = position(slot);
+        if stack.raw_get_at(root, bucket) != Kind::Table {
+            stack.pop(1);
+            stack.push_table(0, 0);
+            stack.push_value(-1);
+            stack.raw_set_at(root, bucket);
+        }
+        stack.insert(-2);
+        stack.raw_set_at(-2, place);
+        stack.pop(1);
+        slot
+    }
+
+    /// Forgets the callback in `slot`.
+    pub fn release(&mut self, stack: &Stack, root: i32, slot: u32) {
+        let (bucket, place) = position(slot);
+        if stack.raw_get_at(root, bucket) == Kind::Table {
+            stack.push_nil();
+            stack.raw_set_at(-2, place);
+        }
+        stack.pop(1);
+        self.free.push(slot);
+    }
+}
+
+/// Pushes the callback in `slot`.
+pub fn push(stack: &Stack, root: i32, slot: u32) {
+    let (bucket, place) = position(slot);
+    stack.raw_get_at(root, bucket);
+    stack.raw_get_at(-1, place);
+    stack.insert(-2);
+    stack.pop(1);
+}
+
+/// The bucket of a slot in the root table and its place in the bucket, both counted from 1.
+const fn position(slot: u32) -> (i32, i32) {
+    ((slot / BUCKET + 1) as i32, (slot % BUCKET + 1) as i32)
+}

@@ -1,0 +1,515 @@
+//! The boundary to the VM: the one file through which the engine touches `mlua::ffi`.
+//!
+//! mlua's safe API builds and closes the VM and compiles chunks. What runs inside a call (entering a function, the
+//! `redis` API, `pcall`) needs three things that it cannot give: errors that are real Lua values (a script compares
+//! and indexes them), calls without a heap allocation, and the place of an error. They are here, behind methods that
+//! the rest of the engine uses without `unsafe`.
+//!
+//! The methods lean on these invariants, which hold in the whole of `engine`:
+//!
+//! * **Alive**: a `Stack` exists only while its VM does. It is made from the main state by `Engine`, which owns the
+//!   VM, or from the state that the VM hands to a native function, and is never stored.
+//! * **One thread**: a VM is used by one thread at a time; a generation moves between threads as a whole.
+//! * **Bounds**: an index names a slot below the top (or one above it, which reads as none). A native function finds
+//!   room for 20 values above its arguments; before more are pushed the caller asks for it with `reserve`.
+//! * **Raising**: a method documented as raising may throw the VM's exception through the calling frames. That is
+//!   allowed only below `Stack::protect` or inside a native function, and never inside `catch_unwind`. Frames in
+//!   between may own values: unwinding drops them.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::slice;
+
+use mlua::ffi;
+
+/// The type of a value on the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    None,
+    Nil,
+    Boolean,
+    Number,
+    String,
+    Table,
+    Function,
+    /// Anything else: userdata, thread, buffer, vector.
+    Other,
+}
+
+/// What a native function raises instead of returning.
+#[derive(Debug)]
+pub enum Raise {
+    /// A string with the position of the caller before it, as `luaL_error` does.
+    Positioned(Vec<u8>),
+    /// A table whose field `err` is the text: how the server's own API raises.
+    Table(Vec<u8>),
+    /// The value on top of the stack.
+    Top,
+}
+
+impl Raise {
+    /// A positioned error with a fixed text.
+    pub fn at(text: &str) -> Self {
+        Self::Positioned(text.as_bytes().to_vec())
+    }
+
+    /// An error of the server's API: `ERR <text>` in a table.
+    pub fn api(text: &str) -> Self {
+        Self::Table([b"ERR ", text.as_bytes()].concat())
+    }
+}
+
+/// What a native function gives back: the number of results on top of the stack, or what it raises.
+pub type Outcome = Result<c_int, Raise>;
+
+/// A function of the engine that scripts can call.
+pub trait Native {
+    /// Its name in the VM's own messages (`bad argument #1 to '<name>'`).
+    const NAME: &'static CStr;
+
+    /// Runs it; the arguments are slots 1 to `stack.top()`.
+    fn call(stack: &Stack) -> Outcome;
+}
+
+/// Declares natives: unit types whose `call` is the function body.
+macro_rules! natives {
+    ($($(#[$doc:meta])* $type:ident = $name:literal, $function:path;)*) => {$(
+        $(#[$doc])*
+        pub struct $type;
+
+        impl $crate::engine::stack::Native for $type {
+            const NAME: &'static std::ffi::CStr = $name;
+
+            fn call(stack: &$crate::engine::stack::Stack) -> $crate::engine::stack::Outcome {
+                $function(stack)
+            }
+        }
+    )*};
+}
+pub(super) use natives;
+
+/// How a protected call failed. The error value is on top of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed;
+
+/// A frame on a stack of the VM.
+pub struct Stack {
+    state: *mut ffi::lua_State,
+}
+
+extern "C-unwind" fn enter<F: Native>(state: *mut ffi::lua_State) -> c_int {
+    let stack = Stack { state };
+    match F::call(&stack) {
+        Ok(results) => results,
+        Err(raise) => stack.raise(raise),
+    }
+}
+
+/// Entry of `protect`: runs the closure whose address is argument 1.
+extern "C-unwind" fn enter_body(state: *mut ffi::lua_State) -> c_int {
+    let stack = Stack { state };
+    // SAFETY: only `protect` calls this function, and passes the address of a live closure reference that nothing
+    // else uses meanwhile.
+    let body = unsafe { &mut **ffi::lua_tolightuserdata(state, 1).cast::<&mut dyn FnMut(&Stack) -> Outcome>() };
+    match body(&stack) {
+        Ok(results) => results,
+        Err(raise) => stack.raise(raise),
+    }
+}
+
+impl Stack {
+    /// The stack of `state`.
+    ///
+    /// # Safety
+    /// `state` belongs to a live VM that only this thread uses while the result is (invariants Alive, One thread).
+    pub unsafe fn new(state: *mut ffi::lua_State) -> Self {
+        Self { state }
+    }
+
+    /// The raw main state of the VM that `lua` owns.
+    pub fn main_state(lua: &mlua::Lua) -> mlua::Result<*mut ffi::lua_State> {
+        let mut state = std::ptr::null_mut();
+        // SAFETY: the closure leaves the stack as it found it.
+        unsafe { lua.exec_raw::<()>((), |current| state = ffi::lua_mainthread(current)) }?;
+        Ok(state)
+    }
+
+    fn raise(&self, raise: Raise) -> ! {
+        self.push_raised(raise);
+        // SAFETY: One value is on top. This is called only by the two entries above, which own nothing that needs
+        // dropping any more: `raise` was consumed.
+        unsafe { ffi::lua_error(self.state) }
+    }
+
+    fn push_raised(&self, raise: Raise) {
+        match raise {
+            Raise::Positioned(text) => {
+                // SAFETY: Alive; pushes one string.
+                unsafe { ffi::luaL_where(self.state, 1) };
+                self.push_bytes(&text);
+                // SAFETY: two strings are on top; joining them leaves one.
+                unsafe { ffi::lua_concat(self.state, 2) };
+            }
+            Raise::Table(text) => {
+                self.push_table(0, 1);
+                self.push_bytes(&text);
+                self.raw_set_field(-2, c"err");
+            }
+            Raise::Top => {}
+        }
+    }
+
+    // ---- size and shape -------------------------------------------------------------------------------------
+
+    /// The number of values in this frame.
+    pub fn top(&self) -> i32 {
+        // SAFETY: Alive.
+        unsafe { ffi::lua_gettop(self.state) }
+    }
+
+    /// Cuts or fills (with nil) the frame to `top` values.
+    pub fn set_top(&self, top: i32) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_settop(self.state, top) }
+    }
+
+    /// Drops the top `count` values.
+    pub fn pop(&self, count: i32) {
+        self.set_top(-count - 1);
+    }
+
+    /// Makes room for `count` more values; false when the VM's stack limit forbids it. May raise for want of memory.
+    pub fn reserve(&self, count: i32) -> bool {
+        // SAFETY: Alive; Raising.
+        unsafe { ffi::lua_checkstack(self.state, count) != 0 }
+    }
+
+    pub fn kind(&self, index: i32) -> Kind {
+        // SAFETY: Alive, Bounds.
+        match unsafe { ffi::lua_type(self.state, index) } {
+            ffi::LUA_TNONE => Kind::None,
+            ffi::LUA_TNIL => Kind::Nil,
+            ffi::LUA_TBOOLEAN => Kind::Boolean,
+            ffi::LUA_TNUMBER => Kind::Number,
+            ffi::LUA_TSTRING => Kind::String,
+            ffi::LUA_TTABLE => Kind::Table,
+            ffi::LUA_TFUNCTION => Kind::Function,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The VM's name of the value's type, as `type()` gives it; `no value` beyond the top.
+    pub fn type_name(&self, index: i32) -> &'static str {
+        // SAFETY: Alive, Bounds; the VM keeps type names in static strings.
+        let name = unsafe { CStr::from_ptr(ffi::luaL_typename(self.state, index)) };
+        name.to_str().unwrap_or("userdata")
+    }
+
+    // ---- reading --------------------------------------------------------------------------------------------
+
+    /// The bytes of a string; None for every other type. They live as long as the string stays on the stack.
+    pub fn bytes(&self, index: i32) -> Option<&[u8]> {
+        if self.kind(index) != Kind::String {
+            return None;
+        }
+        self.text(index)
+    }
+
+    /// The bytes of a string or of a number's text. A number's slot is turned into that string. May raise.
+    pub fn text(&self, index: i32) -> Option<&[u8]> {
+        let mut length = 0;
+        // SAFETY: Alive, Bounds, Raising. The VM returns the address of `length` bytes that live as long as the
+        // string, which the caller keeps on the stack.
+        unsafe {
+            let start = ffi::lua_tolstring(self.state, index, &mut length);
+            (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length))
+        }
+    }
+
+    pub fn boolean(&self, index: i32) -> bool {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_toboolean(self.state, index) != 0 }
+    }
+
+    /// A number, or a string that reads as one.
+    pub fn number(&self, index: i32) -> Option<f64> {
+        let mut is_number = 0;
+        // SAFETY: Alive, Bounds.
+        let number = unsafe { ffi::lua_tonumberx(self.state, index, &mut is_number) };
+        (is_number != 0).then_some(number)
+    }
+
+    /// An address that tells the value from every other one.
+    pub fn address(&self, index: i32) -> *const c_void {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_topointer(self.state, index) }
+    }
+
+    // ---- pushing --------------------------------------------------------------------------------------------
+
+    pub fn push_nil(&self) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_pushnil(self.state) }
+    }
+
+    pub fn push_boolean(&self, value: bool) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_pushboolean(self.state, value.into()) }
+    }
+
+    pub fn push_number(&self, value: f64) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_pushnumber(self.state, value) }
+    }
+
+    /// Pushes a copy of `bytes` as a string. May raise.
+    pub fn push_bytes(&self, bytes: &[u8]) {
+        // SAFETY: Alive, Bounds, Raising; the VM copies the bytes.
+        unsafe { ffi::lua_pushlstring_(self.state, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
+    /// Pushes an empty table with room for `array` elements and `fields` fields. May raise.
+    pub fn push_table(&self, array: usize, fields: usize) {
+        let size = |n: usize| c_int::try_from(n).unwrap_or(c_int::MAX);
+        // SAFETY: Alive, Bounds, Raising.
+        unsafe { ffi::lua_createtable(self.state, size(array), size(fields)) }
+    }
+
+    /// Pushes a copy of the value at `index`.
+    pub fn push_value(&self, index: i32) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_pushvalue(self.state, index) }
+    }
+
+    /// Pushes the native `F`; `context` is what `Stack::context` answers inside it. May raise.
+    pub fn push_native<F: Native, C>(&self, context: *const C) {
+        // SAFETY: Alive, Bounds, Raising; one upvalue is pushed and consumed. The name is static.
+        unsafe {
+            ffi::lua_pushlightuserdata(self.state, context.cast_mut().cast());
+            ffi::lua_pushcclosured(self.state, enter::<F>, F::NAME.as_ptr(), 1);
+        }
+    }
+
+    /// Pushes the entry function that `protect` needs at `entry`. May raise.
+    pub fn push_entry(&self) {
+        // SAFETY: Alive, Bounds, Raising.
+        unsafe { ffi::lua_pushcclosured(self.state, enter_body, c"entry".as_ptr(), 0) }
+    }
+
+    /// The address that the running native was pushed with.
+    pub fn context<C>(&self) -> *const C {
+        // SAFETY: Alive; every native has its context as upvalue 1 (`push_native`).
+        unsafe { ffi::lua_tolightuserdata(self.state, ffi::lua_upvalueindex(1)).cast() }
+    }
+
+    /// Moves the top value to `index`, shifting what is above it up.
+    pub fn insert(&self, index: i32) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_insert(self.state, index) }
+    }
+
+    /// Pops the top value into the slot `index`.
+    pub fn replace(&self, index: i32) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_replace(self.state, index) }
+    }
+
+    // ---- tables ---------------------------------------------------------------------------------------------
+
+    /// Pushes the field `name` of the table at `index`, without metamethods. May raise (a new string).
+    pub fn raw_get_field(&self, index: i32, name: &CStr) -> Kind {
+        // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
+        unsafe { ffi::lua_rawgetfield(self.state, index, name.as_ptr()) };
+        self.kind(-1)
+    }
+
+    /// Pops a value into the field `name` of the table at `index`. May raise.
+    pub fn raw_set_field(&self, index: i32, name: &CStr) {
+        // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
+        unsafe { ffi::lua_rawsetfield(self.state, index, name.as_ptr()) }
+    }
+
+    /// Pushes element `position` of the table at `index`, without metamethods.
+    pub fn raw_get_at(&self, index: i32, position: i32) -> Kind {
+        // SAFETY: Alive, Bounds; the value at `index` is a table.
+        unsafe { ffi::lua_rawgeti_(self.state, index, position) };
+        self.kind(-1)
+    }
+
+    /// Pops a value into element `position` of the table at `index`. May raise.
+    pub fn raw_set_at(&self, index: i32, position: i32) {
+        // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
+        unsafe { ffi::lua_rawseti_(self.state, index, position) }
+    }
+
+    /// Pops a value and a key below it into the table at `index`. May raise.
+    pub fn raw_set(&self, index: i32) {
+        // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
+        unsafe { ffi::lua_rawset(self.state, index) }
+    }
+
+    /// Steps through the table at `index`: pushes the key and value at or after position `from`. None at the end.
+    pub fn raw_iterate(&self, index: i32, from: i32) -> Option<i32> {
+        // SAFETY: Alive, Bounds; the value at `index` is a table. The VM takes any position from 0 up.
+        let next = unsafe { ffi::lua_rawiter(self.state, index, from) };
+        (next >= 0).then_some(next)
+    }
+
+    /// Pops a table (or nil) and makes it the metatable of the value at `index`.
+    pub fn set_metatable(&self, index: i32) {
+        // SAFETY: Alive, Bounds; a table or nil is on top.
+        unsafe { ffi::lua_setmetatable(self.state, index) };
+    }
+
+    /// Pushes the metatable of the value at `index`; false (and nothing pushed) without one.
+    pub fn push_metatable(&self, index: i32) -> bool {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_getmetatable(self.state, index) != 0 }
+    }
+
+    /// Locks or unlocks the table at `index` against every assignment.
+    pub fn set_readonly(&self, index: i32, readonly: bool) {
+        // SAFETY: Alive, Bounds; the value at `index` is a table.
+        unsafe { ffi::lua_setreadonly(self.state, index, readonly.into()) }
+    }
+
+    /// Says whether the environment at `index` may be read through the constants that were resolved at compile time.
+    pub fn set_safe_environment(&self, index: i32, safe: bool) {
+        // SAFETY: Alive, Bounds; the value at `index` is a table.
+        unsafe { ffi::lua_setsafeenv(self.state, index, safe.into()) }
+    }
+
+    /// Pops a table and makes it the globals of this thread of the VM.
+    pub fn replace_globals(&self) {
+        // SAFETY: Alive; a table is on top.
+        unsafe { ffi::lua_replace(self.state, ffi::LUA_GLOBALSINDEX) }
+    }
+
+    /// Pushes the globals of this thread of the VM.
+    pub fn push_globals(&self) {
+        self.push_value(ffi::LUA_GLOBALSINDEX);
+    }
+
+    /// Pushes the value that `register` keeps under `name` outside every script's reach.
+    pub fn push_registered(&self, name: &CStr) {
+        self.raw_get_field(ffi::LUA_REGISTRYINDEX, name);
+    }
+
+    /// Pops a value and keeps it under `name` outside every script's reach. May raise.
+    pub fn register(&self, name: &CStr) {
+        self.raw_set_field(ffi::LUA_REGISTRYINDEX, name);
+    }
+
+    // ---- running --------------------------------------------------------------------------------------------
+
+    /// Makes a function of compiled `bytecode` with the environment at `environment` and pushes it, or an error.
+    ///
+    /// # Safety
+    /// `bytecode` is the compiler's output: the VM does not check it.
+    pub unsafe fn load(&self, name: &CStr, bytecode: &[u8], environment: i32) -> Result<(), Failed> {
+        // SAFETY: Alive, Bounds, Raising; the caller vouches for the bytecode.
+        let status =
+            unsafe { ffi::luau_load(self.state, name.as_ptr(), bytecode.as_ptr().cast(), bytecode.len(), environment) };
+        if status == 0 { Ok(()) } else { Err(Failed) }
+    }
+
+    /// Calls the function below `arguments` values. Raises what it raises.
+    pub fn call(&self, arguments: i32, results: i32) {
+        // SAFETY: Alive, Bounds, Raising.
+        unsafe { ffi::lua_call(self.state, arguments, results) }
+    }
+
+    /// Calls the function below `arguments` values and keeps what it raises.
+    pub fn protected_call(&self, arguments: i32, results: i32) -> Result<(), Failed> {
+        // SAFETY: Alive, Bounds.
+        let status = unsafe { ffi::lua_pcall(self.state, arguments, results, 0) };
+        if status == 0 { Ok(()) } else { Err(Failed) }
+    }
+
+    /// All results of a call.
+    pub const ALL: i32 = ffi::LUA_MULTRET;
+
+    /// Runs `body` in protected mode: what is raised inside is left on top after a call of the function at `handler`.
+    /// `entry` is the slot of a function from `push_entry`. On success one result is on top.
+    pub fn protect(&self, handler: i32, entry: i32, mut body: impl FnMut(&Stack) -> Outcome) -> Result<(), Failed> {
+        let mut body: &mut dyn FnMut(&Stack) -> Outcome = &mut body;
+        self.push_value(entry);
+        // SAFETY: Alive, Bounds; the address of `body` is used by `enter_body` alone and only during the call.
+        let status = unsafe {
+            ffi::lua_pushlightuserdata(self.state, (&raw mut body).cast::<c_void>());
+            ffi::lua_pcall(self.state, 1, 1, handler)
+        };
+        if status == 0 { Ok(()) } else { Err(Failed) }
+    }
+
+    /// The chunk and line of the function at `level` (0 is the running one); None when it is not written in Lua.
+    pub fn place(&self, level: i32) -> Option<(Vec<u8>, i32)> {
+        let mut activation = std::mem::MaybeUninit::<ffi::lua_Debug>::zeroed();
+        // SAFETY: Alive. All-zero bytes are a valid `lua_Debug` (null pointers and numbers); the VM fills the fields
+        // that `sl` names, and `source` then points to a string that the function keeps alive.
+        unsafe {
+            if ffi::lua_getinfo(self.state, level, c"sl".as_ptr(), activation.as_mut_ptr()) == 0 {
+                return None;
+            }
+            let activation = activation.assume_init();
+            if activation.currentline < 0 {
+                return None;
+            }
+            Some((CStr::from_ptr(activation.source).to_bytes().to_vec(), activation.currentline))
+        }
+    }
+
+    /// Brings a stack that a panic crossed back to its first state: no frames, no values.
+    pub fn reset(&self) {
+        // SAFETY: Alive; no frame of this state is running: the panic unwound them all.
+        unsafe { ffi::lua_resetthread(self.state) }
+    }
+
+    /// Bytes that the VM has allocated.
+    pub fn memory(&self) -> usize {
+        // SAFETY: Alive. A category below zero means all of them.
+        unsafe { ffi::lua_totalbytes(self.state, -1) }
+    }
+
+    /// Runs the collector's operation `what` (`LUA_GC...`) with `data`.
+    pub fn collect(&self, what: Collect, data: i32) -> i32 {
+        let what = match what {
+            Collect::Stop => ffi::LUA_GCSTOP,
+            Collect::Restart => ffi::LUA_GCRESTART,
+            Collect::Full => ffi::LUA_GCCOLLECT,
+            Collect::Step => ffi::LUA_GCSTEP,
+        };
+        // SAFETY: Alive.
+        unsafe { ffi::lua_gc(self.state, what, data) }
+    }
+
+    /// Has the VM ask `I` at loop edges, calls and collector steps, or stops asking.
+    pub fn set_interrupt<I: Interrupt>(&self, on: bool) {
+        // SAFETY: Alive; the callbacks live as long as the VM.
+        unsafe { (*ffi::lua_callbacks(self.state)).interrupt = on.then_some(interrupt::<I>) }
+    }
+}
+
+/// An operation of the collector.
+#[derive(Clone, Copy, Debug)]
+pub enum Collect {
+    Stop,
+    Restart,
+    Full,
+    Step,
+}
+
+/// Decides at the VM's safepoints whether the running code may go on.
+pub trait Interrupt {
+    /// What is raised into the running code; None lets it go on.
+    fn check() -> Option<Raise>;
+}
+
+extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collecting: c_int) {
+    // From inside a collector step nothing may be raised.
+    if collecting >= 0 {
+        return;
+    }
+    if let Some(raise) = I::check() {
+        Stack { state }.raise(raise)
+    }
+}

@@ -1,0 +1,11 @@
+//! Shadow Functions: a second function registry for Redis, with a VM of its own and a flush that is a pointer swap.
+//!
+//! The layers, each of which knows only those to its right:
+//! `server` (the module API) -> `generation` (what one flush throws away) -> `engine` (the VM), `registry` (names).
+
+pub mod engine;
+pub mod error;
+pub mod generation;
+pub mod reclaim;
+pub mod registry;
+pub mod server;

@@ -1,0 +1,280 @@
+//! The worker that frees retired generations and builds spare ones.
+//!
+//! A flush hands the old generation to the thread `shadow-reclaim` and takes a spare that the thread built beforehand,
+//! so that the server's thread neither frees nor builds. The queue is bounded: what does not fit is the caller's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::generation::Generation;
+
+/// The worker's name among the server's threads.
+pub const THREAD_NAME: &str = "shadow-reclaim";
+
+/// What the worker is asked to do. It builds a spare before each job if there is none.
+enum Job {
+    Free(Box<Generation>),
+    /// Only build a spare.
+    Prepare,
+}
+
+/// What both sides see.
+#[derive(Default)]
+struct Shared {
+    /// Libraries handed over and not yet freed.
+    pending: AtomicU64,
+    /// Libraries freed in all.
+    freed: AtomicU64,
+    /// The process is about to end: what waits is left to it.
+    abandon: AtomicBool,
+    /// Holds the worker before its next job.
+    held: Mutex<bool>,
+    release: Condvar,
+}
+
+/// The worker, as its owner on the main thread sees it. Dropping it ends the thread after what is queued.
+pub struct Reclaim {
+    jobs: Option<Sender<Job>>,
+    spares: Receiver<Box<Generation>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reclaim {
+    /// Starts the worker. `capacity`: generations that may wait. `build` makes a spare; None when it cannot now.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(capacity: usize, build: impl Fn() -> Option<Generation> + Send + 'static) -> std::io::Result<Self> {
+        let (jobs, incoming) = bounded(capacity);
+        let (outgoing, spares) = bounded(1);
+        let shared = Arc::new(Shared::default());
+        let worker = Worker { incoming, outgoing, shared: Arc::clone(&shared), build };
+        let thread =
+            with_signals_blocked(|| thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || worker.run()))?;
+        Ok(Self { jobs: Some(jobs), spares, shared, thread: Some(thread) })
+    }
+
+    /// Takes the spare, if one is ready. The worker builds the next one before its next job.
+    pub fn take_spare(&self) -> Option<Box<Generation>> {
+        self.spares.try_recv().ok()
+    }
+
+    /// Has a spare built if there is none. With a full queue there is a job anyway, before which that is done.
+    pub fn prepare(&self) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.try_send(Job::Prepare);
+        }
+    }
+
+    /// Hands over a generation to be freed.
+    ///
+    /// # Errors
+    /// Gives it back when the queue is full or the worker is gone.
+    pub fn retire(&self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
+        let Some(jobs) = &self.jobs else {
+            return Err(generation);
+        };
+        let libraries = generation.registry().library_count() as u64;
+        self.shared.pending.fetch_add(libraries, Ordering::Relaxed);
+        jobs.try_send(Job::Free(generation)).map_err(|error| {
+            self.shared.pending.fetch_sub(libraries, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(Job::Free(generation)) | TrySendError::Disconnected(Job::Free(generation)) => {
+                    generation
+                }
+                TrySendError::Full(Job::Prepare) | TrySendError::Disconnected(Job::Prepare) => {
+                    unreachable!("a job that was not sent comes back as it was")
+                }
+            }
+        })
+    }
+
+    /// Jobs that wait for the worker.
+    pub fn queued(&self) -> usize {
+        self.jobs.as_ref().map_or(0, Sender::len)
+    }
+
+    /// Libraries handed over and not yet freed.
+    pub fn pending_libraries(&self) -> u64 {
+        self.shared.pending.load(Ordering::Relaxed)
+    }
+
+    /// Libraries freed by the worker in all.
+    pub fn freed_libraries(&self) -> u64 {
+        self.shared.freed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a spare is ready.
+    pub fn has_spare(&self) -> bool {
+        !self.spares.is_empty()
+    }
+
+    /// Holds the worker before its next job, or lets it go on.
+    pub fn hold(&self, held: bool) {
+        *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        self.shared.release.notify_all();
+    }
+
+    /// Ends the worker. What is queued is freed first, unless `abandon`: then it is left to the end of the process.
+    pub fn stop(&mut self, abandon: bool) {
+        self.shared.abandon.store(abandon, Ordering::Relaxed);
+        self.jobs = None;
+        self.hold(false);
+        if let Some(thread) = self.thread.take() {
+            // A worker that panicked outside of its jobs has ended all the same.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Reclaim {
+    fn drop(&mut self) {
+        self.stop(false);
+    }
+}
+
+/// The worker's side.
+struct Worker<B> {
+    incoming: Receiver<Job>,
+    outgoing: Sender<Box<Generation>>,
+    shared: Arc<Shared>,
+    build: B,
+}
+
+impl<B: Fn() -> Option<Generation>> Worker<B> {
+    fn run(self) {
+        self.prepare();
+        while let Ok(job) = self.incoming.recv() {
+            self.wait_while_held();
+            // The spare comes first: the next flush may be waiting for it, and freeing takes its time.
+            self.prepare();
+            match job {
+                Job::Free(generation) => self.free(generation),
+                Job::Prepare => {}
+            }
+        }
+    }
+
+    fn prepare(&self) {
+        if self.outgoing.is_empty()
+            && let Ok(Some(spare)) = catch_unwind(AssertUnwindSafe(&self.build))
+        {
+            let _ = self.outgoing.try_send(Box::new(spare));
+        }
+    }
+
+    fn free(&self, generation: Box<Generation>) {
+        let libraries = generation.registry().library_count() as u64;
+        if self.shared.abandon.load(Ordering::Relaxed) {
+            std::mem::forget(generation);
+        } else if catch_unwind(AssertUnwindSafe(|| drop(generation))).is_ok() {
+            self.shared.freed.fetch_add(libraries, Ordering::Relaxed);
+        }
+        self.shared.pending.fetch_sub(libraries, Ordering::Relaxed);
+    }
+
+    fn wait_while_held(&self) {
+        let mut held = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while *held {
+            held = self.shared.release.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Runs `spawn` with all signals blocked, so that a thread started inside never gets one: they are the server's.
+fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+    let mut all = std::mem::MaybeUninit::uninit();
+    let mut before = std::mem::MaybeUninit::uninit();
+    // SAFETY: both sets are written before they are read: `all` by sigfillset, `before` by the first pthread_sigmask.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let result = spawn();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::engine::{CallMode, Dialect, Host, LogLevel};
+
+    struct NoServer;
+
+    impl Host for NoServer {
+        fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+            b"-ERR no server\r\n"
+        }
+        fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
+            None
+        }
+        fn log(&mut self, _: LogLevel, _: &[u8]) {}
+    }
+
+    fn generation() -> Option<Generation> {
+        Generation::new(Dialect { version: "7.0.15".into(), version_number: 0x7000F }).ok()
+    }
+
+    fn loaded(libraries: usize) -> Box<Generation> {
+        let mut generation = generation().unwrap();
+        for number in 0..libraries {
+            let code =
+                format!("#!lua name=l{number}\nredis.register_function('f{number}', function() return {number} end)");
+            generation.load(code.as_bytes(), false, None, &mut NoServer).unwrap();
+        }
+        Box::new(generation)
+    }
+
+    fn wait_until(what: &str, condition: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_retired_generation_is_freed_and_counted() {
+        let reclaim = Reclaim::start(4, generation).unwrap();
+        assert!(reclaim.retire(loaded(100)).is_ok());
+        wait_until("it is freed", || reclaim.freed_libraries() == 100);
+        assert_eq!(reclaim.pending_libraries(), 0);
+    }
+
+    #[test]
+    fn a_spare_is_built_at_the_start_and_when_it_is_asked_for() {
+        let reclaim = Reclaim::start(4, generation).unwrap();
+        for _ in 0..3 {
+            wait_until("a spare is ready", || reclaim.has_spare());
+            assert!(reclaim.take_spare().is_some());
+            reclaim.prepare();
+        }
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_generation_back() {
+        let mut reclaim = Reclaim::start(1, generation).unwrap();
+        wait_until("the first spare is ready", || reclaim.has_spare());
+        reclaim.hold(true);
+        // The first may be with the worker already, which holds it; the second waits; the third finds no room.
+        let accepted = (0..3).filter(|_| reclaim.retire(loaded(1)).is_ok()).count();
+        assert!(accepted < 3);
+        reclaim.stop(false);
+        assert_eq!(reclaim.freed_libraries(), accepted as u64);
+    }
+
+    #[test]
+    fn a_stopped_worker_takes_nothing_more() {
+        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        reclaim.stop(false);
+        assert!(reclaim.retire(loaded(1)).is_err());
+    }
+}

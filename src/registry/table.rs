@@ -1,0 +1,375 @@
+//! The two tables: libraries by name, functions by name in any case.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::library::{Function, Library};
+
+/// Everything that is loaded.
+///
+/// Invariant: the function table holds exactly one entry for each function of each library in the library table, so a
+/// name, in any case, has one owner.
+#[derive(Default)]
+pub struct Registry {
+    // The tables hold no names of their own: an entry finds its name through its library.
+    functions: HashTable<FunctionRef>,
+    libraries: HashTable<LibraryRef>,
+    hasher: DefaultHashBuilder,
+}
+
+/// A library and the hash of its name.
+struct LibraryRef {
+    library: Arc<Library>,
+    /// Kept so that the table need not look at every name when it grows, which would be felt: 5 ms at 57,000 libraries.
+    hash: u32,
+}
+
+/// A function and the library it belongs to.
+#[derive(Clone)]
+pub struct FunctionRef {
+    library: Arc<Library>,
+    index: u32,
+    /// Of the folded name; kept for the same reason.
+    hash: u32,
+}
+
+impl LibraryRef {
+    fn is_named(&self, name: &[u8], hash: u32) -> bool {
+        self.hash == hash && self.library.name.as_bytes() == name
+    }
+}
+
+impl FunctionRef {
+    /// The function.
+    pub fn function(&self) -> &Function {
+        &self.library.functions[self.index as usize]
+    }
+
+    /// The library that registered it.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+}
+
+impl fmt::Debug for FunctionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.library.name, self.function().name)
+    }
+}
+
+impl Registry {
+    /// An empty registry; allocates nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing is loaded.
+    pub fn is_empty(&self) -> bool {
+        self.libraries.is_empty()
+    }
+
+    /// How many libraries are loaded.
+    pub fn library_count(&self) -> usize {
+        self.libraries.len()
+    }
+
+    /// How many functions they have together.
+    pub fn function_count(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// The library of that name; case matters.
+    pub fn library(&self, name: &[u8]) -> Option<&Arc<Library>> {
+        let hash = self.library_hash(name);
+        self.libraries.find(spread(hash), |entry| entry.is_named(name, hash)).map(|entry| &entry.library)
+    }
+
+    /// The function of that name, in any case.
+    pub fn function(&self, name: &[u8]) -> Option<&FunctionRef> {
+        let hash = self.function_hash(name);
+        self.functions.find(spread(hash), |entry| entry.hash == hash && is_same(entry.function().name.as_bytes(), name))
+    }
+
+    /// All libraries, in no particular order.
+    pub fn libraries(&self) -> impl Iterator<Item = &Arc<Library>> {
+        self.libraries.iter().map(|entry| &entry.library)
+    }
+
+    /// The first of `names` that is taken: owned, in any case, by a library other than the one named `replacing`.
+    pub fn conflict<'n>(&self, names: impl IntoIterator<Item = &'n str>, replacing: Option<&str>) -> Option<&'n str> {
+        names
+            .into_iter()
+            .find(|name| self.function(name.as_bytes()).is_some_and(|owned| replacing != Some(&*owned.library.name)))
+    }
+
+    /// Registers `library`, in the place of the one of the same name if there is one: that one is returned, and its
+    /// slots are the caller's to release.
+    ///
+    /// None of its functions may be in [`conflict`](Self::conflict).
+    pub fn insert(&mut self, library: Library) -> Option<Arc<Library>> {
+        let replaced = self.remove(library.name.as_bytes());
+        debug_assert_eq!(self.conflict(library.functions.iter().map(|function| &*function.name), None), None);
+        let library = Arc::new(library);
+        for (index, function) in (0..).zip(&library.functions) {
+            let hash = self.function_hash(function.name.as_bytes());
+            let entry = FunctionRef { library: Arc::clone(&library), index, hash };
+            self.functions.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
+        }
+        let hash = self.library_hash(library.name.as_bytes());
+        self.libraries.insert_unique(spread(hash), LibraryRef { library, hash }, |entry| spread(entry.hash));
+        replaced
+    }
+
+    /// Takes out the library of that name, and its functions with it. Its slots are the caller's to release.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Library>> {
+        let hash = self.library_hash(name);
+        let entry = self.libraries.find_entry(spread(hash), |entry| entry.is_named(name, hash)).ok()?;
+        let LibraryRef { library, .. } = entry.remove().0;
+        for (index, function) in (0u32..).zip(&library.functions) {
+            let hash = self.function_hash(function.name.as_bytes());
+            let entry = self
+                .functions
+                .find_entry(spread(hash), |entry| entry.index == index && Arc::ptr_eq(&entry.library, &library));
+            if let Ok(entry) = entry {
+                entry.remove();
+            }
+        }
+        Some(library)
+    }
+
+    fn library_hash(&self, name: &[u8]) -> u32 {
+        shorten(self.hasher.hash_one(name))
+    }
+
+    /// A hash that is blind to case. Eight bytes at a time, the last eight overlapping the ones before: for the
+    /// hasher's own way with bytes the name would have to be folded into a copy.
+    fn function_hash(&self, name: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        let mut rest = name;
+        while let [word @ .., _] = rest
+            && let Some((word, after)) = word.split_first_chunk()
+        {
+            hasher.write_u64(fold(u64::from_ne_bytes(*word)));
+            rest = after;
+        }
+        hasher.write_u64(fold(last_word(name)) ^ name.len() as u64);
+        shorten(hasher.finish())
+    }
+}
+
+/// The last eight bytes of `name`, or all of a shorter one.
+fn last_word(name: &[u8]) -> u64 {
+    if let Some(word) = name.last_chunk() {
+        u64::from_ne_bytes(*word)
+    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        u64::from(u32::from_ne_bytes(*first)) << 32 | u64::from(u32::from_ne_bytes(*last))
+    } else {
+        name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))
+    }
+}
+
+/// Bit 5 set in every byte: letters lose their case, and all bytes a valid name can hold stay apart. Of other bytes it
+/// may confuse some; a lookup compares names anyway.
+fn fold(word: u64) -> u64 {
+    word | u64::from_ne_bytes([0x20; 8])
+}
+
+impl Drop for Registry {
+    /// Frees the libraries in the order of their addresses, which is about the order of their making: in the order of
+    /// the table, which is none, 100,000 of them take three times as long.
+    fn drop(&mut self) {
+        self.functions = HashTable::new();
+        let mut libraries: Vec<_> = self.libraries.drain().map(|entry| entry.library).collect();
+        libraries.sort_unstable_by_key(Arc::as_ptr);
+        drop(libraries);
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.libraries().map(|library| &library.name)).finish()
+    }
+}
+
+/// Whether the names differ in case at most. Most callers write a name as it was registered.
+fn is_same(registered: &[u8], called: &[u8]) -> bool {
+    registered == called || registered.eq_ignore_ascii_case(called)
+}
+
+/// The 32 bits of a hash that an entry keeps.
+fn shorten(hash: u64) -> u32 {
+    (hash >> 32) as u32 ^ hash as u32
+}
+
+/// The hash a table wants, from the 32 bits kept: it looks at the lowest bits and at the topmost seven.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::flags::FunctionFlags;
+    use super::super::library::Slot;
+    use super::*;
+
+    fn library(name: &str, functions: &[&str]) -> Library {
+        Library {
+            name: name.into(),
+            code: format!("#!lua name={name}\n").into_bytes().into(),
+            functions: functions
+                .iter()
+                .zip(0..)
+                .map(|(&name, slot)| Function {
+                    name: name.into(),
+                    description: None,
+                    flags: FunctionFlags::empty(),
+                    slot: Slot(slot),
+                })
+                .collect(),
+        }
+    }
+
+    fn registry(libraries: &[(&str, &[&str])]) -> Registry {
+        let mut registry = Registry::new();
+        for &(name, functions) in libraries {
+            assert!(registry.insert(library(name, functions)).is_none());
+        }
+        registry
+    }
+
+    fn owner<'r>(registry: &'r Registry, function: &str) -> Option<&'r str> {
+        let entry = registry.function(function.as_bytes())?;
+        Some(&entry.library().name)
+    }
+
+    #[test]
+    fn a_fresh_registry_is_empty() {
+        let registry = Registry::new();
+        assert!(registry.is_empty());
+        assert_eq!((registry.library_count(), registry.function_count()), (0, 0));
+        assert!(registry.library(b"").is_none());
+        assert!(registry.function(b"").is_none());
+        assert_eq!(registry.libraries().count(), 0);
+    }
+
+    #[test]
+    fn libraries_are_found_in_their_own_case_only() {
+        let registry = registry(&[("Lib", &["a"]), ("lib", &["b"])]);
+        assert_eq!(registry.library_count(), 2);
+        assert_eq!(&*registry.library(b"Lib").unwrap().name, "Lib");
+        assert_eq!(&*registry.library(b"lib").unwrap().name, "lib");
+        assert!(registry.library(b"LIB").is_none());
+    }
+
+    #[test]
+    fn functions_are_found_in_any_case_under_their_registered_name() {
+        let name = "A_Name_of_many_Words_2";
+        let registry = registry(&[("lib", &["f", name])]);
+        for call in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+            let found = registry.function(call.as_bytes()).unwrap();
+            assert_eq!(&*found.function().name, name);
+            assert_eq!(found.function().slot, Slot(1));
+            assert_eq!(&*found.library().name, "lib");
+        }
+    }
+
+    #[test]
+    fn bytes_that_hash_alike_are_still_told_apart() {
+        let registry = registry(&[("lib", &["a_1"])]);
+        for call in [&b"a_1\0"[..], b"a_1 ", b"a\x7f1", b"a_\x11", b"\xc1_1", b"a_"] {
+            assert!(registry.function(call).is_none(), "{call:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_every_length_are_found() {
+        let names: Vec<String> = (1..200).map(|length| "Xy_".repeat(length)).collect();
+        let functions: Vec<&str> = names.iter().map(String::as_str).collect();
+        let registry = registry(&[("lib", &functions)]);
+        for name in &names {
+            let found = registry.function(name.to_uppercase().as_bytes()).unwrap();
+            assert_eq!(*found.function().name, **name);
+        }
+    }
+
+    #[test]
+    fn a_name_owned_by_another_library_conflicts_in_any_case() {
+        let registry = registry(&[("lib", &["taken"])]);
+        assert_eq!(registry.conflict(["free", "TAKEN", "taken"], None), Some("TAKEN"));
+        assert_eq!(registry.conflict(["free"], None), None);
+        assert_eq!(registry.conflict(["taken"], Some("other")), Some("taken"));
+        assert_eq!(registry.conflict(["taken"], Some("LIB")), Some("taken"));
+    }
+
+    #[test]
+    fn the_library_being_replaced_does_not_conflict() {
+        let registry = registry(&[("lib", &["f"]), ("other", &["g"])]);
+        assert_eq!(registry.conflict(["F", "h"], Some("lib")), None);
+        assert_eq!(registry.conflict(["F", "G"], Some("lib")), Some("G"));
+    }
+
+    #[test]
+    fn a_replacement_takes_over_and_hands_back_the_old_one() {
+        let mut registry = registry(&[("lib", &["a", "b"]), ("other", &["c"])]);
+        let old = registry.insert(library("lib", &["B", "d"])).unwrap();
+        assert_eq!(&*old.functions[0].name, "a");
+        assert_eq!(Arc::strong_count(&old), 1);
+        assert_eq!((registry.library_count(), registry.function_count()), (2, 3));
+        assert_eq!(owner(&registry, "a"), None);
+        assert_eq!(&*registry.function(b"b").unwrap().function().name, "B");
+        assert_eq!(owner(&registry, "d"), Some("lib"));
+        assert_eq!(owner(&registry, "c"), Some("other"));
+    }
+
+    #[test]
+    fn a_removed_library_takes_its_functions_along() {
+        let mut registry = registry(&[("lib", &["a", "b"]), ("other", &["c"])]);
+        assert!(registry.remove(b"LIB").is_none());
+        let removed = registry.remove(b"lib").unwrap();
+        assert_eq!(Arc::strong_count(&removed), 1);
+        assert_eq!((registry.library_count(), registry.function_count()), (1, 1));
+        assert_eq!(owner(&registry, "a"), None);
+        assert_eq!(owner(&registry, "c"), Some("other"));
+        assert!(registry.remove(b"lib").is_none());
+        registry.remove(b"other").unwrap();
+        assert!(registry.is_empty());
+        assert_eq!(registry.function_count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_lost_while_the_tables_grow_and_shrink() {
+        let mut registry = Registry::new();
+        for i in 0..5000 {
+            let (f, g) = (format!("f{i}"), format!("G_{i}"));
+            registry.insert(library(&format!("lib{i}"), &[&f, &g]));
+        }
+        for i in (0..5000).step_by(2) {
+            assert!(registry.remove(format!("lib{i}").as_bytes()).is_some());
+        }
+        assert_eq!((registry.library_count(), registry.function_count()), (2500, 5000));
+        assert_eq!(registry.libraries().count(), 2500);
+        for i in 0..5000 {
+            let lib = format!("lib{i}");
+            let expected = (i % 2 == 1).then_some(&*lib);
+            assert_eq!(owner(&registry, &format!("F{i}")), expected);
+            assert_eq!(owner(&registry, &format!("g_{i}")), expected);
+            assert_eq!(registry.library(lib.as_bytes()).is_some(), expected.is_some());
+        }
+    }
+
+    #[test]
+    fn a_registry_can_be_dropped_on_another_thread() {
+        let registry = registry(&[("lib", &["f"])]);
+        std::thread::spawn(move || drop(registry)).join().unwrap();
+    }
+
+    #[test]
+    fn an_entry_of_the_function_table_stays_small() {
+        assert_eq!(size_of::<FunctionRef>(), 16);
+        assert!(size_of::<Library>() <= 48);
+        assert!(size_of::<Function>() <= 40);
+    }
+}

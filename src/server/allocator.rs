@@ -1,0 +1,112 @@
+//! The global allocator: the server's inside a server, so that all memory shows in its `used_memory`; the system's
+//! where there is none, as in unit tests.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::c_void;
+
+use redis_module::raw;
+
+/// The alignment that the server's allocator guarantees.
+const GUARANTEED: usize = 16;
+
+/// Memory from the server.
+///
+/// The server's functions are known once the module's entry point has run `Init`, before the first Rust allocation;
+/// so no block is ever freed by another allocator than gave it.
+pub struct ServerAllocator;
+
+// SAFETY: every block comes from RM_TryAlloc or RM_Alloc (or the system) and goes back to RM_Free (or the system)
+// unchanged: which of the two is in use never changes while blocks exist. Both give blocks aligned to 16; a larger
+// alignment is made by hand in `aligned`, and undone in `dealloc` by the same rule.
+unsafe impl GlobalAlloc for ServerAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the statics are written once, on the main thread, before any other thread of ours runs. The caller
+        // gives a valid layout.
+        unsafe {
+            let Some(allocate) = raw::RedisModule_TryAlloc.or(raw::RedisModule_Alloc) else {
+                return System.alloc(layout);
+            };
+            if layout.align() > GUARANTEED {
+                return aligned(layout, |size| allocate(size));
+            }
+            allocate(layout.size()).cast()
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as in `alloc`; the block was made there with this layout.
+        unsafe {
+            let Some(free) = raw::RedisModule_Free else {
+                return System.dealloc(block, layout);
+            };
+            if layout.align() > GUARANTEED {
+                return free(block.sub(size_of::<usize>()).cast::<usize>().read_unaligned() as *mut c_void);
+            }
+            free(block.cast());
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as in `alloc`; the block was made there with this layout. For a larger alignment the contents are
+        // moved to a block of the new size, of which the shorter length is copied.
+        unsafe {
+            if layout.align() > GUARANTEED {
+                let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+                if !new.is_null() {
+                    block.copy_to_nonoverlapping(new, layout.size().min(size));
+                    self.dealloc(block, layout);
+                }
+                return new;
+            }
+            match raw::RedisModule_TryRealloc.or(raw::RedisModule_Realloc) {
+                Some(reallocate) => reallocate(block.cast(), size).cast(),
+                None => System.realloc(block, layout, size),
+            }
+        }
+    }
+}
+
+/// A block of a larger alignment inside a larger block, whose address stands just before it.
+unsafe fn aligned(layout: Layout, allocate: impl FnOnce(usize) -> *mut c_void) -> *mut u8 {
+    let Some(size) = layout.size().checked_add(layout.align() + size_of::<usize>()) else {
+        return std::ptr::null_mut();
+    };
+    let start = allocate(size).cast::<u8>();
+    if start.is_null() {
+        return start;
+    }
+    // SAFETY: the block has room for an address, the padding (less than the alignment) and the layout's size.
+    unsafe {
+        let after = start.add(size_of::<usize>());
+        let block = after.add(after.align_offset(layout.align()));
+        block.sub(size_of::<usize>()).cast::<usize>().write_unaligned(start as usize);
+        block
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: ServerAllocator = ServerAllocator;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_of_large_alignment_is_aligned_and_keeps_its_start() {
+        for align in [32, 64, 4096] {
+            let layout = Layout::from_size_align(100, align).unwrap();
+            let mut given = std::ptr::null_mut();
+            // SAFETY: the closure gives a block of the size asked for, which is freed below.
+            unsafe {
+                let block = aligned(layout, |size| {
+                    given = libc::malloc(size);
+                    given
+                });
+                assert_eq!(block as usize % align, 0);
+                block.write_bytes(7, 100);
+                assert_eq!(block.sub(size_of::<usize>()).cast::<usize>().read_unaligned(), given as usize);
+                libc::free(given);
+            }
+        }
+    }
+}

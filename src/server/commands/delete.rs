@@ -1,0 +1,16 @@
+use super::super::api::{Arguments, Context};
+use super::super::guard::Command;
+use super::super::module;
+use crate::error::Error;
+
+/// `SHADOW.FUNCTION DELETE library-name`: deletes a library.
+pub struct Delete;
+
+impl Command for Delete {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        module::enter(|module| module.generation.delete(arguments.get(2)))?;
+        context.replicate_verbatim();
+        context.reply_status(b"OK");
+        Ok(())
+    }
+}

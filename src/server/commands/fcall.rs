@@ -1,0 +1,59 @@
+use super::super::api::{Arguments, Context};
+use super::super::call::ServerHost;
+use super::super::guard::Command;
+use super::super::module;
+use super::super::reply::ClientReply;
+use crate::error::Error;
+
+/// `SHADOW.FCALL function numkeys [key ...] [arg ...]`: calls a function.
+pub struct Fcall;
+
+/// `SHADOW.FCALL_RO function numkeys [key ...] [arg ...]`: calls a function that does not write.
+pub struct FcallReadOnly;
+
+impl Command for Fcall {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        call(context, arguments, false)
+    }
+}
+
+impl Command for FcallReadOnly {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        call(context, arguments, true)
+    }
+}
+
+/// The words before the keys: the command, the function, the number of keys.
+const HEAD: usize = 3;
+
+fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), Error> {
+    module::enter(|module| {
+        let generation = &mut *module.generation;
+        let function = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?.clone();
+        let keys_end = HEAD + key_count(arguments)?;
+        let flags = function.function().flags;
+        module::gate().check(context, flags, read_only)?;
+        let mut host = ServerHost::new(context, flags, module.dialect.is_7_0());
+        generation.call(
+            &function,
+            arguments.range(HEAD, keys_end),
+            arguments.range(keys_end, arguments.len()),
+            &mut host,
+            &mut ClientReply(context),
+        )
+    })
+}
+
+/// The number of keys: a decimal number as the server reads one, without sign, spaces or leading zeros.
+fn key_count(arguments: Arguments) -> Result<usize, Error> {
+    const BAD: &str = "ERR Bad number of keys provided";
+    let text = arguments.get(2);
+    let number: i64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(BAD)?;
+    if itoa::Buffer::new().format(number).as_bytes() != text {
+        return Err(BAD.into());
+    }
+    if number > (arguments.len() - HEAD) as i64 {
+        return Err("ERR Number of keys can't be greater than number of args".into());
+    }
+    usize::try_from(number).map_err(|_| "ERR Number of keys can't be negative".into())
+}

@@ -1,0 +1,54 @@
+use super::super::api::{Arguments, Context};
+use super::super::guard::Command;
+use super::super::module::{self, FlushMode};
+use crate::error::Error;
+
+/// `SHADOW.FUNCTION FLUSH [ASYNC | SYNC]`: deletes all libraries.
+pub struct Flush;
+
+impl Command for Flush {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        let mode = match arguments.len() {
+            2 => default_mode(context),
+            3 => mode(arguments.get(2))?,
+            _ => return Err(wrong_arguments(arguments)),
+        };
+        module::enter(|module| module.flush(mode))?;
+        // Also when there was nothing to delete, as the server does it.
+        context.replicate_verbatim();
+        context.reply_status(b"OK");
+        Ok(())
+    }
+}
+
+fn mode(word: &[u8]) -> Result<FlushMode, Error> {
+    if word.eq_ignore_ascii_case(b"async") {
+        Ok(FlushMode::Async)
+    } else if word.eq_ignore_ascii_case(b"sync") {
+        Ok(FlushMode::Sync)
+    } else {
+        Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into())
+    }
+}
+
+/// The server's setting decides, read anew each time: it can be changed while the server runs.
+fn default_mode(context: &Context) -> FlushMode {
+    match context.setting(c"lazyfree-lazy-user-flush").as_deref() {
+        Some(b"yes") => FlushMode::Async,
+        _ => FlushMode::Sync,
+    }
+}
+
+/// The server's text for a subcommand with too many words.
+fn wrong_arguments(arguments: Arguments) -> Error {
+    Error::new(
+        [
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            arguments.get(1),
+            b"'. Try ",
+            &arguments.get(0).to_ascii_uppercase(),
+            b" HELP.",
+        ]
+        .concat(),
+    )
+}

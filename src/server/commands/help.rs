@@ -1,0 +1,32 @@
+use super::super::api::{Arguments, Context};
+use super::super::guard::Command;
+use super::super::module;
+use super::table::{Line, function_subcommands};
+use crate::error::Error;
+
+/// `SHADOW.FUNCTION HELP`: what the subcommands are, out of the table of commands.
+pub struct Help;
+
+impl Command for Help {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        let is_7_0 = module::enter(|module| Ok(module.dialect.is_7_0()))?;
+        let lines: Vec<&str> = function_subcommands()
+            .iter()
+            .flat_map(|subcommand| subcommand.help)
+            .filter_map(|line| match line {
+                Line::Always(text) => Some(*text),
+                Line::Only70(text) => is_7_0.then_some(*text),
+                Line::Since72(old, new) => Some(if is_7_0 { *old } else { *new }),
+            })
+            .collect();
+        context.reply_array(lines.len() + 1);
+        let command = arguments.get(0).to_ascii_uppercase();
+        context.reply_status(
+            &[&command, b" <subcommand> [<arg> [value] [opt] ...]. Subcommands are:".as_slice()].concat(),
+        );
+        for line in lines {
+            context.reply_status(line.as_bytes());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+use super::super::api::{Arguments, Context};
+use super::super::call::ServerHost;
+use super::super::guard::Command;
+use super::super::module;
+use crate::engine::LOAD_LIMIT;
+use crate::error::Error;
+use crate::registry::FunctionFlags;
+
+/// `SHADOW.FUNCTION LOAD [REPLACE] code`: loads a library and replies with its name.
+pub struct Load;
+
+impl Command for Load {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        // The last word is the code, whatever it says; every word before it is an option.
+        let code = arguments.len() - 1;
+        let mut replace = false;
+        for option in arguments.range(2, code) {
+            if !option.eq_ignore_ascii_case(b"replace") {
+                return Err(Error::new([b"ERR Unknown option given: ", option].concat()));
+            }
+            replace = true;
+        }
+        let limit = (!context.must_obey()).then_some(LOAD_LIMIT);
+        let name = module::enter(|module| {
+            let mut host = ServerHost::new(context, FunctionFlags::empty(), module.dialect.is_7_0());
+            module.generation.load(arguments.get(code), replace, limit, &mut host)
+        })?;
+        context.replicate_verbatim();
+        context.reply_bulk(name.as_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,276 @@
+//! The one table of the module's commands: what drives registration, COMMAND DOCS and HELP.
+
+use std::ffi::{CStr, c_int};
+
+use super::super::guard::{Command, command};
+use super::{debug, delete, fcall, flush, help, list, load, stats};
+use redis_module::raw;
+
+/// The C function of a command.
+pub type Handler = extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;
+
+/// A command or subcommand.
+pub struct Spec {
+    pub name: &'static CStr,
+    /// None for a container.
+    pub handler: Option<Handler>,
+    /// The words that the command takes, its names included; negative: at least so many.
+    pub arity: c_int,
+    /// Flags in the API's words.
+    pub flags: &'static CStr,
+    /// Categories besides those that follow from the flags.
+    pub acl: &'static CStr,
+    pub summary: &'static CStr,
+    pub complexity: &'static CStr,
+    pub tips: Option<&'static CStr>,
+    pub keys: Option<Keys>,
+    pub arguments: &'static [Argument],
+    pub subcommands: &'static [Spec],
+    /// Its part of HELP: a line with the syntax, then lines of explanation. Empty when HELP does not list it.
+    pub help: &'static [Line],
+}
+
+/// A line of HELP.
+pub enum Line {
+    /// On every server.
+    Always(&'static str),
+    /// Only on 7.0; later servers dropped it.
+    Only70(&'static str),
+    /// On 7.0 in the first form, later in the second.
+    Since72(&'static str, &'static str),
+}
+
+/// Where a command's keys are: after their number, which is word 2. What is done with them is not known beforehand.
+#[derive(Clone, Copy)]
+pub enum Keys {
+    ReadWrite,
+    ReadOnly,
+}
+
+/// An argument in COMMAND DOCS.
+pub struct Argument {
+    pub name: &'static CStr,
+    pub kind: Kind,
+    pub token: Option<&'static CStr>,
+    pub optional: bool,
+    pub multiple: bool,
+    pub parts: &'static [Argument],
+}
+
+/// The type of an argument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    String,
+    Integer,
+    /// A key of the command's only key spec.
+    Key,
+    PureToken,
+    OneOf,
+}
+
+impl Argument {
+    const fn new(name: &'static CStr, kind: Kind) -> Self {
+        Self { name, kind, token: None, optional: false, multiple: false, parts: &[] }
+    }
+
+    const fn token(self, token: &'static CStr) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    const fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    const fn multiple(self) -> Self {
+        Self { multiple: true, ..self }
+    }
+
+    const fn of(self, parts: &'static [Argument]) -> Self {
+        Self { parts, ..self }
+    }
+}
+
+const fn handler<C: Command>() -> Option<Handler> {
+    Some(command::<C>)
+}
+
+/// A subcommand without keys or arguments; the rest is filled in with `..`.
+const BLANK: Spec = Spec {
+    name: c"",
+    handler: None,
+    arity: 2,
+    flags: c"",
+    acl: c"scripting",
+    summary: c"",
+    complexity: c"O(1)",
+    tips: None,
+    keys: None,
+    arguments: &[],
+    subcommands: &[],
+    help: &[],
+};
+
+const ALL_SHARDS: Option<&CStr> = Some(c"request_policy:all_shards response_policy:all_succeeded");
+
+const CALL_ARGUMENTS: &[Argument] = &[
+    Argument::new(c"function", Kind::String),
+    Argument::new(c"numkeys", Kind::Integer),
+    Argument::new(c"key", Kind::Key).optional().multiple(),
+    Argument::new(c"arg", Kind::String).optional().multiple(),
+];
+
+/// All commands, in the order of HELP.
+pub const COMMANDS: &[Spec] = &[
+    Spec {
+        name: c"shadow.function",
+        arity: -2,
+        acl: c"",
+        summary: c"A container for function commands of the shadow registry.",
+        complexity: c"Depends on subcommand.",
+        subcommands: FUNCTION,
+        ..BLANK
+    },
+    Spec {
+        name: c"shadow.fcall",
+        handler: handler::<fcall::Fcall>(),
+        arity: -3,
+        flags: c"deny-script allow-stale no-monitor may-replicate no-mandatory-keys",
+        summary: c"Invokes a function of the shadow registry.",
+        complexity: c"Depends on the function that is executed.",
+        keys: Some(Keys::ReadWrite),
+        arguments: CALL_ARGUMENTS,
+        ..BLANK
+    },
+    Spec {
+        name: c"shadow.fcall_ro",
+        handler: handler::<fcall::FcallReadOnly>(),
+        arity: -3,
+        flags: c"readonly deny-script allow-stale no-monitor no-mandatory-keys",
+        summary: c"Invokes a read-only function of the shadow registry.",
+        complexity: c"Depends on the function that is executed.",
+        keys: Some(Keys::ReadOnly),
+        arguments: CALL_ARGUMENTS,
+        ..BLANK
+    },
+];
+
+const FUNCTION: &[Spec] = &[
+    Spec {
+        name: c"load",
+        handler: handler::<load::Load>(),
+        arity: -3,
+        flags: c"write deny-oom deny-script",
+        summary: c"Creates a library.",
+        complexity: c"O(1) (considering compilation time is redundant)",
+        tips: ALL_SHARDS,
+        arguments: &[
+            Argument::new(c"replace", Kind::PureToken).token(c"REPLACE").optional(),
+            Argument::new(c"function-code", Kind::String),
+        ],
+        help: &[
+            Line::Always("LOAD [REPLACE] <FUNCTION CODE>"),
+            Line::Always("    Create a new library with the given library name and code."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"delete",
+        handler: handler::<delete::Delete>(),
+        arity: 3,
+        flags: c"write deny-script",
+        summary: c"Deletes a library and its functions.",
+        tips: ALL_SHARDS,
+        arguments: &[Argument::new(c"library-name", Kind::String)],
+        help: &[Line::Always("DELETE <LIBRARY NAME>"), Line::Always("    Delete the given library.")],
+        ..BLANK
+    },
+    Spec {
+        name: c"list",
+        handler: handler::<list::List>(),
+        arity: -2,
+        flags: c"deny-script",
+        summary: c"Returns information about all libraries.",
+        complexity: c"O(N) where N is the number of functions",
+        tips: Some(c"nondeterministic_output_order"),
+        arguments: &[
+            Argument::new(c"library-name-pattern", Kind::String).token(c"LIBRARYNAME").optional(),
+            Argument::new(c"withcode", Kind::PureToken).token(c"WITHCODE").optional(),
+        ],
+        help: &[
+            Line::Always("LIST [LIBRARYNAME PATTERN] [WITHCODE]"),
+            Line::Always("    Return general information on all the libraries:"),
+            Line::Always("    * Library name"),
+            Line::Always("    * The engine used to run the Library"),
+            Line::Only70("    * Library description"),
+            Line::Always("    * Functions list"),
+            Line::Always("    * Library code (if WITHCODE is given)"),
+            Line::Always(
+                "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
+            ),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"stats",
+        handler: handler::<stats::Stats>(),
+        flags: c"deny-script allow-busy",
+        summary: c"Returns information about a function during execution.",
+        tips: Some(c"nondeterministic_output request_policy:all_shards response_policy:special"),
+        help: &[
+            Line::Always("STATS"),
+            Line::Always("    Return information about the current function running:"),
+            Line::Always("    * Function name"),
+            Line::Always("    * Command used to run the function"),
+            Line::Always("    * Duration in MS that the function is running"),
+            Line::Always("    If no function is running, return nil"),
+            Line::Always("    In addition, returns a list of available engines."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"flush",
+        handler: handler::<flush::Flush>(),
+        arity: -2,
+        flags: c"write deny-script",
+        summary: c"Deletes all libraries and functions.",
+        complexity: c"O(1) with ASYNC; O(N) where N is the number of functions deleted with SYNC",
+        tips: ALL_SHARDS,
+        arguments: &[Argument::new(c"flush-type", Kind::OneOf).optional().of(&[
+            Argument::new(c"async", Kind::PureToken).token(c"ASYNC"),
+            Argument::new(c"sync", Kind::PureToken).token(c"SYNC"),
+        ])],
+        help: &[
+            Line::Always("FLUSH [ASYNC|SYNC]"),
+            Line::Always("    Delete all the libraries."),
+            Line::Always("    When called without the optional mode argument, the behavior is determined by the"),
+            Line::Always("    lazyfree-lazy-user-flush configuration directive. Valid modes are:"),
+            Line::Always("    * ASYNC: Asynchronously flush the libraries."),
+            Line::Always("    * SYNC: Synchronously flush the libraries."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"help",
+        handler: handler::<help::Help>(),
+        flags: c"allow-loading allow-stale",
+        summary: c"Returns helpful text about the different subcommands.",
+        help: &[Line::Always("HELP"), Line::Since72("    Prints this help.", "    Print this help.")],
+        ..BLANK
+    },
+];
+
+/// The subcommands of SHADOW.FUNCTION.
+pub const fn function_subcommands() -> &'static [Spec] {
+    FUNCTION
+}
+
+/// Fault injection for tests; registered only when the load argument `enable-debug-command` asks for it.
+pub const DEBUG: Spec = Spec {
+    name: c"shadow.debug",
+    handler: handler::<debug::Debug>(),
+    arity: -2,
+    flags: c"admin deny-script",
+    acl: c"",
+    summary: c"Injects faults into the shadow module, for its tests.",
+    ..BLANK
+};

@@ -1,0 +1,120 @@
+//! Whether a function may run in the server's present state.
+//!
+//! For FCALL the server checks this before the command runs, by the flags of the function that it calls. It cannot
+//! know the flags of ours, so the same checks are made here, with the texts that the server's own gate has.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use super::api::{Context, State};
+use crate::error::Error;
+use crate::registry::FunctionFlags;
+
+const MASTERDOWN: &str = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+const READONLY: &str = "READONLY You can't write against a read only replica.";
+const NOREPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
+const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+const NO_CLUSTER: &str = "ERR Can not run script on cluster, 'no-cluster' flag is set.";
+const RO_VARIANT: &str = "ERR Can not execute a script with write flag using *_ro command.";
+const MISCONF_RDB: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+     disk. Commands that may modify the data set are disabled, because this instance is configured to report errors \
+     during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for \
+     details about the RDB error.";
+const MISCONF_AOF: &str = "MISCONF Errors writing to the AOF file: persistence is failing, commands that may modify the data set are disabled.";
+
+/// What refuses writes and that no flag of the module API shows: too few replicas, a failed save.
+///
+/// Asking for it costs more than a call does. So it is watched from the server's timer, ten times a second, and asked
+/// for at a call only while something is amiss; recovery is seen at once then. A writer that slips through in the
+/// meantime is refused by the server at its first write.
+pub struct Gate {
+    amiss: Cell<bool>,
+    watched: Cell<Option<Instant>>,
+}
+
+/// How often the server is looked at; its timer may run far more often.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+impl Gate {
+    pub const fn new() -> Self {
+        Self { amiss: Cell::new(false), watched: Cell::new(None) }
+    }
+
+    /// Looks at the server if it is time to; called from its timer.
+    pub fn watch(&self, context: &Context) {
+        let now = Instant::now();
+        if self.watched.get().is_none_or(|last| now.duration_since(last) >= INTERVAL) {
+            self.watched.set(Some(now));
+            self.look(context);
+        }
+    }
+
+    /// Looks at the server; called when a setting has changed.
+    pub fn look(&self, context: &Context) {
+        self.amiss.set(write_refusal(context).is_some());
+    }
+
+    /// Checks whether a function with `flags` may run now; `read_only` when it is called by FCALL_RO.
+    ///
+    /// # Errors
+    /// The server's text for what stands against it.
+    pub fn check(&self, context: &Context, flags: FunctionFlags, read_only: bool) -> Result<(), Error> {
+        let state = context.state();
+        let writes = !flags.contains(FunctionFlags::NO_WRITES);
+        let obeys = state.intersects(State::REPLICATED | State::LOADING);
+        if writes && !obeys {
+            if state.contains(State::OOM) && !flags.contains(FunctionFlags::ALLOW_OOM) {
+                return Err(OOM.into());
+            }
+            if self.amiss.get() {
+                match write_refusal(context) {
+                    Some(text) => return Err(text.into()),
+                    None => self.amiss.set(false),
+                }
+            }
+            if state.contains(State::SLAVE | State::READONLY) {
+                return Err(READONLY.into());
+            }
+        }
+        if state.contains(State::REPLICA_IS_STALE)
+            && !flags.contains(FunctionFlags::ALLOW_STALE)
+            && !serves_stale(context)
+        {
+            return Err(MASTERDOWN.into());
+        }
+        if flags.contains(FunctionFlags::NO_CLUSTER) && state.contains(State::CLUSTER) {
+            return Err(NO_CLUSTER.into());
+        }
+        if writes && read_only {
+            return Err(RO_VARIANT.into());
+        }
+        Ok(())
+    }
+}
+
+fn serves_stale(context: &Context) -> bool {
+    context.setting(c"replica-serve-stale-data").is_none_or(|value| value == b"yes")
+}
+
+/// Why the server would refuse a write, if not for its being a read-only replica. Runs no command while all is well.
+fn write_refusal(context: &Context) -> Option<&'static str> {
+    let setting = |name, value: &[u8]| context.setting(name).is_some_and(|found| found == value);
+    let [save, append] = context.info(c"persistence", [c"rdb_last_bgsave_status", c"aof_last_write_status"]);
+    if save.as_deref() == Some(b"err") && setting(c"stop-writes-on-bgsave-error", b"yes") && !setting(c"save", b"") {
+        return Some(MISCONF_RDB);
+    }
+    if append.as_deref() == Some(b"err") {
+        return Some(MISCONF_AOF);
+    }
+    // The field is there only while replicas are asked for.
+    let [role, good] = context.info(c"replication", [c"role", c"min_slaves_good_slaves"]);
+    let good = number(good)?;
+    if role.as_deref() == Some(b"master") && good < number(context.setting(c"min-replicas-to-write"))? {
+        return Some(NOREPLICAS);
+    }
+    None
+}
+
+fn number(text: Option<Vec<u8>>) -> Option<u64> {
+    String::from_utf8(text?).ok()?.parse().ok()
+}

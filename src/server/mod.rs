@@ -1,0 +1,94 @@
+//! Everything that speaks the server's module API.
+
+mod allocator;
+mod api;
+mod call;
+mod commands;
+mod events;
+mod gate;
+mod guard;
+mod info;
+mod module;
+mod reply;
+mod settings;
+
+use std::ffi::c_int;
+
+use redis_module::raw;
+
+use crate::engine::Dialect;
+use api::{Arguments, Context, api, checked};
+use module::Module;
+use settings::Settings;
+
+/// The module's version as the API wants it: major * 10000 + minor * 100 + patch.
+const VERSION: c_int = 100;
+
+/// The oldest server that has what the module needs: subcommands of modules, script mode of `RM_Call`.
+const OLDEST_SERVER: u32 = 7 << 16;
+
+/// The module's entry point: registers everything and starts the worker. A failed load leaves nothing behind.
+///
+/// # Safety
+/// Called by the server, with its arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    context: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: this is the entry point, and nothing has run before it. No memory is allocated yet.
+    if unsafe { api::init(context, c"shadow", VERSION) }.is_err() {
+        return raw::REDISMODULE_ERR as c_int;
+    }
+    let loaded = guard::callback(context, || {
+        // SAFETY: the server's context and arguments, alive until this function returns.
+        let (context, arguments) = unsafe { (Context::new(context), Arguments::new(argv, argc)) };
+        match start(&context, arguments) {
+            Ok(()) => true,
+            Err(reason) => {
+                context.log(c"warning", reason.as_bytes());
+                module::install(None);
+                false
+            }
+        }
+    });
+    (if loaded == Some(true) { raw::REDISMODULE_OK } else { raw::REDISMODULE_ERR }) as c_int
+}
+
+/// Called before the module is unloaded: ends the worker and frees what it and the module hold.
+///
+/// # Safety
+/// Called by the server.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnUnload(context: *mut raw::RedisModuleCtx) -> c_int {
+    guard::callback(context, || module::install(None));
+    raw::REDISMODULE_OK as c_int
+}
+
+fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
+    let version = api::server_version();
+    if version < OLDEST_SERVER {
+        let [major, minor, patch] = [version >> 16, version >> 8 & 0xFF, version & 0xFF];
+        return Err(format!(
+            "Shadow Functions needs Redis 7.0 or newer, or Valkey; this server is {major}.{minor}.{patch}"
+        ));
+    }
+    let settings = Settings::parse(arguments)?;
+    let dialect = dialect(context, version);
+    module::install(Some(Module::new(&settings, dialect)?));
+    commands::register(context, &settings)?;
+    events::subscribe(context).map_err(|_| "the server refused the subscription to its events")?;
+    // SAFETY: the context is that of the entry point.
+    unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }
+        .map_err(|_| "the server refused the section of INFO")?;
+    Ok(())
+}
+
+/// The server's version as scripts see it.
+fn dialect(context: &Context, number: u32) -> Dialect {
+    let [text] = context.info(c"server", [c"redis_version"]);
+    let text = text.and_then(|text| String::from_utf8(text).ok());
+    let version = text.unwrap_or_else(|| format!("{}.{}.{}", number >> 16, number >> 8 & 0xFF, number & 0xFF));
+    Dialect { version, version_number: number }
+}
