@@ -148,6 +148,7 @@ struct Worker<B> {
 
 impl<B: Fn() -> Option<Generation>> Worker<B> {
     fn run(self) {
+        yield_to_the_server();
         self.prepare();
         while let Ok(job) = self.incoming.recv() {
             self.wait_while_held();
@@ -184,6 +185,14 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
             held = self.shared.release.wait(held).unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
+
+/// Makes this thread one that does not take the processor from another when it wakes. Without it, a flush on a busy
+/// machine can find its own thread put aside for the one that it has just woken.
+fn yield_to_the_server() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: concerns the calling thread (0) alone. Where it is refused, the thread runs as any other.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
 }
 
 /// Runs `spawn` with all signals blocked, so that a thread started inside never gets one: they are the server's.
