@@ -28,7 +28,7 @@ pub fn argument_text(number: f64, shortest: bool) -> Vec<u8> {
 pub fn exact_integer(number: f64) -> Option<i64> {
     // 2^63 itself is a double and does not fit; the cast of anything below it is exact.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    (number >= -LIMIT && number < LIMIT && number.trunc() == number).then_some(number as i64)
+    ((-LIMIT..LIMIT).contains(&number) && number.trunc() == number).then_some(number as i64)
 }
 
 /// `number` cut to a 64-bit integer as the x86 instruction does it: what does not fit, and NaN, is the lowest integer.
