@@ -44,7 +44,7 @@ fn pcall(stack: &Stack) -> Outcome {
         return Ok(stack.top());
     }
     if stack.kind(-1) == Kind::Table {
-        if stack.raw_get_field(-1, c"err") != Kind::String {
+        if !matches!(stack.raw_get_field(-1, c"err"), Kind::String | Kind::Number) {
             stack.pop(1);
         }
     } else {

@@ -25,10 +25,14 @@ lazy_static! {
 /// Compiles `source`, which is always taken for text, into a function named `name` (as the VM names chunks: `@file`,
 /// `=name` or the source) with the environment at `environment`, and pushes it. On an error its message is pushed.
 pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> Result<(), Failed> {
-    let bytecode = match COMPILER.compile(source) {
+    let compiled = if source.contains(&0) { Ok(nul_refusal(source)) } else { COMPILER.compile(source) };
+    let bytecode = match compiled {
         Ok(bytecode) => bytecode,
-        // Loading bytecode that begins with a zero byte makes the VM format the message with the chunk's name.
-        Err(mlua::Error::SyntaxError { message, .. }) => [b"\0", message.as_bytes()].concat(),
+        // Loading bytecode that begins with a zero byte makes the VM put the chunk's name before the message, which
+        // begins with the line.
+        Err(mlua::Error::SyntaxError { message, .. }) => {
+            [b"\0:", message.strip_prefix(':').unwrap_or(&message).as_bytes()].concat()
+        }
         Err(error) => {
             stack.push_bytes(error.to_string().as_bytes());
             return Err(Failed);
@@ -37,4 +41,11 @@ pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> R
     let name = CString::new(name.split(|&byte| byte == 0).next().unwrap_or_default()).unwrap_or_default();
     // SAFETY: the compiler wrote the bytecode, or it is its error message in the form that it writes.
     unsafe { stack.load(&name, &bytecode, environment) }
+}
+
+/// The compiler would take a NUL for the end of the source and leave the rest out without a word.
+fn nul_refusal(source: &[u8]) -> Vec<u8> {
+    let before = source.split(|&byte| byte == 0).next().unwrap_or_default();
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    format!("\0:{line}: unexpected NUL byte in the source").into_bytes()
 }

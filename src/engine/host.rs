@@ -52,6 +52,8 @@ pub struct Dialect {
     pub version: String,
     /// `redis.REDIS_VERSION_NUM`: major << 16 | minor << 8 | patch.
     pub version_number: u32,
+    /// Whether the server is a Valkey, which calls itself a Redis 7.2 and has some of what came later.
+    pub valkey: bool,
 }
 
 impl Dialect {
@@ -78,13 +80,18 @@ impl Dialect {
         }
     }
 
-    /// Servers before 7.4, and the 7.2.4 that Valkey calls itself, differ in the text for a bad log level.
+    /// Redis before 7.4 says otherwise what is wrong with a log level.
     pub const fn bad_log_level(&self) -> &'static str {
-        if self.at_least(7, 4) { "Invalid log level." } else { "Invalid debug level." }
+        if self.at_least(7, 4) || self.valkey { "Invalid log level." } else { "Invalid debug level." }
+    }
+
+    /// Whether a refusal of keys in a cluster says what is wrong with them.
+    pub const fn details_cluster_refusals(&self) -> bool {
+        self.at_least(7, 4) && !self.valkey
     }
 
     /// Whether scripts see `os.clock`.
     pub const fn has_os_clock(&self) -> bool {
-        self.at_least(7, 4)
+        self.at_least(7, 4) || self.valkey
     }
 }

@@ -21,7 +21,40 @@ pub fn argument_text(number: f64, shortest: bool) -> Vec<u8> {
     if number.is_infinite() {
         return if number > 0.0 { b"inf".to_vec() } else { b"-inf".to_vec() };
     }
-    ryu_js::Buffer::new().format_finite(number).as_bytes().to_vec()
+    shortest_text(number)
+}
+
+/// The shortest digits that read back as `number`, laid out as the server's own printer does: as an integer while fewer
+/// than 8 zeros follow the digits, as a fraction while it is not far below 1, else with an exponent.
+fn shortest_text(number: f64) -> Vec<u8> {
+    let scientific = format!("{number:e}");
+    let (sign, unsigned) = match scientific.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", scientific.as_str()),
+    };
+    let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
+    let digits = mantissa.replace('.', "");
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    // The number is 0.DIGITS times ten to the `point`.
+    let point = exponent + 1;
+    let count = digits.len() as i32;
+    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
+    let text = if (0..8).contains(&(point - count)) {
+        format!("{sign}{digits}{}", zeros(point - count))
+    } else if point < count && (point - count > -7 || exponent.abs() < 4) {
+        if point > 0 {
+            let (whole, fraction) = digits.split_at(point as usize);
+            format!("{sign}{whole}.{fraction}")
+        } else {
+            format!("{sign}0.{}{digits}", zeros(-point))
+        }
+    } else {
+        let (first, rest) = digits.split_at(1);
+        let dot = if rest.is_empty() { "" } else { "." };
+        let direction = if exponent < 0 { '-' } else { '+' };
+        format!("{sign}{first}{dot}{rest}e{direction}{}", exponent.abs())
+    };
+    text.into_bytes()
 }
 
 /// `number` as a 64-bit integer when it is one exactly.
@@ -78,6 +111,11 @@ mod tests {
         assert_eq!(new(-9_223_372_036_854_775_808.0), "-9223372036854776000");
         assert_eq!(new(4_611_686_018_427_387_904.0), "4611686018427387904");
         assert_eq!(new(1e21), "1e+21");
+        assert_eq!(new(1e19), "1e+19");
+        assert_eq!(new(12_345_678_901_234_567_890.0), "12345678901234567000");
+        assert_eq!(new(1.5), "1.5");
+        assert_eq!(new(-0.000_123_456_7), "-1.234567e-4");
+        assert_eq!(new(0.001_234_567_89), "0.00123456789");
         assert_eq!(new(f64::NEG_INFINITY), "-inf");
     }
 

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::number::truncated;
 use super::stack::{Outcome, Raise, Stack, natives};
 
 const MULTIPLIER: u64 = 0x5_DEEC_E66D;
@@ -60,7 +61,7 @@ fn random(stack: &Stack) -> Outcome {
 
 fn random_seed(stack: &Stack) -> Outcome {
     let value = integer_argument(stack, 1, "randomseed")?;
-    seed(value as i64 as i32);
+    seed(value as i32);
     Ok(0)
 }
 
@@ -68,7 +69,8 @@ fn integer_argument(stack: &Stack, index: i32, function: &str) -> Result<f64, Ra
     let number = stack.number(index).ok_or_else(|| {
         Raise::at(&format!("bad argument #{index} to '{function}' (number expected, got {})", stack.type_name(index)))
     })?;
-    Ok(number.trunc())
+    // The server's VM converts to a 64-bit integer and keeps the lower half of it.
+    Ok(f64::from(truncated(number) as i32))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::stack::{Kind, Stack};
 
 /// How deep a returned value may nest. The stock server spends one slot of a stack of 8,000 an array and three a map;
 /// what does not fit becomes an error in its place.
-const DEPTH_LIMIT: u32 = 7_996;
+const DEPTH_LIMIT: u32 = 7_994;
 const ARRAY_COST: u32 = 1;
 const MAP_COST: u32 = 3;
 

@@ -51,6 +51,13 @@ bitflags! {
     }
 }
 
+impl State {
+    /// Whether the command comes from the master or out of a file and must be obeyed.
+    pub const fn obeys(self) -> bool {
+        self.intersects(Self::REPLICATED.union(Self::LOADING))
+    }
+}
+
 /// Registers the module under its name and fills the API's pointers.
 ///
 /// # Safety
@@ -187,9 +194,18 @@ impl Context<'_> {
         State::from_bits_retain(flags as u32)
     }
 
-    /// Whether the command comes from the master or out of a file and must be obeyed.
-    pub fn must_obey(&self) -> bool {
-        self.state().intersects(State::REPLICATED | State::LOADING)
+    /// Whether the command is not to run but only to say which of its words are keys (`getkeys-api`).
+    pub fn asks_for_keys(&self) -> bool {
+        // SAFETY: Living context.
+        unsafe { api!(RedisModule_IsKeysPositionRequest)(self.raw) != 0 }
+    }
+
+    /// Answers that: `count` words from word `first` on are keys.
+    pub fn name_keys(&self, first: usize, count: usize, access: KeyAccess) {
+        for position in first..first + count {
+            // SAFETY: Living context; the command checked that it has so many words.
+            unsafe { api!(RedisModule_KeyAtPosWithFlags)(self.raw, position as c_int, access.flags() as c_int) };
+        }
     }
 
     pub fn selected_db(&self) -> c_int {
@@ -250,6 +266,25 @@ impl Context<'_> {
             });
             api!(RedisModule_FreeServerInfo)(ptr::null_mut(), data);
             values
+        }
+    }
+}
+
+/// What is done with the keys of a call. It is not known beforehand, so the most that may be is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyAccess {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl KeyAccess {
+    /// The flags of a key spec.
+    pub const fn flags(self) -> u32 {
+        match self {
+            Self::ReadWrite => {
+                raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE
+            }
+            Self::ReadOnly => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
         }
     }
 }
@@ -357,6 +392,25 @@ impl CallReply {
         unsafe {
             let start = api!(RedisModule_CallReplyProto)(self.0.as_ptr(), &mut length);
             if start.is_null() { &[] } else { slice::from_raw_parts(start.cast(), length) }
+        }
+    }
+
+    /// The number of elements of an array.
+    pub fn len(&self) -> usize {
+        // SAFETY: the reply is alive.
+        unsafe { api!(RedisModule_CallReplyLength)(self.0.as_ptr()) }
+    }
+
+    /// The integer at `inner` of the array at `outer` of an array.
+    pub fn integer_within(&self, outer: usize, inner: usize) -> Option<i64> {
+        // SAFETY: the reply is alive and owns its elements; on a reply that is no array the calls answer null.
+        unsafe {
+            let element = api!(RedisModule_CallReplyArrayElement)(self.0.as_ptr(), outer);
+            if element.is_null() {
+                return None;
+            }
+            let element = api!(RedisModule_CallReplyArrayElement)(element, inner);
+            (!element.is_null()).then(|| api!(RedisModule_CallReplyInteger)(element))
         }
     }
 

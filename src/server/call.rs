@@ -5,19 +5,51 @@ use std::ffi::{CStr, CString, c_int};
 use redis_module::raw;
 
 use super::api::{CallReply, Context, Text, api, c_text};
-use crate::engine::{CallMode, Host, LogLevel, Replication};
+use super::cluster::{Keys, OneSlot, is_served};
+use super::gate::is_stale;
+use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication};
 use crate::registry::FunctionFlags;
 
-/// Commands that count as writes in a function that must not write although the server does not flag them so: what
-/// they do reaches replicas. With the smallest number of words that each takes.
-const REPLICATING: [(&[u8], usize); 3] = [(b"pfcount", 2), (b"publish", 3), (b"spublish", 3)];
+/// A command that counts as a write in a function that must not write although the server does not flag it so: what it
+/// does reaches replicas.
+struct Replicating {
+    name: &'static [u8],
+    /// The least number of words that it takes; with fewer the server's complaint about that comes first.
+    words: usize,
+    /// Whether a replica that has lost its master still runs it.
+    served_stale: bool,
+}
 
+impl Replicating {
+    fn is(&self, arguments: &[&[u8]]) -> bool {
+        arguments.len() >= self.words && arguments[0].eq_ignore_ascii_case(self.name)
+    }
+}
+
+const REPLICATING: [Replicating; 3] = [
+    Replicating { name: b"pfcount", words: 2, served_stale: false },
+    Replicating { name: b"publish", words: 3, served_stale: true },
+    Replicating { name: b"spublish", words: 3, served_stale: true },
+];
+
+/// Whether this is a read of streams that waits for entries. Later servers run it as if the time were up.
+fn asks_to_block(arguments: &[&[u8]]) -> bool {
+    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    if !is(arguments[0], "xread") && !is(arguments[0], "xreadgroup") {
+        return false;
+    }
+    arguments.iter().take_while(|word| !is(word, "streams")).any(|word| is(word, "block"))
+}
+
+const STALE: &[u8] = b"ERR Can not execute the command on a stale replica";
+const NOT_LOCAL: &[u8] = b"ERR Script attempted to access a non local key in a cluster node";
+const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash to the same slot";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
 
 /// The server as one call of a function (or one load of a library) sees it.
 pub struct ServerHost<'a> {
     context: &'a Context<'a>,
-    dialect_7_0: bool,
+    dialect: &'a Dialect,
     read_only: bool,
     /// Inner commands run as the caller's user. Off once the caller proves to have none (another module).
     as_user: bool,
@@ -28,21 +60,38 @@ pub struct ServerHost<'a> {
     reply: Option<CallReply>,
     /// A reply that the server did not write.
     own_reply: Vec<u8>,
+    /// In a cluster: what keeps the call to the keys of one slot.
+    slot: Option<OneSlot>,
 }
 
 impl<'a> ServerHost<'a> {
-    /// The host of a call of a function with `flags`. `dialect_7_0`: the server is 7.0, whose texts differ.
-    pub fn new(context: &'a Context<'a>, flags: FunctionFlags, dialect_7_0: bool) -> Self {
+    /// The host of a call of a function with `flags`.
+    pub fn new(context: &'a Context<'a>, flags: FunctionFlags, dialect: &'a Dialect) -> Self {
         Self {
             context,
-            dialect_7_0,
+            dialect,
             read_only: flags.contains(FunctionFlags::NO_WRITES),
             as_user: true,
             home_db: None,
             words: Vec::new(),
             reply: None,
             own_reply: Vec::new(),
+            slot: None,
         }
+    }
+
+    /// Refuses commands whose keys are not in one slot: that of the declared key, else that of the first key used.
+    pub fn keep_to_one_slot(&mut self, declared: Option<&[u8]>) {
+        self.slot = Some(OneSlot::new(declared));
+    }
+
+    /// The refusal of a write in a function that must not write. On a stale replica the server finds that first,
+    /// except for commands that such a replica serves.
+    fn refuse_write(&mut self, served_stale: bool) -> &[u8] {
+        if !served_stale && is_stale(self.context) {
+            return self.refuse(STALE);
+        }
+        self.refuse(WRITE_REFUSED)
     }
 
     fn refuse(&mut self, text: &[u8]) -> &[u8] {
@@ -87,7 +136,7 @@ impl<'a> ServerHost<'a> {
     }
 
     /// The words that scripts know for a refusal of the server's `RM_Call`; None when the reply is the command's own.
-    fn translate(&self, wire: &[u8], errno: c_int) -> Option<Vec<u8>> {
+    fn translate(&self, arguments: &[&[u8]], wire: &[u8], errno: c_int) -> Option<Vec<u8>> {
         let text = wire.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
         let plain = |text: &str| Some([b"ERR ", text.as_bytes()].concat());
         match errno {
@@ -99,11 +148,11 @@ impl<'a> ServerHost<'a> {
                 plain("This Redis command is not allowed from script")
             }
             libc::ESPIPE if text.starts_with(b"MASTERDOWN") => plain("Can not execute the command on a stale replica"),
-            libc::ENOSPC if text.starts_with(b"ERR Write command") => Some(WRITE_REFUSED.to_vec()),
             libc::EACCES => {
-                let reason = text.strip_prefix(b"ERR acl verification failed, ")?;
+                let reason =
+                    text.strip_prefix(b"ERR acl verification failed, ").or_else(|| text.strip_prefix(b"NOPERM "))?;
                 let reason = reason.strip_suffix(b".").unwrap_or(reason);
-                let prefix: &[u8] = if self.dialect_7_0 {
+                let prefix: &[u8] = if self.dialect.is_7_0() {
                     b"ERR The user executing the script "
                 } else {
                     b"ERR ACL failure in script: "
@@ -111,7 +160,7 @@ impl<'a> ServerHost<'a> {
                 Some([prefix, reason].concat())
             }
             libc::EPERM if text.starts_with(b"ERR Attempted to access a non local key") => {
-                plain("Script attempted to access a non local key in a cluster node")
+                Some(self.not_here(arguments))
             }
             libc::EROFS if text.starts_with(b"ERR Can not execute a write command") => {
                 plain("Script attempted to execute a write command while the cluster is down and readonly")
@@ -120,6 +169,23 @@ impl<'a> ServerHost<'a> {
                 plain("Script attempted to execute a command while the cluster is down")
             }
             _ => None,
+        }
+    }
+
+    /// What is said of keys that this node of the cluster does not serve.
+    fn not_here(&self, arguments: &[&[u8]]) -> Vec<u8> {
+        let keys = if self.dialect.details_cluster_refusals() { Keys::of(self.context, arguments) } else { Keys::None };
+        match keys {
+            Keys::Scattered => [
+                b"ERR Command '",
+                arguments[0].to_ascii_lowercase().as_slice(),
+                b"' in script attempted to access keys that don't hash to the same slot",
+            ]
+            .concat(),
+            Keys::In(slot) if !is_served(self.context, slot) => {
+                b"ERR Script attempted to access a slot not served".to_vec()
+            }
+            _ => NOT_LOCAL.to_vec(),
         }
     }
 }
@@ -134,9 +200,18 @@ impl Host for ServerHost<'_> {
             return self.refuse(b"ERR Unknown Redis command called from script");
         };
         if self.read_only
-            && REPLICATING.iter().any(|&(name, words)| command.eq_ignore_ascii_case(name) && arguments.len() >= words)
+            && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
         {
-            return self.refuse(WRITE_REFUSED);
+            return self.refuse_write(known.served_stale);
+        }
+        if self.dialect.is_7_0() && asks_to_block(arguments) {
+            let text = [b"ERR ", command, b" command is not allowed with BLOCK option from scripts"].concat();
+            return self.refuse(&text);
+        }
+        if let Some(slot) = &mut self.slot
+            && !slot.admits(Keys::of(self.context, arguments))
+        {
+            return self.refuse(OTHER_SLOT);
         }
         self.words.clear();
         self.words.extend(rest.iter().map(|word| Text::new(word)));
@@ -147,9 +222,14 @@ impl Host for ServerHost<'_> {
         }
         self.words.clear();
         self.reply = reply;
+        if errno == libc::ENOSPC
+            && self.reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-ERR Write command"))
+        {
+            return self.refuse_write(false);
+        }
         if errno != 0
             && let Some(reply) = &self.reply
-            && let Some(text) = self.translate(reply.wire(), errno)
+            && let Some(text) = self.translate(arguments, reply.wire(), errno)
         {
             return self.refuse(&text);
         }

@@ -54,15 +54,14 @@ impl Gate {
         self.amiss.set(write_refusal(context).is_some());
     }
 
-    /// Checks whether a function with `flags` may run now; `read_only` when it is called by FCALL_RO.
+    /// Checks whether the server's state lets a function with `flags` run: what the server's gate checks before a
+    /// command runs.
     ///
     /// # Errors
     /// The server's text for what stands against it.
-    pub fn check(&self, context: &Context, flags: FunctionFlags, read_only: bool) -> Result<(), Error> {
-        let state = context.state();
+    pub fn check_state(&self, context: &Context, state: State, flags: FunctionFlags) -> Result<(), Error> {
         let writes = !flags.contains(FunctionFlags::NO_WRITES);
-        let obeys = state.intersects(State::REPLICATED | State::LOADING);
-        if writes && !obeys {
+        if writes && !state.obeys() {
             if state.contains(State::OOM) && !flags.contains(FunctionFlags::ALLOW_OOM) {
                 return Err(OOM.into());
             }
@@ -82,14 +81,27 @@ impl Gate {
         {
             return Err(MASTERDOWN.into());
         }
-        if flags.contains(FunctionFlags::NO_CLUSTER) && state.contains(State::CLUSTER) {
-            return Err(NO_CLUSTER.into());
-        }
-        if writes && read_only {
-            return Err(RO_VARIANT.into());
-        }
         Ok(())
     }
+}
+
+/// Checks what FCALL itself checks once it has read its arguments; `read_only` for FCALL_RO.
+///
+/// # Errors
+/// The server's text for what stands against the call.
+pub fn check_call(state: State, flags: FunctionFlags, read_only: bool) -> Result<(), Error> {
+    if flags.contains(FunctionFlags::NO_CLUSTER) && state.contains(State::CLUSTER) {
+        return Err(NO_CLUSTER.into());
+    }
+    if read_only && !flags.contains(FunctionFlags::NO_WRITES) {
+        return Err(RO_VARIANT.into());
+    }
+    Ok(())
+}
+
+/// Whether the server is a replica that has lost its master and must not serve what it has.
+pub fn is_stale(context: &Context) -> bool {
+    context.state().contains(State::REPLICA_IS_STALE) && !serves_stale(context)
 }
 
 fn serves_stale(context: &Context) -> bool {

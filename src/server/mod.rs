@@ -3,6 +3,7 @@
 mod allocator;
 mod api;
 mod call;
+mod cluster;
 mod commands;
 mod events;
 mod gate;
@@ -85,10 +86,12 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// The server's version as scripts see it.
+/// The server's version as scripts see it. `number` is the API's, which on Valkey is Valkey's own.
 fn dialect(context: &Context, number: u32) -> Dialect {
-    let [text] = context.info(c"server", [c"redis_version"]);
-    let text = text.and_then(|text| String::from_utf8(text).ok());
-    let version = text.unwrap_or_else(|| format!("{}.{}.{}", number >> 16, number >> 8 & 0xFF, number & 0xFF));
-    Dialect { version, version_number: number }
+    let [version, name] = context.info(c"server", [c"redis_version", c"server_name"]);
+    let version = version.and_then(|text| String::from_utf8(text).ok());
+    let version = version.unwrap_or_else(|| format!("{}.{}.{}", number >> 16, number >> 8 & 0xFF, number & 0xFF));
+    let parts = version.split('.').map(|part| part.parse().unwrap_or(0)).chain([0; 3]).take(3);
+    let version_number = parts.fold(0, |number, part: u32| number << 8 | part);
+    Dialect { version, version_number, valkey: name.as_deref() == Some(b"valkey") }
 }

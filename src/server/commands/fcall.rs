@@ -1,9 +1,11 @@
-use super::super::api::{Arguments, Context};
+use super::super::api::{Arguments, Context, KeyAccess, State};
 use super::super::call::ServerHost;
+use super::super::gate::check_call;
 use super::super::guard::Command;
 use super::super::module;
 use super::super::reply::ClientReply;
 use crate::error::Error;
+use crate::registry::FunctionFlags;
 
 /// `SHADOW.FCALL function numkeys [key ...] [arg ...]`: calls a function.
 pub struct Fcall;
@@ -27,13 +29,25 @@ impl Command for FcallReadOnly {
 const HEAD: usize = 3;
 
 fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), Error> {
+    if context.asks_for_keys() {
+        if let Ok(count) = key_count(arguments) {
+            let access = if read_only { KeyAccess::ReadOnly } else { KeyAccess::ReadWrite };
+            context.name_keys(HEAD, count, access);
+        }
+        return Ok(());
+    }
     module::enter(|module| {
         let generation = &mut *module.generation;
         let function = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?.clone();
-        let keys_end = HEAD + key_count(arguments)?;
         let flags = function.function().flags;
-        module::gate().check(context, flags, read_only)?;
-        let mut host = ServerHost::new(context, flags, module.dialect.is_7_0());
+        let state = context.state();
+        module::gate().check_state(context, state, flags)?;
+        let keys_end = HEAD + key_count(arguments)?;
+        check_call(state, flags, read_only)?;
+        let mut host = ServerHost::new(context, flags, &module.dialect);
+        if state.contains(State::CLUSTER) && !state.obeys() && !flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
+            host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+        }
         generation.call(
             &function,
             arguments.range(HEAD, keys_end),

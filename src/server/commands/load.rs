@@ -20,9 +20,9 @@ impl Command for Load {
             }
             replace = true;
         }
-        let limit = (!context.must_obey()).then_some(LOAD_LIMIT);
+        let limit = (!context.state().obeys()).then_some(LOAD_LIMIT);
         let name = module::enter(|module| {
-            let mut host = ServerHost::new(context, FunctionFlags::empty(), module.dialect.is_7_0());
+            let mut host = ServerHost::new(context, FunctionFlags::empty(), &module.dialect);
             module.generation.load(arguments.get(code), replace, limit, &mut host)
         })?;
         context.replicate_verbatim();

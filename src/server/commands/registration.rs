@@ -5,9 +5,9 @@ use std::ptr;
 
 use redis_module::raw;
 
-use super::super::api::{Context, api, checked};
+use super::super::api::{Context, KeyAccess, api, checked};
 use super::super::settings::Settings;
-use super::table::{Argument, COMMANDS, DEBUG, Keys, Kind, Spec};
+use super::table::{Argument, COMMANDS, DEBUG, Kind, Spec};
 
 /// Since when the commands exist: the module's version.
 const SINCE: &CStr = c"0.1.0";
@@ -107,21 +107,16 @@ fn describe(command: *mut raw::RedisModuleCommand, spec: &Spec) -> Result<(), St
 }
 
 /// The key spec of FCALL, and the empty entry that ends the list.
-fn key_specs(keys: Option<Keys>) -> Option<[raw::RedisModuleCommandKeySpec; 2]> {
-    let (notes, flags) = match keys? {
-        Keys::ReadWrite => (
-            c"We cannot tell how the keys will be used so we assume the worst, RW and UPDATE",
-            raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE,
-        ),
-        Keys::ReadOnly => (
-            c"We cannot tell how the keys will be used so we assume the worst, RO and ACCESS",
-            raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-        ),
+fn key_specs(keys: Option<KeyAccess>) -> Option<[raw::RedisModuleCommandKeySpec; 2]> {
+    let keys = keys?;
+    let notes = match keys {
+        KeyAccess::ReadWrite => c"We cannot tell how the keys will be used so we assume the worst, RW and UPDATE",
+        KeyAccess::ReadOnly => c"We cannot tell how the keys will be used so we assume the worst, RO and ACCESS",
     };
     // SAFETY: all-zero bytes are a valid entry (null pointers and numbers), and the one that ends the list.
     let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
     specs[0].notes = notes.as_ptr();
-    specs[0].flags = flags.into();
+    specs[0].flags = keys.flags().into();
     specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     specs[0].bs.index.pos = NUMKEYS;
     specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;

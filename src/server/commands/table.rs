@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
+use super::super::api::KeyAccess;
 use super::super::guard::{Command, command};
 use super::{debug, delete, fcall, flush, help, list, load, stats};
 use redis_module::raw;
@@ -18,12 +19,13 @@ pub struct Spec {
     pub arity: c_int,
     /// Flags in the API's words.
     pub flags: &'static CStr,
-    /// Categories besides those that follow from the flags.
+    /// Its ACL categories, in full: servers that let modules choose derive none from the flags then.
     pub acl: &'static CStr,
     pub summary: &'static CStr,
     pub complexity: &'static CStr,
     pub tips: Option<&'static CStr>,
-    pub keys: Option<Keys>,
+    /// What is done with its keys, which follow their number, word 2. None without keys.
+    pub keys: Option<KeyAccess>,
     pub arguments: &'static [Argument],
     pub subcommands: &'static [Spec],
     /// Its part of HELP: a line with the syntax, then lines of explanation. Empty when HELP does not list it.
@@ -38,13 +40,6 @@ pub enum Line {
     Only70(&'static str),
     /// On 7.0 in the first form, later in the second.
     Since72(&'static str, &'static str),
-}
-
-/// Where a command's keys are: after their number, which is word 2. What is done with them is not known beforehand.
-#[derive(Clone, Copy)]
-pub enum Keys {
-    ReadWrite,
-    ReadOnly,
 }
 
 /// An argument in COMMAND DOCS.
@@ -100,7 +95,7 @@ const BLANK: Spec = Spec {
     handler: None,
     arity: 2,
     flags: c"",
-    acl: c"scripting",
+    acl: c"slow scripting",
     summary: c"",
     complexity: c"O(1)",
     tips: None,
@@ -124,7 +119,7 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: c"shadow.function",
         arity: -2,
-        acl: c"",
+        acl: c"slow",
         summary: c"A container for function commands of the shadow registry.",
         complexity: c"Depends on subcommand.",
         subcommands: FUNCTION,
@@ -134,10 +129,10 @@ pub const COMMANDS: &[Spec] = &[
         name: c"shadow.fcall",
         handler: handler::<fcall::Fcall>(),
         arity: -3,
-        flags: c"deny-script allow-stale no-monitor may-replicate no-mandatory-keys",
+        flags: c"deny-script allow-stale no-monitor may-replicate no-mandatory-keys getkeys-api",
         summary: c"Invokes a function of the shadow registry.",
         complexity: c"Depends on the function that is executed.",
-        keys: Some(Keys::ReadWrite),
+        keys: Some(KeyAccess::ReadWrite),
         arguments: CALL_ARGUMENTS,
         ..BLANK
     },
@@ -145,10 +140,10 @@ pub const COMMANDS: &[Spec] = &[
         name: c"shadow.fcall_ro",
         handler: handler::<fcall::FcallReadOnly>(),
         arity: -3,
-        flags: c"readonly deny-script allow-stale no-monitor no-mandatory-keys",
+        flags: c"readonly deny-script allow-stale no-monitor no-mandatory-keys getkeys-api",
         summary: c"Invokes a read-only function of the shadow registry.",
         complexity: c"Depends on the function that is executed.",
-        keys: Some(Keys::ReadOnly),
+        keys: Some(KeyAccess::ReadOnly),
         arguments: CALL_ARGUMENTS,
         ..BLANK
     },
@@ -160,6 +155,7 @@ const FUNCTION: &[Spec] = &[
         handler: handler::<load::Load>(),
         arity: -3,
         flags: c"write deny-oom deny-script",
+        acl: c"write slow scripting",
         summary: c"Creates a library.",
         complexity: c"O(1) (considering compilation time is redundant)",
         tips: ALL_SHARDS,
@@ -178,6 +174,7 @@ const FUNCTION: &[Spec] = &[
         handler: handler::<delete::Delete>(),
         arity: 3,
         flags: c"write deny-script",
+        acl: c"write slow scripting",
         summary: c"Deletes a library and its functions.",
         tips: ALL_SHARDS,
         arguments: &[Argument::new(c"library-name", Kind::String)],
@@ -232,6 +229,7 @@ const FUNCTION: &[Spec] = &[
         handler: handler::<flush::Flush>(),
         arity: -2,
         flags: c"write deny-script",
+        acl: c"write slow scripting",
         summary: c"Deletes all libraries and functions.",
         complexity: c"O(1) with ASYNC; O(N) where N is the number of functions deleted with SYNC",
         tips: ALL_SHARDS,
@@ -270,7 +268,7 @@ pub const DEBUG: Spec = Spec {
     handler: handler::<debug::Debug>(),
     arity: -2,
     flags: c"admin deny-script",
-    acl: c"",
+    acl: c"admin slow dangerous",
     summary: c"Injects faults into the shadow module, for its tests.",
     ..BLANK
 };

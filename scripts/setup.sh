@@ -1,0 +1,147 @@
+#!/bin/sh
+# Installs what is missing to build the module and run it: a server and its
+# client, a C++ compiler, libclang; with the argument "pip" also Python's pip.
+# Does nothing when all is there. Starts no service.
+set -eu
+
+say() { printf '%s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --- Rust: not ours to install ----------------------------------------------
+
+PATH=$PATH:${HOME:-}/.cargo/bin
+if ! have cargo; then
+    say "Rust is missing. Install version 1.88 or newer (https://rustup.rs) and try again." >&2
+    exit 1
+fi
+
+# --- What is missing? --------------------------------------------------------
+
+# bindgen loads libclang when the build runs, and needs the headers of clang.
+have_libclang() {
+    if [ -n "${LIBCLANG_PATH:-}" ]; then
+        return 0
+    fi
+    for file in /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so* \
+        /usr/lib/*/libclang.so* /usr/lib/*/libclang-[0-9]*.so* \
+        /usr/lib/libclang.so* /usr/lib64/libclang.so* /usr/local/lib/libclang.so*; do
+        if [ -e "$file" ]; then
+            for header in /usr/lib/llvm-*/lib/clang/*/include/stddef.h \
+                /usr/lib/clang/*/include/stddef.h /usr/lib64/clang/*/include/stddef.h \
+                /usr/local/lib/clang/*/include/stddef.h; do
+                if [ -e "$header" ]; then
+                    return 0
+                fi
+            done
+        fi
+    done
+    return 1
+}
+
+# A server or client of the caller's choice must be there; the usual ones can
+# be installed.
+packages=
+for program in "${SERVER:-redis-server}" "${CLI:-redis-cli}"; do
+    if ! have "$program"; then
+        case $program in
+        redis-server) packages="$packages redis-server" ;;
+        redis-cli) packages="$packages redis-tools" ;;
+        *)
+            say "There is no program $program." >&2
+            exit 1
+            ;;
+        esac
+    fi
+done
+{ have c++ && have cc; } || packages="$packages g++"
+[ -e /usr/include/stdio.h ] || packages="$packages libc6-dev"
+have_libclang || packages="$packages libclang-dev"
+if [ "${1:-}" = pip ] && ! python3 -m pip --version >/dev/null 2>&1; then
+    packages="$packages python3-pip"
+fi
+
+if [ -z "$packages" ]; then
+    exit 0
+fi
+
+# --- May we install? ---------------------------------------------------------
+
+refuse() {
+    {
+        say "Missing:$packages"
+        say "$1"
+        say "These are names of Debian packages. Install them, or what provides the same, and try again:"
+        say "    apt-get install --no-install-recommends$packages"
+    } >&2
+    exit 1
+}
+
+have apt-get || refuse "There is no apt-get here to install them with."
+if [ "$(id -u)" -eq 0 ]; then
+    sudo=
+elif have sudo && sudo -n true 2>/dev/null; then
+    sudo="sudo -n"
+else
+    refuse "Installing them needs root or a sudo that asks no password."
+fi
+
+# --- Install -----------------------------------------------------------------
+
+# Debian starts a service as soon as its package is installed, unless
+# /usr/sbin/policy-rc.d says no (status 101). Ours says no while we install;
+# one that was there before comes back.
+policy=/usr/sbin/policy-rc.d
+saved=$policy.before-shadow-functions
+held=no
+
+hold_services() {
+    if [ -x "$policy" ]; then
+        status=0
+        "$policy" redis-server start >/dev/null 2>&1 || status=$?
+        if [ "$status" -eq 101 ]; then
+            return 0
+        fi
+    fi
+    held=yes
+    if [ -e "$policy" ] && [ ! -e "$saved" ]; then
+        $sudo mv "$policy" "$saved"
+    fi
+    printf '#!/bin/sh\n# Written by the setup of shadow-functions, which removes it again.\nexit 101\n' |
+        $sudo tee "$policy" >/dev/null
+    $sudo chmod 755 "$policy"
+}
+
+release_services() {
+    if [ "$held" = yes ]; then
+        held=no
+        $sudo rm -f "$policy"
+        if [ -e "$saved" ]; then
+            $sudo mv "$saved" "$policy"
+        fi
+    fi
+}
+
+apt() {
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -qq "$@"
+}
+
+trap release_services EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+say "Installing:$packages"
+hold_services
+apt update || say "apt-get update failed; trying with the lists that are there." >&2
+# shellcheck disable=SC2086 # one word per package
+apt install -y --no-install-recommends $packages >/dev/null
+release_services
+
+# A package just installed would also start its service at the next boot.
+case "$packages" in
+*redis-server*)
+    if [ -x /usr/sbin/update-rc.d ]; then
+        $sudo /usr/sbin/update-rc.d redis-server disable >/dev/null 2>&1 || true
+    fi
+    say "Debian's redis-server service was neither started nor enabled at boot."
+    ;;
+esac

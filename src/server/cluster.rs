@@ -1,0 +1,119 @@
+//! Cluster slots: a function's undeclared keys.
+
+use std::ffi::c_int;
+
+use crc::{CRC_16_XMODEM, Crc};
+use redis_module::raw;
+
+use super::api::{CallReply, Context, Text, api};
+
+/// The hash of keys, as the cluster specification has it.
+const HASH: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+
+const SLOTS: u16 = 16_384;
+
+/// Keeps the commands of one call to one slot.
+#[derive(Debug)]
+pub struct OneSlot {
+    slot: Option<u16>,
+}
+
+impl OneSlot {
+    /// Starts from the slot of a declared key, or from none.
+    pub fn new(declared: Option<&[u8]>) -> Self {
+        Self { slot: declared.map(slot_of) }
+    }
+
+    /// Whether the keys of a command are in the slot used so far; the first keys used decide if none was. A command
+    /// whose keys are in several slots is the server's to refuse.
+    pub fn admits(&mut self, keys: Keys) -> bool {
+        match keys {
+            Keys::None | Keys::Scattered => true,
+            Keys::In(slot) => *self.slot.get_or_insert(slot) == slot,
+        }
+    }
+}
+
+/// Where the keys of a command are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// It has none, or it is one that the server does not know or whose words are wrong.
+    None,
+    In(u16),
+    /// In more than one slot.
+    Scattered,
+}
+
+impl Keys {
+    /// Where the keys of the command `arguments` are.
+    pub fn of(context: &Context, arguments: &[&[u8]]) -> Self {
+        let mut slots =
+            keys_of(context, arguments).into_iter().filter_map(|at| arguments.get(at)).map(|key| slot_of(key));
+        match slots.next() {
+            None => Self::None,
+            Some(first) if slots.all(|slot| slot == first) => Self::In(first),
+            Some(_) => Self::Scattered,
+        }
+    }
+}
+
+/// Whether a node of the cluster serves `slot`.
+pub fn is_served(context: &Context, slot: u16) -> bool {
+    // SAFETY: the context is alive; the format names one C string.
+    let reply = unsafe { api!(RedisModule_Call)(context.raw(), c"CLUSTER".as_ptr(), c"c".as_ptr(), c"SLOTS".as_ptr()) };
+    let Some(ranges) = CallReply::own(reply) else {
+        return false;
+    };
+    (0..ranges.len()).any(|range| {
+        let bound = |at| ranges.integer_within(range, at);
+        matches!((bound(0), bound(1)), (Some(first), Some(last)) if (first..=last).contains(&slot.into()))
+    })
+}
+
+/// The slot of a key: what stands between the first `{` and the next `}` decides, if that is not empty.
+fn slot_of(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|&byte| byte == b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        rest.iter().position(|&byte| byte == b'}').filter(|&length| length > 0).map(|length| &rest[..length])
+    });
+    HASH.checksum(tag.unwrap_or(key)) % SLOTS
+}
+
+/// The positions of the keys among the words of a command.
+fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
+    let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
+    let mut words: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
+    let mut count: c_int = 0;
+    // SAFETY: the strings live until the end of the function. The server answers an array of `count` positions that
+    // is ours to free, or null.
+    unsafe {
+        let positions =
+            api!(RedisModule_GetCommandKeys)(context.raw(), words.as_mut_ptr(), words.len() as c_int, &raw mut count);
+        if positions.is_null() {
+            return Vec::new();
+        }
+        let length = usize::try_from(count).unwrap_or(0);
+        let keys = std::slice::from_raw_parts(positions, length).iter().map(|&at| at as usize).collect();
+        api!(RedisModule_Free)(positions.cast());
+        keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_cluster_specification() {
+        assert_eq!(slot_of(b"123456789"), 0x31C3 % SLOTS);
+        assert_eq!(slot_of(b"foo"), 12182);
+    }
+
+    #[test]
+    fn a_tag_in_braces_decides_unless_it_is_empty() {
+        assert_eq!(slot_of(b"{user}.a"), slot_of(b"user"));
+        assert_eq!(slot_of(b"x{user}{other}"), slot_of(b"user"));
+        assert_ne!(slot_of(b"{}user"), slot_of(b"user"));
+        assert_eq!(slot_of(b"{user"), HASH.checksum(b"{user") % SLOTS);
+    }
+}

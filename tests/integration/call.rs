@@ -1,0 +1,212 @@
+//! SHADOW.FCALL and SHADOW.FCALL_RO.
+
+use crate::library::{callback, evaluate, load, numbered, source};
+use crate::support::{Server, Value};
+
+#[test]
+fn keys_and_arguments_arrive_as_they_were_sent() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("return {KEYS, ARGV}"));
+    let command = [b"SHADOW.FCALL".as_slice(), b"f", b"2", b"k\0\r\n1", b"", b"\xff\xfe", b"last"];
+    let bulk = |bytes: &[u8]| Value::Bulk(bytes.to_vec());
+    assert_eq!(
+        client.call(&command),
+        Value::Array(vec![
+            Value::Array(vec![bulk(b"k\0\r\n1"), bulk(b"")]),
+            Value::Array(vec![bulk(b"\xff\xfe"), bulk(b"last")])
+        ])
+    );
+}
+
+#[test]
+fn ten_thousand_keys_and_arguments_arrive() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("return {#KEYS, #ARGV, KEYS[#KEYS], ARGV[#ARGV]}"));
+    let mut command: Vec<String> = ["SHADOW.FCALL", "f", "10000"].map(str::to_owned).to_vec();
+    command.extend((0..10_000).map(|number| format!("k{number}")));
+    command.extend((0..10_000).map(|number| format!("a{number}")));
+    let texts: Vec<String> = client.call(&command).items().iter().map(Value::text).collect();
+    assert_eq!(texts, ["10000", "10000", "k9999", "a9999"]);
+}
+
+#[test]
+fn names_of_functions_fold_case() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &source("mylib", "redis.register_function('MixedCase', function() return 1 end)"));
+    for name in ["MixedCase", "mixedcase", "MIXEDCASE"] {
+        assert_eq!(client.call(&["SHADOW.FCALL", name, "0"]), Value::Integer(1));
+    }
+}
+
+#[test]
+fn upvalues_persist_between_calls_and_belong_to_the_library() {
+    let server = Server::start();
+    let mut client = server.client();
+    for name in ["one", "two"] {
+        let body = format!("local n=0 redis.register_function('{name}', function() n=n+1 return n end)");
+        load(&mut client, &source(name, &body));
+    }
+    assert_eq!(client.run("SHADOW.FCALL one 0"), Value::Integer(1));
+    assert_eq!(client.run("SHADOW.FCALL one 0"), Value::Integer(2));
+    assert_eq!(client.run("SHADOW.FCALL two 0"), Value::Integer(1));
+}
+
+#[test]
+fn a_call_works_in_the_callers_database_and_leaves_it_selected() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("redis.call('set','here',1) redis.call('select',5) redis.call('set','there',1)"));
+    client.run("SELECT 3");
+    client.run("SHADOW.FCALL f 0");
+    assert_eq!(client.run("EXISTS here there"), Value::Integer(1));
+    client.run("SELECT 5");
+    assert_eq!(client.run("EXISTS here there"), Value::Integer(1));
+    client.run("SELECT 0");
+    assert_eq!(client.run("EXISTS here there"), Value::Integer(0));
+}
+
+#[test]
+fn an_error_after_select_leaves_the_callers_database_selected() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("SET zero 1");
+    evaluate(&mut client, "redis.call('select',5) error('x')");
+    assert_eq!(client.run("EXISTS zero"), Value::Integer(1));
+}
+
+#[test]
+fn a_call_has_the_rights_of_the_caller() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("return redis.call(ARGV[1], KEYS[1], ARGV[2])"));
+    client.run("ACL SETUSER ann on nopass ~mine* +shadow.fcall +set +acl|whoami");
+    let mut ann = server.client();
+    ann.run("AUTH ann x");
+    assert_eq!(ann.run("SHADOW.FCALL f 1 mine set v"), Value::Simple("OK".to_owned()));
+    assert!(ann.run("SHADOW.FCALL f 1 mine append v").is_error(), "a command she may not run");
+    let reply = ann.run("SHADOW.FCALL f 1 other set v");
+    assert!(reply.text().starts_with("NOPERM"), "a key she may not declare: {reply:?}");
+    assert_eq!(client.run("EXISTS mine other"), Value::Integer(1));
+}
+
+#[test]
+fn a_key_that_was_not_declared_needs_the_callers_rights_too() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("return redis.call('set', ARGV[1], 'v')"));
+    client.run("ACL SETUSER ann on nopass ~mine* +shadow.fcall +set");
+    let mut ann = server.client();
+    ann.run("AUTH ann x");
+    assert!(ann.run("SHADOW.FCALL f 0 other").is_error());
+    assert_eq!(client.run("EXISTS other"), Value::Integer(0));
+}
+
+#[test]
+fn a_denied_inner_command_is_in_the_acl_log_under_the_callers_name() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("return redis.pcall('append', 'mine', 'v')"));
+    client.run("ACL SETUSER ann on nopass ~mine +shadow.fcall");
+    let mut ann = server.client();
+    ann.run("AUTH ann x");
+    ann.run("SHADOW.FCALL f 0");
+    let log = client.run("ACL LOG").items();
+    assert_eq!(log.len(), 1);
+    for (field, value) in [("reason", "command"), ("object", "append"), ("username", "ann")] {
+        assert_eq!(log[0].field(field).expect("a field").text(), value);
+    }
+}
+
+#[test]
+fn calls_from_scripts_and_functions_are_refused() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("return redis.call(unpack(ARGV))"));
+    for command in [
+        "shadow.fcall f 0",
+        "shadow.fcall_ro f 0",
+        "shadow.function flush",
+        "shadow.function list",
+        "shadow.function stats",
+        "shadow.function delete x",
+        "shadow.function load x",
+    ] {
+        let refusal = "ERR This Redis command is not allowed from script";
+        let reply = client.run(&format!("SHADOW.FCALL f 0 {command}"));
+        assert_eq!(reply, Value::Error(format!("{refusal} script: f, on @user_function:2.")), "{command}");
+        let words: Vec<String> = command.split(' ').map(|word| format!("'{word}'")).collect();
+        let reply = client.call(&["EVAL", &format!("return redis.call({})", words.join(",")), "0"]);
+        assert!(reply.text().contains("command is not allowed from script"), "{command}: {reply:?}");
+    }
+    assert_eq!(client.run("SHADOW.FUNCTION LIST").items().len(), 1);
+}
+
+#[test]
+fn calls_can_be_queued_and_are_looked_up_when_they_run() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("MULTI");
+    assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Simple("QUEUED".to_owned()));
+    assert_eq!(client.call(&["SHADOW.FUNCTION", "LOAD", &numbered(1)]).text(), "QUEUED");
+    assert_eq!(client.run("SHADOW.FCALL_RO f1 0").text(), "QUEUED");
+    assert_eq!(client.run("SHADOW.FCALL f1 0").text(), "QUEUED");
+    let replies = client.run("EXEC").items();
+    assert_eq!(replies[0], Value::Error("ERR Function not found".to_owned()));
+    assert_eq!(replies[3], Value::Integer(1));
+}
+
+#[test]
+fn text_beyond_ascii_goes_through() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("redis.call('set', KEYS[1], 'größe') return redis.call('get', KEYS[1])"));
+    assert_eq!(client.run("SHADOW.FCALL f 1 schlüssel").text(), "größe");
+}
+
+#[test]
+fn a_function_calls_a_hundred_thousand_commands() {
+    let server = Server::start();
+    let mut client = server.client();
+    let body = "for i = 1, 100000 do redis.call('incr', KEYS[1]) end return redis.call('get', KEYS[1])";
+    load(&mut client, &callback(body));
+    assert_eq!(client.run("SHADOW.FCALL f 1 counter").text(), "100000");
+}
+
+#[test]
+fn a_write_done_before_an_error_stays() {
+    let server = Server::start();
+    let mut client = server.client();
+    assert!(evaluate(&mut client, "redis.call('set','kept',1) error('x')").is_error());
+    assert_eq!(client.run("GET kept").text(), "1");
+}
+
+#[test]
+fn a_blocked_client_wakes_on_a_write_of_a_function() {
+    let server = Server::start();
+    let mut waiting = server.client();
+    waiting.send(&["BLPOP", "list", "0"]);
+    let mut client = server.client();
+    crate::support::wait_until("a client is blocked", || client.info_number("blocked_clients") == 1);
+    evaluate(&mut client, "redis.call('rpush','list','x')");
+    assert_eq!(waiting.read().items().iter().map(Value::text).collect::<Vec<_>>(), ["list", "x"]);
+}
+
+#[test]
+fn monitor_shows_inner_commands_as_those_of_a_module() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &callback("return redis.call('set', KEYS[1], 'v')"));
+    let mut monitor = server.client();
+    assert_eq!(monitor.run("MONITOR").text(), "OK");
+    client.run("SHADOW.FCALL f 1 key");
+    client.run("ECHO end");
+    let mut lines = Vec::new();
+    while !lines.last().is_some_and(|line: &String| line.ends_with("\"end\"")) {
+        lines.push(monitor.read().text());
+    }
+    let inner = lines.iter().find(|line| line.ends_with("\"set\" \"key\" \"v\"")).expect("the inner command is shown");
+    assert!(!inner.contains("lua]"), "{inner}");
+}

@@ -1,0 +1,372 @@
+//! The known differences of the language, each pinned to what both sides answer and to its row in docs/compatibility.md.
+
+use std::collections::BTreeSet;
+
+use crate::library::{callback, source};
+use crate::support::{Client, Flavour, Server};
+
+/// What a case is.
+enum Source {
+    /// The body of the function `f`, which is called.
+    Body(&'static str),
+    /// The body of a library, which is loaded.
+    Chunk(&'static str),
+}
+
+use Source::{Body, Chunk};
+
+/// How a reply is recognised, line ends put as spaces.
+#[derive(Clone, Copy)]
+enum Reply {
+    /// By all of it.
+    Is(&'static str),
+    /// By its beginning.
+    Begins(&'static str),
+    /// Not asked for: the server does not survive it.
+    Fatal,
+}
+
+use Reply::{Begins, Fatal, Is};
+
+struct Difference {
+    row: &'static str,
+    source: Source,
+    server: Reply,
+    shadow: Reply,
+}
+
+const fn difference(row: &'static str, source: Source, server: Reply, shadow: Reply) -> Difference {
+    Difference { row, source, server, shadow }
+}
+
+const LOADED: Reply = Is("$5 mylib ");
+const EMPTY: Reply = Is("-ERR No functions registered ");
+const RUNTIME: &str = "-ERR user_function:2: ";
+const COMPILE: &str = "-ERR Error compiling function: user_function:2: ";
+const REGISTER: &str = "-ERR Error registering functions: ERR user_function:2: ";
+
+const KNOWN_DIFFERENCES: &[Difference] = &[
+    difference(
+        "readonly-sort",
+        Body("table.sort(_G)"),
+        Is("$-1 "),
+        Begins("-ERR Attempt to modify a readonly table script: "),
+    ),
+    difference("integer-arguments", Body("return ('abc'):sub(-1e15, 1e15)"), Is("$3 abc "), Is("$0  ")),
+    difference("integer-arguments", Body("return ('x'):byte(-1e10, 1e10)"), Is(":120 "), Is("$-1 ")),
+    difference(
+        "number-format",
+        Body("return tostring(1/3)"),
+        Is("$16 0.33333333333333 "),
+        Is("$18 0.3333333333333333 "),
+    ),
+    difference("number-format", Body("return tostring(1e15)"), Is("$5 1e+15 "), Is("$16 1000000000000000 ")),
+    difference("number-format", Body("return 0.1 + 0.2 .. ''"), Is("$3 0.3 "), Is("$19 0.30000000000000004 ")),
+    difference(
+        "number-format",
+        Body("return tostring(2^53)"),
+        Is("$18 9.007199254741e+15 "),
+        Is("$16 9007199254740992 "),
+    ),
+    difference(
+        "number-format",
+        Body("return tostring(math.pi)"),
+        Is("$15 3.1415926535898 "),
+        Is("$17 3.141592653589793 "),
+    ),
+    difference("number-format", Body("return tostring(0/0)"), Is("$4 -nan "), Is("$3 nan ")),
+    difference(
+        "vm-error-text",
+        Body("local x=nil; x.y=1"),
+        Begins("-ERR user_function:2: attempt to index local 'x' (a nil value)"),
+        Begins("-ERR user_function:2: attempt to index nil with 'y'"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("local x = 1 + {}"),
+        Begins("-ERR user_function:2: attempt to perform arithmetic on a table value"),
+        Begins("-ERR user_function:2: attempt to perform arithmetic (add) on number and table"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("return ('x') .. {}"),
+        Begins("-ERR user_function:2: attempt to concatenate a table value"),
+        Begins("-ERR user_function:2: attempt to concatenate string with table"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("redis.nofunc()"),
+        Begins("-ERR user_function:2: attempt to call field 'nofunc' (a nil value)"),
+        Begins("-ERR user_function:2: attempt to call a nil value"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("('x'):nofunc()"),
+        Begins("-ERR user_function:2: attempt to call method 'nofunc' (a nil value)"),
+        Begins(RUNTIME),
+    ),
+    difference(
+        "vm-error-text",
+        Body("return #5"),
+        Begins("-ERR user_function:2: attempt to get length of a number value"),
+        Begins("-ERR user_function:2: attempt to get length of a number value"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("return -{}"),
+        Begins("-ERR user_function:2: attempt to perform arithmetic on a table value"),
+        Begins("-ERR user_function:2: attempt to perform arithmetic (unm) on table"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("local a = {} < {}"),
+        Begins("-ERR user_function:2: attempt to compare two table values"),
+        Begins("-ERR user_function:2: attempt to compare"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("for i=1,'x' do end"),
+        Begins("-ERR user_function:2: 'for' limit must be a number"),
+        Begins("-ERR user_function:2: invalid 'for' limit (number expected, got string)"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("string.rep()"),
+        Begins("-ERR user_function:2: bad argument #1 to 'rep' (string expected, got no value)"),
+        Begins("-ERR user_function:2: missing argument #1 to 'rep' (string expected)"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("string.format('%y',1)"),
+        Begins("-ERR user_function:2: invalid option '%y' to 'format'"),
+        Begins("-ERR user_function:2: invalid option '%y' to 'format'"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("string.find('a','(')"),
+        Begins("-ERR user_function:2: unfinished capture"),
+        Begins("-ERR user_function:2: unfinished capture"),
+    ),
+    difference(
+        "vm-error-text",
+        Chunk("local x = ('x'):foo()"),
+        Is("-ERR Error registering functions: ERR user_function:2: attempt to call method 'foo' (a nil value) "),
+        Begins(REGISTER),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("x = "),
+        Is("-ERR Error compiling function: user_function:2: unexpected symbol near '<eof>' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("#"),
+        Is("-ERR Error compiling function: user_function:2: unexpected symbol near '#' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("local s = 'abc"),
+        Is("-ERR Error compiling function: user_function:2: unfinished string near '<eof>' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("--[[ foo"),
+        Is("-ERR Error compiling function: user_function:2: unfinished long comment near '<eof>' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("if true then"),
+        Is("-ERR Error compiling function: user_function:2: 'end' expected near '<eof>' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("end"),
+        Is("-ERR Error compiling function: user_function:2: '<eof>' expected near 'end' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("local 1 = 2"),
+        Is("-ERR Error compiling function: user_function:2: '<name>' expected near '1' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("f("),
+        Is("-ERR Error compiling function: user_function:2: unexpected symbol near '<eof>' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("a.b"),
+        Is("-ERR Error compiling function: user_function:2: '=' expected near '<eof>' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("goto x"),
+        Is("-ERR Error compiling function: user_function:2: '=' expected near 'x' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("break"),
+        Is("-ERR Error compiling function: user_function:2: no loop to break near '<eof>' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("local a = 3..2"),
+        Is("-ERR Error compiling function: user_function:2: malformed number near '3..2' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("return return"),
+        Is("-ERR Error compiling function: user_function:2: unexpected symbol near 'return' "),
+        Begins(COMPILE),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("\x1bLua"),
+        Is("-ERR Error compiling function: user_function:2: unexpected symbol near 'char(27)' "),
+        Begins(COMPILE),
+    ),
+    difference("extra-syntax", Chunk("local x = 1 x += 1"), Begins(COMPILE), EMPTY),
+    difference("extra-syntax", Chunk("local x = 7 // 2"), Begins(COMPILE), EMPTY),
+    difference("extra-syntax", Chunk("for i = 1, 2 do continue end"), Begins(COMPILE), EMPTY),
+    difference("extra-syntax", Chunk("local x: number = 1"), Begins(COMPILE), EMPTY),
+    difference("extra-syntax", Chunk("redis.register_function(`f{1}`, function() end)"), Begins(COMPILE), LOADED),
+    difference("extra-syntax", Body("return if true then 1 else 2"), Begins(COMPILE), Is(":1 ")),
+    difference("extra-syntax", Body("return '\\x41'"), Is("$3 x41 "), Is("$1 A ")),
+    difference(
+        "bytecode",
+        Body("return type(string.dump(function() end))"),
+        Is("$6 string "),
+        Begins("-ERR user_function:2: unable to dump given function script: f, "),
+    ),
+    difference(
+        "nul-in-source",
+        Chunk("-- a \0 in a comment\nredis.register_function('f', function() end)"),
+        LOADED,
+        Is("-ERR Error compiling function: user_function:2: unexpected NUL byte in the source "),
+    ),
+    difference(
+        "error-table-without-err",
+        Body("error({})"),
+        Fatal,
+        Is("-ERR unknown error script: f, on @user_function:2. "),
+    ),
+    difference(
+        "case-folding-names",
+        Chunk("redis.register_function('B1', function() end) redis.register_function('b1', function() end)"),
+        Fatal,
+        Begins("-ERR Error registering functions: ERR Function names of a library must differ by more than case"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("return coroutine.yield(1)"),
+        Begins("-ERR attempt to yield across metamethod/C-call boundary script: f, on @user_function:2."),
+        Begins("-ERR"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("return tostring()"),
+        Begins("-ERR user_function:2: bad argument #1 to 'tostring' (value expected)"),
+        Begins("-ERR user_function:2: missing argument #1"),
+    ),
+    difference(
+        "vm-error-text",
+        Body("return load('return 1')"),
+        Begins("-ERR user_function:2: bad argument #1 to 'load' (function expected, got string)"),
+        Begins("-ERR user_function:2: "),
+    ),
+    difference(
+        "vm-error-text",
+        Body("local t={} t[nil]=1"),
+        Begins("-ERR user_function:2: table index is nil"),
+        Begins("-ERR user_function:2: table index is nil"),
+    ),
+    difference(
+        "recursion-limits",
+        Body("local function f(n) return n==0 and 0 or 1+f(n-1) end return f(19990)"),
+        Begins("-ERR user_function:2: stack overflow"),
+        Is(":19990 "),
+    ),
+    difference(
+        "recursion-limits",
+        Body("local function f() return 1+f() end return f()"),
+        Begins("-ERR user_function:2: stack overflow"),
+        Begins("-ERR user_function:2: stack overflow"),
+    ),
+];
+
+fn answer(client: &mut Client, prefix: &str, source_of_case: &Source) -> String {
+    let (code, called) = match source_of_case {
+        Body(body) => (callback(body), true),
+        Chunk(chunk) => (source("mylib", chunk), false),
+    };
+    client.call(&[&format!("{prefix}FUNCTION"), "FLUSH", "SYNC"]);
+    let mut raw = client.raw(&[&format!("{prefix}FUNCTION"), "LOAD", &code]);
+    if called && raw.starts_with(b"$") {
+        raw = client.raw(&[&format!("{prefix}FCALL"), "f", "0"]);
+    }
+    String::from_utf8_lossy(&raw).replace("\r\n", " ")
+}
+
+fn matches(reply: Reply, text: &str) -> bool {
+    match reply {
+        Is(expected) => text == expected,
+        Begins(beginning) => text.starts_with(beginning),
+        Fatal => true,
+    }
+}
+
+#[test]
+fn each_known_difference_is_what_the_table_says() {
+    let server = Server::start();
+    let mut client = server.client();
+    // Valkey's own wording, and its own version of the language, are not what this is about.
+    let own = server.flavour() == Flavour::Redis;
+    let mut wrong = Vec::new();
+    for difference in KNOWN_DIFFERENCES {
+        let (Body(text) | Chunk(text)) = difference.source;
+        if own && !matches!(difference.server, Fatal) {
+            let answer = answer(&mut client, "", &difference.source);
+            if !matches(difference.server, &answer) {
+                wrong.push(format!("{}: the server answers {text:?} with {answer:?}", difference.row));
+            }
+        }
+        let answer = answer(&mut client, "SHADOW.", &difference.source);
+        if !matches(difference.shadow, &answer) {
+            wrong.push(format!("{}: the shadow answers {text:?} with {answer:?}", difference.row));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ from the table:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Rows that are no difference of the language, and the suite that pins each.
+const PINNED_ELSEWHERE: &[(&str, &str)] = &[
+    ("crlf-in-errors", "errors"),
+    ("log-prefix", "redis_api"),
+    ("acl-readonly-category", "commands"),
+    ("dynamic-flags", "flags"),
+    ("monitor-inner-calls", "call"),
+    ("errorstats-pcall", "errors"),
+];
+
+#[test]
+fn the_page_and_the_tests_list_the_same_differences() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compatibility.md");
+    let page = std::fs::read_to_string(path).expect("docs/compatibility.md");
+    let documented: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let elsewhere = PINNED_ELSEWHERE.iter().map(|(row, _)| *row);
+    let tested: BTreeSet<&str> = KNOWN_DIFFERENCES.iter().map(|difference| difference.row).chain(elsewhere).collect();
+    assert_eq!(documented, tested);
+}

@@ -1,0 +1,226 @@
+//! The flags of functions against the state of the server: each call and each subcommand is answered like the server's own.
+
+use crate::differential::{OnRedis, Pair};
+use crate::library::source;
+use crate::support::server::free_port;
+use crate::support::{Flavour, Options, wait_until};
+
+/// What the functions do, by the first letter of their names.
+const ACTIONS: &[(&str, &str)] = &[
+    ("write", "return redis.call('set', KEYS[1], 'v')"),
+    ("read", "return redis.call('get', KEYS[1])"),
+    ("nothing", "return 'done'"),
+    ("publish", "return redis.call('publish', 'channel', 'x')"),
+    ("caught", "return redis.pcall('set', KEYS[1], 'v')"),
+    ("lenient", "return redis.call('ping')"),
+];
+
+/// Their flags, by the rest of their names.
+const FLAGS: &[(&str, &str)] = &[
+    ("", ""),
+    ("_oom", "'allow-oom'"),
+    ("_stale", "'allow-stale'"),
+    ("_ro", "'no-writes'"),
+    ("_ro_stale", "'no-writes','allow-stale'"),
+    ("_oom_stale", "'allow-oom','allow-stale'"),
+    ("_cross", "'allow-cross-slot-keys'"),
+    ("_single", "'no-cluster'"),
+    ("_single_ro", "'no-cluster','no-writes'"),
+];
+
+fn every_function() -> Vec<String> {
+    ACTIONS.iter().flat_map(|(action, _)| FLAGS.iter().map(move |(suffix, _)| format!("{action}{suffix}"))).collect()
+}
+
+fn library() -> String {
+    let mut body = String::new();
+    for (action, code) in ACTIONS {
+        for (suffix, flags) in FLAGS {
+            body.push_str(&format!(
+                "redis.register_function{{function_name='{action}{suffix}', flags={{{flags}}}, callback=function(KEYS) {code} end}}\n"
+            ));
+        }
+    }
+    source("mylib", &body)
+}
+
+/// A server whose registries hold every function.
+fn start(options: Options) -> Pair {
+    let mut pair = Pair::with(options.start());
+    pair.load(&library());
+    pair
+}
+
+/// Compares everything in the state that the server is in now.
+fn compare(pair: Pair) {
+    compare_functions(pair, every_function());
+}
+
+/// Compares in a state that refuses the inner commands as well. A function that breaks its promise not to write gets
+/// either of two errors then, and Valkey looks for them in another order.
+fn compare_in_a_refusing_state(pair: Pair) {
+    let mut functions = every_function();
+    if pair.server().flavour() == Flavour::Valkey {
+        let breaks_promise = |name: &String| name.contains("_ro") && !name.starts_with(['r', 'n', 'l']);
+        functions.retain(|name| !breaks_promise(name));
+    }
+    compare_functions(pair, functions);
+}
+
+fn compare_functions(mut pair: Pair, functions: Vec<String>) {
+    for function in functions {
+        pair.compare(&["FCALL", &function, "1", "key"]);
+        pair.compare(&["FCALL_RO", &function, "1", "key"]);
+    }
+    pair.compare(&["FCALL", "missing", "0"]);
+    pair.compare(&["FCALL_RO", "missing", "0"]);
+    pair.compare(&["FCALL", "read", "x"]);
+    pair.compare(&["FUNCTION", "LIST", "LIBRARYNAME", "none"]);
+    pair.compare(&["FUNCTION", "LIST", "nonsense"]);
+    pair.compare(&["FUNCTION", "STATS"]);
+    pair.compare(&["FUNCTION", "DELETE", "none"]);
+    pair.compare(&["FUNCTION", "LOAD", "no library"]);
+    pair.compare(&["FUNCTION", "LOAD", &source("late", "redis.register_function('late', function() end)")]);
+    pair.compare(&["FUNCTION", "FLUSH", "BAD"]);
+    pair.compare(&["FUNCTION", "FLUSH"]);
+    pair.compare(&["FUNCTION", "NONE"]);
+    pair.finish();
+}
+
+#[test]
+fn in_a_normal_state() {
+    compare(start(Options::new()));
+}
+
+#[test]
+fn over_maxmemory() {
+    let mut pair = start(Options::new());
+    pair.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    compare_in_a_refusing_state(pair);
+}
+
+#[test]
+fn on_a_read_only_replica() {
+    let mut pair = start(Options::new());
+    pair.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    compare(pair);
+}
+
+#[test]
+fn on_a_writable_replica() {
+    let mut pair = start(Options::new().set("replica-read-only", "no"));
+    pair.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    compare(pair);
+}
+
+#[test]
+fn on_a_stale_replica() {
+    let mut pair = start(Options::new().set("replica-serve-stale-data", "no"));
+    pair.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    compare_in_a_refusing_state(pair);
+}
+
+#[test]
+fn on_a_stale_writable_replica() {
+    let mut pair = start(Options::new().set("replica-serve-stale-data", "no").set("replica-read-only", "no"));
+    pair.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    compare_in_a_refusing_state(pair);
+}
+
+#[test]
+fn without_enough_replicas() {
+    let mut pair = start(Options::new());
+    pair.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    compare(pair);
+}
+
+#[test]
+fn after_a_failed_save() {
+    let pair = start(Options::new().set("save", "900 100000"));
+    // A file cannot be renamed onto a directory.
+    std::fs::create_dir(pair.server().directory().join("dump.rdb")).expect("a directory in the way");
+    let mut client = pair.server().client();
+    client.run("BGSAVE");
+    wait_until("the save has failed", || client.info("rdb_last_bgsave_status").as_deref() == Some("err"));
+    compare(pair);
+}
+
+#[test]
+fn over_maxmemory_and_without_enough_replicas() {
+    let mut pair = start(Options::new());
+    pair.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    pair.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    compare_in_a_refusing_state(pair);
+}
+
+#[test]
+fn in_a_transaction_queued_before_the_state_changed() {
+    let pair = start(Options::new());
+    let (mut client, mut other) = (pair.server().client(), pair.server().client());
+    for command in ["MULTI", "SHADOW.FCALL write 1 key", "SHADOW.FCALL read_ro 1 key"] {
+        client.run(command);
+    }
+    other.run("CONFIG SET maxmemory 1");
+    let replies = client.run("EXEC").items();
+    assert!(replies[0].text().starts_with("OOM "), "{replies:?}");
+    assert!(!replies[1].is_error(), "{replies:?}");
+    assert_eq!(client.run("EXISTS key").text(), "0");
+}
+
+/// A cluster of one node that serves every slot.
+fn cluster() -> Pair {
+    let options = Options::new().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
+    let mut pair = start(options);
+    pair.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    let mut client = pair.server().client();
+    wait_until("the cluster is complete", || client.run("CLUSTER INFO").text().contains("cluster_state:ok"));
+    pair
+}
+
+#[test]
+fn in_a_cluster() {
+    compare(cluster());
+}
+
+#[test]
+fn in_a_cluster_that_does_not_serve_every_slot() {
+    let options = Options::new().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
+    let mut pair = start(options);
+    for function in ["nothing", "nothing_ro", "lenient", "nothing_single", "nothing_cross"] {
+        pair.compare(&["FCALL", function, "0"]);
+        pair.compare(&["FCALL", function, "1", "key"]);
+    }
+    pair.finish();
+}
+
+#[test]
+fn across_the_slots_of_a_cluster() {
+    let mut pair = cluster();
+    for function in ["read", "read_cross", "missing"] {
+        pair.compare(&["FCALL", function, "2", "a", "b"]);
+        pair.compare(&["FCALL", function, "2", "{a}1", "{a}2"]);
+        pair.compare(&["FCALL_RO", function, "2", "a", "b"]);
+    }
+    for flags in ["", "'allow-cross-slot-keys'", "'no-writes'", "'no-writes','allow-cross-slot-keys'"] {
+        for code in [
+            "return {redis.call('get', 'a'), redis.call('get', 'b')}",
+            "return {redis.call('get', '{a}1'), redis.call('get', '{a}2')}",
+            "return redis.call('mget', 'a', 'b')",
+            "return redis.call('mget', '{a}1', '{a}2')",
+            "return redis.pcall('mget', 'a', 'b')",
+            "redis.call('ping') redis.call('get', 'a') return redis.pcall('get', 'b')",
+        ] {
+            let body = format!(
+                "redis.register_function{{function_name='f', flags={{{flags}}}, callback=function(KEYS) {code} end}}"
+            );
+            pair.load(&source("cross", &body));
+            pair.compare(&["FCALL", "f", "0"]);
+            pair.compare(&["FCALL", "f", "1", "a"]);
+            // Valkey says now this and now that of a key outside the declared key's slot.
+            if pair.runs(OnRedis) {
+                pair.compare(&["FCALL", "f", "1", "c"]);
+            }
+        }
+    }
+    pair.finish();
+}

@@ -1,0 +1,62 @@
+//! SHADOW.FUNCTION HELP.
+
+use crate::support::{Server, Value};
+
+/// The server's own help without the entries of these subcommands: an entry is a line at the margin and the indented ones
+/// after it.
+fn without(help: Vec<Value>, subcommands: &[&str]) -> Vec<Value> {
+    let mut kept = true;
+    help.into_iter()
+        .filter(|line| {
+            let text = line.text();
+            if !text.starts_with(' ') {
+                kept = !subcommands.contains(&text.split(' ').next().unwrap_or_default());
+            }
+            kept
+        })
+        .collect()
+}
+
+#[test]
+fn the_text_is_the_servers_own_for_the_subcommands_there_are() {
+    let server = Server::start();
+    let mut client = server.client();
+    for protocol in [2, 3] {
+        if protocol == 3 {
+            client.hello3();
+        }
+        let own = client.run("FUNCTION HELP").items();
+        let shadow = client.run("SHADOW.FUNCTION HELP").items();
+        assert_eq!(
+            shadow[0],
+            Value::Simple("SHADOW.FUNCTION <subcommand> [<arg> [value] [opt] ...]. Subcommands are:".to_owned())
+        );
+        assert_eq!(shadow[1..], without(own, &["KILL", "DUMP", "RESTORE"])[1..]);
+    }
+}
+
+#[test]
+fn every_subcommand_that_help_names_exists() {
+    let server = Server::start();
+    let mut client = server.client();
+    let help = client.run("SHADOW.FUNCTION HELP").items();
+    let subcommands: Vec<String> = help[1..]
+        .iter()
+        .map(Value::text)
+        .filter(|line| !line.starts_with(' '))
+        .map(|line| line.split(' ').next().expect("a word").to_owned())
+        .collect();
+    assert_eq!(subcommands, ["LOAD", "DELETE", "LIST", "STATS", "FLUSH", "HELP"]);
+    for subcommand in subcommands {
+        let reply = client.call(&["SHADOW.FUNCTION", &subcommand, "a", "b", "c", "d"]);
+        assert!(!reply.text().contains("unknown subcommand '"), "{reply:?}");
+    }
+}
+
+#[test]
+fn scripts_may_ask_for_help() {
+    let server = Server::start();
+    let mut client = server.client();
+    let reply = client.call(&["EVAL", "return #redis.call('shadow.function', 'help')", "0"]);
+    assert!(matches!(reply, Value::Integer(lines) if lines > 10), "{reply:?}");
+}

@@ -1,0 +1,29 @@
+//! What the module promises, checked against a real server that has loaded it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod library;
+
+mod call;
+mod commands;
+mod compatibility;
+mod delete;
+mod differential;
+mod errors;
+mod flags;
+mod flush;
+mod guard;
+mod help;
+mod info;
+mod isolation;
+mod list;
+mod load;
+mod module;
+mod redis_api;
+mod register;
+mod replication;
+mod replies;
+mod sandbox;
+mod stats;
+mod threads;

@@ -1,0 +1,186 @@
+//! What a library can reach, and that it is no more than that.
+
+use crate::library::{evaluate, load, source};
+use crate::support::{Client, Server, Value};
+
+/// Globals while a function runs.
+const GLOBALS: &str = "_G _VERSION assert collectgarbage coroutine error gcinfo getmetatable ipairs load loadstring math next \
+                       pairs pcall rawequal rawget rawset redis select setmetatable string table tonumber tostring type unpack \
+                       xpcall";
+
+/// Fields of each table while a function runs.
+const FIELDS: &[(&str, &str)] = &[
+    ("coroutine", "create resume running status wrap yield"),
+    (
+        "math",
+        "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min mod modf pi pow rad \
+         random randomseed sin sinh sqrt tan tanh",
+    ),
+    ("string", "byte char dump find format gfind gmatch gsub len lower match rep reverse sub upper"),
+    ("table", "concat foreach foreachi getn insert maxn remove setn sort"),
+    (
+        "redis",
+        "LOG_DEBUG LOG_NOTICE LOG_VERBOSE LOG_WARNING REDIS_VERSION REDIS_VERSION_NUM REPL_ALL REPL_AOF REPL_NONE \
+         REPL_REPLICA REPL_SLAVE acl_check_cmd call error_reply log pcall set_repl setresp sha1hex status_reply",
+    ),
+];
+
+/// Names that Lua, Luau or a host of theirs knows and that must not exist here.
+const ABSENT: &[&str] = &[
+    "ARGV", "KEYS", "bit32", "buffer", "collect", "debug", "dofile", "getfenv", "io", "loadfile", "module", "newproxy",
+    "package", "print", "require", "setfenv", "typeof", "utf8", "vector", "warn", "script", "game", "integer",
+];
+
+fn fields_of(client: &mut Client, table: &str) -> Vec<String> {
+    let body =
+        format!("local names = {{}} for name in next, {table} do names[#names + 1] = tostring(name) end return names");
+    evaluate(client, &body).sorted_texts()
+}
+
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    words.sort();
+    words
+}
+
+#[test]
+fn the_globals_of_a_running_function_are_exactly_these() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut expected = words(GLOBALS);
+    // The server's own functions have it from there on.
+    if server.version() >= (7, 4, 0) || server.flavour() == crate::support::Flavour::Valkey {
+        expected.push("os".to_owned());
+        assert_eq!(fields_of(&mut client, "os"), ["clock"]);
+    }
+    expected.sort();
+    assert_eq!(fields_of(&mut client, "_G"), expected);
+}
+
+#[test]
+fn the_fields_of_each_table_are_exactly_these() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (table, fields) in FIELDS {
+        assert_eq!(fields_of(&mut client, table), words(fields), "{table}");
+    }
+}
+
+#[test]
+fn a_missing_global_is_an_error_at_load_and_at_run_time() {
+    let server = Server::start();
+    let mut client = server.client();
+    for name in ABSENT {
+        let missing = format!("user_function:2: Script attempted to access nonexistent global variable '{name}'");
+        // Without names for its parameters, so that KEYS and ARGV are globals like any other.
+        load(&mut client, &source("mylib", &format!("redis.register_function('f', function() return {name} end)")));
+        assert_eq!(
+            client.run("SHADOW.FCALL f 0"),
+            Value::Error(format!("ERR {missing} script: f, on @user_function:2."))
+        );
+        assert_eq!(
+            client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &source("mylib", &format!("local x = {name}"))]),
+            Value::Error(format!("ERR Error registering functions: ERR {missing}"))
+        );
+    }
+}
+
+#[test]
+fn only_redis_is_known_at_load() {
+    let server = Server::start();
+    let mut client = server.client();
+    for name in words(GLOBALS).iter().filter(|name| *name != "redis") {
+        let reply = client.call(&["SHADOW.FUNCTION", "LOAD", &source("mylib", &format!("local x = {name}"))]);
+        assert!(
+            reply.text().ends_with(&format!("Script attempted to access nonexistent global variable '{name}'")),
+            "{name}: {reply:?}"
+        );
+    }
+    let (_, fields) = FIELDS.iter().find(|(table, _)| *table == "redis").expect("redis is listed");
+    let at_load =
+        words("register_function log LOG_DEBUG LOG_VERBOSE LOG_NOTICE LOG_WARNING REDIS_VERSION REDIS_VERSION_NUM");
+    for name in words(fields).iter().chain(&at_load) {
+        let body = format!("local x = redis.{name} redis.register_function('f', function() end)");
+        let reply = client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &source("mylib", &body)]);
+        assert_eq!(!reply.is_error(), at_load.contains(name), "redis.{name}: {reply:?}");
+    }
+}
+
+#[test]
+fn libraries_do_not_see_each_other() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(
+        &mut client,
+        &source("one", "local secret = 'secret' redis.register_function('one', function() return secret end)"),
+    );
+    for body in ["return secret", "return _G.secret", "return one", "return getmetatable(_G).secret or 'none'"] {
+        let reply = evaluate(&mut client, body);
+        assert!(!reply.text().contains("secret") || reply.is_error(), "{body}: {reply:?}");
+    }
+}
+
+#[test]
+fn nothing_shared_can_be_changed() {
+    let server = Server::start();
+    let mut client = server.client();
+    for table in ["_G", "redis", "string", "table", "math", "coroutine", "getmetatable('')", "getmetatable(_G)"] {
+        for change in [
+            format!("{table}.added = 1"),
+            format!("rawset({table}, 'added', 1)"),
+            format!("setmetatable({table}, {{}})"),
+            format!("table.insert({table}, 1)"),
+            format!("for name in pairs({table}) do {table}[name] = nil end {table}.added = nil"),
+        ] {
+            let reply = evaluate(&mut client, &change);
+            assert!(reply.text().contains("Attempt to modify a readonly table"), "{change}: {reply:?}");
+        }
+    }
+    assert_eq!(evaluate(&mut client, "return rawget(_G, 'added') == nil and ('x'):rep(2)").text(), "xx");
+}
+
+#[test]
+fn bytecode_is_neither_made_nor_run() {
+    let server = Server::start();
+    let mut client = server.client();
+    assert!(evaluate(&mut client, "return string.dump(function() end)").is_error());
+    for first in [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 27] {
+        let reply = evaluate(
+            &mut client,
+            &format!("local f, e = loadstring('\\{first}garbage\\0\\1\\2') return {{type(f), type(e)}}"),
+        );
+        assert_eq!(reply.items().iter().map(Value::text).collect::<Vec<_>>(), ["nil", "string"], "first byte {first}");
+    }
+    assert_eq!(client.run("PING").text(), "PONG");
+}
+
+#[test]
+fn code_made_at_run_time_is_in_the_same_sandbox() {
+    let server = Server::start();
+    let mut client = server.client();
+    for body in
+        ["return loadstring('x = 1')()", "return loadstring('redis.x = 1')()", "loadstring('function g() end')()"]
+    {
+        let reply = evaluate(&mut client, body);
+        assert!(reply.text().contains("Attempt to modify a readonly table"), "{body}: {reply:?}");
+    }
+    assert_eq!(evaluate(&mut client, "return loadstring('return redis.call(\"ping\")')().ok").text(), "PONG");
+}
+
+#[test]
+fn stubborn_recursion_ends_in_an_error() {
+    let server = Server::start();
+    let mut client = server.client();
+    for body in [
+        "local function f() return 1 + f() end return f()",
+        "local function f(s) return (string.gsub(s, '.', f)) end return f('x')",
+        "local function f() local ok, e = pcall(f) return e end f() error('ended')",
+        "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k .. 'x'] end return t.x",
+        "local function f() return coroutine.wrap(f)() end return f()",
+        "local t = {} t.__tostring = function(x) return tostring(x) end return tostring(setmetatable(t, t))",
+    ] {
+        let reply = evaluate(&mut client, body);
+        assert!(reply.is_error(), "{body}: {reply:?}");
+    }
+    assert_eq!(evaluate(&mut client, "return 'alive'").text(), "alive");
+}

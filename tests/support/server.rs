@@ -1,0 +1,277 @@
+//! A server process of its own for a test, on a free port, in a directory of its own.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+
+use super::{Client, PATIENCE, holds_within, wait_until};
+
+/// A free port may be taken by another process before the server binds it; another one is tried then, this many times.
+const PORTS_TO_TRY: usize = 5;
+
+/// Which server was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Redis
+    Redis,
+    /// Valkey
+    Valkey,
+}
+
+/// How to start a server.
+#[derive(Clone)]
+pub struct Options {
+    settings: Vec<String>,
+    module: Option<Vec<String>>,
+}
+
+impl Options {
+    /// A server that keeps nothing on disk, with the module and its default load arguments.
+    pub fn new() -> Self {
+        let mut options = Self { settings: Vec::new(), module: Some(Vec::new()) };
+        for (name, value) in [
+            ("bind", "127.0.0.1"),
+            ("save", ""),
+            ("appendonly", "no"),
+            ("enable-debug-command", "yes"),
+            ("enable-module-command", "yes"),
+            ("repl-diskless-sync-delay", "0"),
+        ] {
+            options = options.set(name, value);
+        }
+        options
+    }
+
+    /// Adds a setting of the server; a later one of the same name wins.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.extend([format!("--{name}"), value.to_owned()]);
+        self
+    }
+
+    /// Adds load arguments of the module.
+    pub fn module_arguments(mut self, arguments: &str) -> Self {
+        let all = self.module.get_or_insert_default();
+        all.extend(arguments.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// Leaves the module out.
+    pub fn without_module(mut self) -> Self {
+        self.module = None;
+        self
+    }
+
+    /// Starts the server.
+    ///
+    /// # Panics
+    ///
+    /// With the server's log, when it does not come up.
+    pub fn start(self) -> Server {
+        self.try_start().unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
+    }
+
+    /// Starts the server; when it gives up, returns what it had logged.
+    pub fn try_start(self) -> Result<Server, String> {
+        for attempt in 1.. {
+            let mut server = Server::spawn(&self);
+            let mut ended = false;
+            let settled = holds_within(PATIENCE, || {
+                ended = server.child.try_wait().expect("the server is a child of ours").is_some();
+                ended || server.answers()
+            });
+            if settled && !ended {
+                return Ok(server);
+            }
+            let log = server.log();
+            server.abandoned.store(true, Ordering::Relaxed);
+            if attempt == PORTS_TO_TRY || !log.contains("Address already in use") {
+                return Err(log);
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+}
+
+/// A running server. It ends with this value; when that is because a test fails, its log is printed.
+pub struct Server {
+    child: Child,
+    port: u16,
+    directory: TempDir,
+    abandoned: AtomicBool,
+}
+
+impl Server {
+    /// Starts a server with the module and its default load arguments.
+    pub fn start() -> Self {
+        Options::new().start()
+    }
+
+    fn spawn(options: &Options) -> Self {
+        let directory = TempDir::with_prefix("shadow-").expect("a temporary directory");
+        let log = File::create(log_path(directory.path())).expect("a log file");
+        let port = free_port();
+        let mut command = Command::new(server_binary());
+        command
+            .current_dir(directory.path())
+            .args(["--port", &port.to_string()])
+            .args(&options.settings)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log);
+        if let Some(arguments) = &options.module {
+            command.arg("--loadmodule").arg(module_path()).args(arguments);
+        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", server_binary()));
+        Self { child, port, directory, abandoned: AtomicBool::new(false) }
+    }
+
+    /// Whether this very process answers: another one may have got the port.
+    fn answers(&self) -> bool {
+        let Ok(mut client) = Client::connect(self.port) else { return false };
+        let Ok(reply) = client.try_raw(&["INFO", "server"]) else { return false };
+        String::from_utf8_lossy(&reply).contains(&format!("process_id:{}\r", self.pid()))
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.port).expect("the server accepts connections")
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its working directory, where it keeps its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(log_path(self.directory.path())).unwrap_or_default()).into_owned()
+    }
+
+    /// Returns once the log holds `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("the log says {text:?}"), || self.log().contains(text));
+    }
+
+    /// Redis or Valkey.
+    pub fn flavour(&self) -> Flavour {
+        match self.client().info("server_name").as_deref() {
+            Some("valkey") => Flavour::Valkey,
+            _ => Flavour::Redis,
+        }
+    }
+
+    /// The version of Redis that it is, or says it is compatible with.
+    pub fn version(&self) -> (u32, u32, u32) {
+        let text = self.client().info("redis_version").expect("INFO has redis_version");
+        let mut numbers = text.split('.').map(|part| part.parse().expect("a number in the version"));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next())
+    }
+
+    /// The names of its threads, sorted.
+    pub fn thread_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .thread_files("comm")
+            .into_iter()
+            .filter_map(|path| Some(fs::read_to_string(path).ok()?.trim().to_owned()))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A field of `/proc/<pid>/task/<tid>/status` of the thread with this name.
+    pub fn thread_status(&self, thread: &str, field: &str) -> Option<String> {
+        let statuses = self.thread_files("status").into_iter().filter_map(|path| fs::read_to_string(path).ok());
+        let value = |status: &str, field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+            Some(line.trim().to_owned())
+        };
+        statuses
+            .into_iter()
+            .find(|status| value(status, "Name").as_deref() == Some(thread))
+            .and_then(|status| value(&status, field))
+    }
+
+    fn thread_files(&self, file: &str) -> Vec<PathBuf> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server is running");
+        tasks.filter_map(|task| Some(task.ok()?.path().join(file))).collect()
+    }
+
+    /// How the process ended, once it has.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the server ends", || {
+            status = self.child.try_wait().expect("the server is a child of ours");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+
+    /// The commands in its append only file.
+    pub fn aof(&self) -> Vec<Vec<String>> {
+        let directory = self.directory().join("appendonlydir");
+        let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|path| path.to_string_lossy().ends_with(".incr.aof"));
+        files.sort();
+        files.iter().flat_map(|path| super::resp::parse_commands(&fs::read(path).unwrap_or_default())).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is not for this place to judge.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() && !self.abandoned.load(Ordering::Relaxed) {
+            eprintln!("--- log of the server on port {} ---\n{}", self.port, self.log());
+        }
+    }
+}
+
+/// The binary to test with.
+pub fn server_binary() -> String {
+    std::env::var("SERVER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis-server".to_owned())
+}
+
+/// The built module.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn module_path() -> PathBuf {
+    let path = std::env::var_os("SHADOW_MODULE").map_or_else(
+        || {
+            let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| manifest.join("target"), PathBuf::from);
+            manifest.join(target).join("release").join("libshadow.so")
+        },
+        PathBuf::from,
+    );
+    fs::canonicalize(&path)
+        .unwrap_or_else(|_| panic!("there is no module at {}: run `make build` first", path.display()))
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+fn log_path(directory: &Path) -> PathBuf {
+    directory.join("server.log")
+}
