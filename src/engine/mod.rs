@@ -17,6 +17,9 @@ mod slots;
 mod stack;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 

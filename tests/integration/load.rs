@@ -127,3 +127,23 @@ fn the_body_never_counts_as_bytecode() {
     }
     assert_eq!(client.run("PING").text(), "PONG");
 }
+
+#[test]
+fn a_body_that_does_not_end_is_stopped_after_half_a_second() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &source("other", "redis.register_function('other', function() return 'here' end)"));
+    for body in [
+        "while true do end",
+        "local function f() return f end while f() do end",
+        "('x'):rep(10):gsub('.', function() while true do end end)",
+        "while true do local s = ('x'):rep(100) end",
+    ] {
+        let began = std::time::Instant::now();
+        let reply = client.call(&["SHADOW.FUNCTION", "LOAD", &source("mylib", body)]);
+        assert_eq!(reply.text(), "ERR Error registering functions: ERR FUNCTION LOAD timeout", "{body}");
+        assert!(began.elapsed().as_millis() >= 500, "{body}");
+    }
+    assert_eq!(names(&mut client), ["other"]);
+    assert_eq!(client.run("SHADOW.FCALL other 0").text(), "here");
+}

@@ -1,0 +1,188 @@
+//! The engine without a server: a host that is made up stands for it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+
+/// Answers every command with its own words, `PANIC` by panicking, and keeps what is logged.
+#[derive(Default)]
+struct Echo {
+    reply: Vec<u8>,
+    log: Vec<(LogLevel, String)>,
+    modes: Vec<CallMode>,
+}
+
+impl Host for Echo {
+    fn call(&mut self, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
+        assert_ne!(arguments[0], b"PANIC", "the host panics");
+        self.modes.push(mode);
+        self.reply = match arguments[0] {
+            b"ERROR" => b"-WRONG it is\r\n".to_vec(),
+            _ => {
+                let words = arguments.join(&b' ');
+                [format!("${}\r\n", words.len()).as_bytes(), &words, b"\r\n"].concat()
+            }
+        };
+        &self.reply
+    }
+
+    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool> {
+        (arguments[0] != b"nosuch").then(|| arguments[0] != b"forbidden")
+    }
+
+    fn log(&mut self, level: LogLevel, message: &[u8]) {
+        self.log.push((level, String::from_utf8_lossy(message).into_owned()));
+    }
+}
+
+/// Keeps the last string written to it.
+#[derive(Default)]
+struct Last(String);
+
+impl Sink for Last {
+    fn null(&mut self, _: bool) {
+        self.0 = "null".to_owned();
+    }
+    fn boolean(&mut self, value: bool) {
+        self.0 = value.to_string();
+    }
+    fn integer(&mut self, value: i64) {
+        self.0 = value.to_string();
+    }
+    fn double(&mut self, value: f64) {
+        self.0 = value.to_string();
+    }
+    fn bulk(&mut self, bytes: &[u8]) {
+        self.0 = String::from_utf8_lossy(bytes).into_owned();
+    }
+    fn status(&mut self, text: &[u8]) {
+        self.0 = format!("+{}", String::from_utf8_lossy(text));
+    }
+    fn error(&mut self, text: &[u8]) {
+        self.0 = format!("-{}", String::from_utf8_lossy(text));
+    }
+    fn big_number(&mut self, digits: &[u8]) {
+        self.bulk(digits);
+    }
+    fn verbatim(&mut self, _: [u8; 3], text: &[u8]) {
+        self.bulk(text);
+    }
+    fn array(&mut self, length: usize) {
+        self.0 = format!("*{length}");
+    }
+    fn map(&mut self, pairs: usize) {
+        self.0 = format!("%{pairs}");
+    }
+    fn set(&mut self, length: usize) {
+        self.0 = format!("~{length}");
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false }).unwrap()
+}
+
+/// Loads the body of a library that registers one function and gives its slot.
+fn load(engine: &mut Engine, body: &str, host: &mut Echo) -> u32 {
+    let body = format!("\nredis.register_function('f', function(KEYS, ARGV) {body} end)");
+    engine.load(body.as_bytes(), None, host).unwrap()[0].slot
+}
+
+fn call(engine: &mut Engine, slot: u32, host: &mut Echo) -> Result<String, String> {
+    let mut last = Last::default();
+    let keys = [b"key".as_slice()];
+    let result = engine.call(slot, "f", keys.into_iter(), [].into_iter(), host, &mut last);
+    result.map(|()| last.0).map_err(|error| String::from_utf8_lossy(&error.0).into_owned())
+}
+
+fn run(body: &str) -> Result<String, String> {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let slot = load(&mut engine, body, &mut host);
+    call(&mut engine, slot, &mut host)
+}
+
+#[test]
+fn a_command_of_a_function_reaches_the_host_and_its_reply_comes_back() {
+    assert_eq!(run("return redis.call('GET', KEYS[1], 3)"), Ok("GET key 3".to_owned()));
+}
+
+#[test]
+fn an_error_reply_is_raised_by_call_and_returned_by_pcall() {
+    assert_eq!(run("redis.call('ERROR')"), Err("WRONG it is script: f, on @user_function:2.".to_owned()));
+    assert_eq!(run("return redis.pcall('ERROR')"), Ok("-WRONG it is".to_owned()));
+}
+
+#[test]
+fn a_panic_of_the_host_leaves_the_vm_usable() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let fine = load(&mut engine, "return redis.call('GET')", &mut host);
+    for body in [
+        "redis.call('PANIC')",
+        "pcall(redis.call, 'PANIC')",
+        "coroutine.wrap(function() redis.call('PANIC') end)()",
+        "table.sort({2, 1}, function() redis.call('PANIC') end)",
+    ] {
+        let slot = load(&mut engine, body, &mut host);
+        let panicked = catch_unwind(AssertUnwindSafe(|| call(&mut engine, slot, &mut host)));
+        assert!(panicked.is_err(), "{body}: a script cannot catch a panic");
+        assert_eq!(call(&mut engine, fine, &mut host), Ok("GET".to_owned()), "after {body}");
+    }
+}
+
+#[test]
+fn what_a_call_sets_does_not_outlast_it() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let sets = load(&mut engine, "redis.setresp(3) redis.set_repl(redis.REPL_NONE) redis.call('A')", &mut host);
+    let plain = load(&mut engine, "redis.call('B')", &mut host);
+    call(&mut engine, sets, &mut host).unwrap();
+    call(&mut engine, plain, &mut host).unwrap();
+    assert!(host.modes[0].resp3 && host.modes[0].replication.is_empty());
+    assert!(!host.modes[1].resp3 && host.modes[1].replication.is_all());
+}
+
+#[test]
+fn a_failed_load_gives_its_slots_back() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let body = b"\nredis.register_function('a', function() end) redis.register_function('b', 1)";
+    for _ in 0..3 {
+        assert!(engine.load(body, None, &mut host).is_err());
+    }
+    assert_eq!(load(&mut engine, "return 1", &mut host), 0);
+}
+
+#[test]
+fn a_released_slot_is_used_again_and_the_others_stay() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let slots: Vec<u32> = (0..600).map(|number| load(&mut engine, &format!("return {number}"), &mut host)).collect();
+    engine.release([slots[300]]);
+    let again = load(&mut engine, "return 'new'", &mut host);
+    assert_eq!(again, slots[300]);
+    assert_eq!(call(&mut engine, again, &mut host), Ok("new".to_owned()));
+    for number in [0, 255, 256, 299, 301, 599] {
+        assert_eq!(call(&mut engine, slots[number], &mut host), Ok(number.to_string()));
+    }
+}
+
+#[test]
+fn a_script_logs_at_the_level_it_names() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let slot = load(&mut engine, "redis.log(redis.LOG_WARNING, 'a', nil, 1, {})", &mut host);
+    call(&mut engine, slot, &mut host).unwrap();
+    assert_eq!(host.log, [(LogLevel::Warning, "a 1".to_owned())]);
+}
+
+#[test]
+fn permissions_are_asked_of_the_host() {
+    assert_eq!(run("return tostring(redis.acl_check_cmd('get'))"), Ok("true".to_owned()));
+    assert_eq!(run("return tostring(redis.acl_check_cmd('forbidden'))"), Ok("false".to_owned()));
+    assert!(run("redis.acl_check_cmd('nosuch')").unwrap_err().starts_with("ERR Invalid command passed"));
+}
+
+#[test]
+fn an_engine_can_be_dropped_on_another_thread() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    for number in 0..100 {
+        load(&mut engine, &format!("return {number}"), &mut host);
+    }
+    std::thread::spawn(move || drop(engine)).join().unwrap();
+}
