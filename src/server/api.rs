@@ -362,6 +362,11 @@ impl<'a> Arguments<'a> {
         self.0.len()
     }
 
+    /// Whether the command's name is the very string `name`, not only one that reads the same.
+    pub fn is_named_by(&self, name: &Text) -> bool {
+        self.0.first() == Some(&name.raw())
+    }
+
     /// The word at `index`; empty beyond the end.
     pub fn get(&self, index: usize) -> &'a [u8] {
         // SAFETY: the strings live while the callback runs, which `'a` does not outlive.

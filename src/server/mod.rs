@@ -9,6 +9,7 @@ mod events;
 mod gate;
 mod guard;
 mod info;
+mod intercept;
 mod module;
 mod reply;
 mod settings;
@@ -63,7 +64,11 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
 /// Called by the server.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnUnload(context: *mut raw::RedisModuleCtx) -> c_int {
-    guard::callback(context, || module::install(None));
+    guard::callback(context, || {
+        // SAFETY: the context of the callback that is running.
+        intercept::remove(&unsafe { Context::new(context) });
+        module::install(None);
+    });
     raw::REDISMODULE_OK as c_int
 }
 
@@ -83,6 +88,9 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     // SAFETY: the context is that of the entry point.
     unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }
         .map_err(|_| "the server refused the section of INFO")?;
+    if settings.intercept {
+        intercept::install(context)?;
+    }
     Ok(())
 }
 

@@ -7,13 +7,15 @@ use super::api::Arguments;
 pub struct Settings {
     /// Retired generations that may wait for the worker; what does not fit is freed in place.
     pub reclaim_queue: usize,
+    /// Whether FUNCTION, FCALL and FCALL_RO are answered by the shadow registry.
+    pub intercept: bool,
     /// Whether SHADOW.DEBUG is there: fault injection for tests.
     pub enable_debug_command: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { reclaim_queue: 64, enable_debug_command: false }
+        Self { reclaim_queue: 64, intercept: false, enable_debug_command: false }
     }
 }
 
@@ -42,17 +44,22 @@ impl Settings {
                     settings.reclaim_queue =
                         capacity.ok_or_else(|| wrong(&format!("a number from 1 to {QUEUE_LIMIT}")))?;
                 }
+                "intercept" => settings.intercept = yes_or_no(&value).ok_or_else(|| wrong("yes or no"))?,
                 "enable-debug-command" => {
-                    settings.enable_debug_command = match value.to_ascii_lowercase().as_str() {
-                        "yes" => true,
-                        "no" => false,
-                        _ => return Err(wrong("yes or no")),
-                    };
+                    settings.enable_debug_command = yes_or_no(&value).ok_or_else(|| wrong("yes or no"))?;
                 }
                 _ => return Err(format!("unknown load argument '{name}'")),
             }
         }
         Ok(settings)
+    }
+}
+
+fn yes_or_no(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
     }
 }
 
@@ -66,14 +73,14 @@ mod tests {
 
     #[test]
     fn without_arguments_the_defaults_hold() {
-        assert_eq!(parse(""), Ok(Settings { reclaim_queue: 64, enable_debug_command: false }));
+        assert_eq!(parse(""), Ok(Settings { reclaim_queue: 64, intercept: false, enable_debug_command: false }));
     }
 
     #[test]
     fn names_are_taken_in_any_case_with_or_without_the_prefix() {
-        let expected = Settings { reclaim_queue: 5, enable_debug_command: true };
-        assert_eq!(parse("reclaim-queue 5 enable-debug-command yes"), Ok(expected.clone()));
-        assert_eq!(parse("SHADOW.Reclaim-Queue 5 shadow.enable-debug-command YES"), Ok(expected));
+        let expected = Settings { reclaim_queue: 5, intercept: true, enable_debug_command: true };
+        assert_eq!(parse("reclaim-queue 5 intercept yes enable-debug-command yes"), Ok(expected.clone()));
+        assert_eq!(parse("SHADOW.Reclaim-Queue 5 shadow.enable-debug-command YES Intercept Yes"), Ok(expected));
     }
 
     #[test]

@@ -358,6 +358,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("dynamic-flags", "flags"),
     ("monitor-inner-calls", "call"),
     ("errorstats-pcall", "errors"),
+    ("intercept-permissions", "intercept"),
 ];
 
 #[test]

@@ -16,6 +16,7 @@ mod flush;
 mod guard;
 mod help;
 mod info;
+mod intercept;
 mod isolation;
 mod list;
 mod load;

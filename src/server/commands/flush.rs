@@ -1,5 +1,6 @@
 use super::super::api::{Arguments, Context};
 use super::super::guard::Command;
+use super::super::intercept::typed_name;
 use super::super::module::{self, FlushMode};
 use crate::error::Error;
 
@@ -46,7 +47,7 @@ fn wrong_arguments(arguments: Arguments) -> Error {
             b"ERR unknown subcommand or wrong number of arguments for '",
             arguments.get(1),
             b"'. Try ",
-            &arguments.get(0).to_ascii_uppercase(),
+            &typed_name(arguments).to_ascii_uppercase(),
             b" HELP.",
         ]
         .concat(),

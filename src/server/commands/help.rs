@@ -1,5 +1,6 @@
 use super::super::api::{Arguments, Context};
 use super::super::guard::Command;
+use super::super::intercept::typed_name;
 use super::super::module;
 use super::table::{Line, function_subcommands};
 use crate::error::Error;
@@ -20,7 +21,7 @@ impl Command for Help {
             })
             .collect();
         context.reply_array(lines.len() + 1);
-        let command = arguments.get(0).to_ascii_uppercase();
+        let command = typed_name(arguments).to_ascii_uppercase();
         context.reply_status(
             &[&command, b" <subcommand> [<arg> [value] [opt] ...]. Subcommands are:".as_slice()].concat(),
         );

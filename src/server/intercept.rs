@@ -1,0 +1,156 @@
+//! Interception: FUNCTION, FCALL and FCALL_RO, as clients type them, answered by the shadow registry.
+//!
+//! The server offers every command to the module's filter before it looks it up. The filter puts the shadow command's
+//! name in the place of the word that was typed; everything else (permissions, keys, MULTI, replication) then sees the
+//! shadow command. What the server would refuse by itself (an unknown subcommand, a wrong number of words) is left to
+//! it, so that the text of the refusal names what was typed.
+
+use std::cell::Cell;
+
+use redis_module::raw;
+
+use super::api::{Arguments, Context, Text, api, string_bytes};
+use super::guard;
+
+/// A command that is intercepted.
+struct Interception {
+    /// The word that clients type.
+    typed: &'static str,
+    /// What stands in its place.
+    shadow: &'static str,
+}
+
+const INTERCEPTIONS: [Interception; 3] = [
+    Interception { typed: "fcall", shadow: "shadow.fcall" },
+    Interception { typed: "fcall_ro", shadow: "shadow.fcall_ro" },
+    Interception { typed: "function", shadow: "shadow.function" },
+];
+
+/// The least number of words of FCALL and FCALL_RO.
+const CALL_WORDS: usize = 3;
+
+/// The server's subcommands of FUNCTION and the number of words that each takes; negative: at least so many.
+const SUBCOMMANDS: [(&str, i32); 9] = [
+    ("load", -3),
+    ("delete", 3),
+    ("flush", -2),
+    ("restore", -3),
+    ("dump", 2),
+    ("list", -2),
+    ("stats", 2),
+    ("kill", 2),
+    ("help", 2),
+];
+
+/// The filter while it is installed.
+struct Filter {
+    handle: *mut raw::RedisModuleCommandFilter,
+    /// The names put in place, in the order of `INTERCEPTIONS`. Each command that gets one holds a reference to it, so
+    /// that an intercepted command is known by the very string it is named with.
+    names: [Text; 3],
+}
+
+struct MainThread(Cell<Option<&'static Filter>>);
+
+// SAFETY: read and written by callbacks of the server only, which all run on its main thread.
+unsafe impl Sync for MainThread {}
+
+static FILTER: MainThread = MainThread(Cell::new(None));
+
+/// Starts to intercept.
+///
+/// # Errors
+/// When the server refuses the filter.
+pub fn install(context: &Context) -> Result<(), String> {
+    let names = INTERCEPTIONS.map(|interception| Text::new(interception.shadow.as_bytes()));
+    // SAFETY: the context is that of the module's entry point.
+    let handle = unsafe {
+        api!(RedisModule_RegisterCommandFilter)(context.raw(), Some(filter), raw::REDISMODULE_CMDFILTER_NOSELF as i32)
+    };
+    if handle.is_null() {
+        return Err("the server refused the command filter".to_owned());
+    }
+    FILTER.0.set(Some(Box::leak(Box::new(Filter { handle, names }))));
+    Ok(())
+}
+
+/// Stops intercepting; called when the module is unloaded.
+pub fn remove(context: &Context) {
+    if let Some(filter) = FILTER.0.take() {
+        // SAFETY: the filter was registered by `install` with the same module, and is registered no more afterwards.
+        // The box was leaked there, and nothing refers to it now.
+        unsafe {
+            api!(RedisModule_UnregisterCommandFilter)(context.raw(), filter.handle);
+            drop(Box::from_raw(std::ptr::from_ref(filter).cast_mut()));
+        }
+    }
+}
+
+/// The name of the command as the client typed it, in lower case.
+pub fn typed_name(arguments: Arguments) -> Vec<u8> {
+    if let Some(filter) = FILTER.0.get() {
+        for (name, interception) in filter.names.iter().zip(&INTERCEPTIONS) {
+            if arguments.is_named_by(name) {
+                return interception.typed.as_bytes().to_vec();
+            }
+        }
+    }
+    arguments.get(0).to_ascii_lowercase()
+}
+
+/// Runs before every command of every client. What is not ours leaves after a comparison of lengths.
+unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
+    // SAFETY: the context is alive during the callback, and a command has a first word.
+    let typed = unsafe { string_bytes(api!(RedisModule_CommandFilterArgGet)(context, 0)) };
+    if !matches!(typed.len(), 5 | 8) {
+        return;
+    }
+    guard::callback(std::ptr::null_mut(), || {
+        let Some(which) = INTERCEPTIONS.iter().position(|one| typed.eq_ignore_ascii_case(one.typed.as_bytes())) else {
+            return;
+        };
+        let Some(filter) = FILTER.0.get() else { return };
+        if !is_well_formed(context, which) || !is_from_a_client(context) {
+            return;
+        }
+        let name = filter.names[which].raw();
+        // SAFETY: the server takes over the reference that is added here.
+        unsafe {
+            api!(RedisModule_RetainString)(std::ptr::null_mut(), name);
+            api!(RedisModule_CommandFilterArgReplace)(context, 0, name);
+        }
+    });
+}
+
+/// Whether the server would not refuse the command for its words alone.
+fn is_well_formed(context: *mut raw::RedisModuleCommandFilterCtx, which: usize) -> bool {
+    // SAFETY: the context is alive during the callback.
+    let words = unsafe { api!(RedisModule_CommandFilterArgsCount)(context) };
+    if INTERCEPTIONS[which].typed != "function" {
+        return usize::try_from(words).is_ok_and(|words| words >= CALL_WORDS);
+    }
+    if words < 2 {
+        return false;
+    }
+    // SAFETY: as above; there are two words.
+    let subcommand = unsafe { string_bytes(api!(RedisModule_CommandFilterArgGet)(context, 1)) };
+    SUBCOMMANDS
+        .iter()
+        .find(|(name, _)| subcommand.eq_ignore_ascii_case(name.as_bytes()))
+        .is_some_and(|&(_, arity)| if arity < 0 { words >= -arity } else { words == arity })
+}
+
+/// Whether a client sent the command, rather than another module. Servers before 7.2 do not tell.
+fn is_from_a_client(context: *mut raw::RedisModuleCommandFilterCtx) -> bool {
+    // SAFETY: the context is alive during the callback. Without a place for the answer the call only says whether
+    // there is a client of that id; those that modules run commands with are in no list.
+    unsafe {
+        match raw::RedisModule_CommandFilterGetClientId {
+            Some(client_id) => {
+                let id = client_id(context);
+                api!(RedisModule_GetClientInfoById)(std::ptr::null_mut(), id) as isize == raw::REDISMODULE_OK
+            }
+            None => true,
+        }
+    }
+}

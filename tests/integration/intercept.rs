@@ -1,0 +1,113 @@
+//! The load argument `intercept yes`: FUNCTION, FCALL and FCALL_RO are answered by the shadow registry.
+
+use crate::library::callback;
+use crate::support::{Client, Options, Server, Value};
+
+fn intercepting() -> (Server, Client) {
+    let server = Options::new().module_arguments("intercept yes").start();
+    let client = server.client();
+    (server, client)
+}
+
+#[test]
+fn commands_in_any_case_are_answered_by_the_shadow_registry() {
+    let (_server, mut client) = intercepting();
+    assert_eq!(client.call(&["fUnCtIoN", "load", &callback("return 'here'")]).text(), "mylib");
+    for command in ["FCALL f 0", "fcall f 0", "Fcall F 0", "SHADOW.FCALL f 0"] {
+        assert_eq!(client.run(command).text(), "here", "{command}");
+    }
+    assert_eq!(client.run("SHADOW.FUNCTION LIST"), client.run("FUNCTION LIST"));
+    assert_eq!(client.info_number("number_of_libraries"), 0, "the server's own registry stays empty");
+    assert_eq!(client.run("FUNCTION FLUSH").text(), "OK");
+    assert_eq!(client.run("SHADOW.FCALL f 0").text(), "ERR Function not found");
+}
+
+#[test]
+fn commands_queued_in_a_transaction_are_intercepted() {
+    let (_server, mut client) = intercepting();
+    client.run("MULTI");
+    assert_eq!(client.call(&["FUNCTION", "LOAD", &callback("return 'here'")]).text(), "QUEUED");
+    assert_eq!(client.run("FCALL f 0").text(), "QUEUED");
+    assert_eq!(client.run("FUNCTION FLUSH SYNC").text(), "QUEUED");
+    assert_eq!(client.run("FCALL_RO f 0").text(), "QUEUED");
+    let replies = client.run("EXEC");
+    let texts: Vec<String> = replies.items().iter().map(Value::text).collect();
+    assert_eq!(texts, ["mylib", "here", "OK", "ERR Function not found"]);
+}
+
+#[test]
+fn refusals_name_what_the_client_typed() {
+    let (_server, mut client) = intercepting();
+    for (command, text) in [
+        ("FUNCTION", "ERR wrong number of arguments for 'function' command"),
+        ("FUNCTION LOAD", "ERR wrong number of arguments for 'function|load' command"),
+        ("FUNCTION DELETE a b", "ERR wrong number of arguments for 'function|delete' command"),
+        ("FUNCTION NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try FUNCTION HELP."),
+        ("FCALL f", "ERR wrong number of arguments for 'fcall' command"),
+        ("FCALL_RO f", "ERR wrong number of arguments for 'fcall_ro' command"),
+        ("FUNCTION FLUSH a b", "ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP."),
+        (
+            "SHADOW.FUNCTION FLUSH a b",
+            "ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try SHADOW.FUNCTION HELP.",
+        ),
+    ] {
+        assert_eq!(client.run(command).text(), text, "{command}");
+    }
+    assert!(client.run("FUNCTION HELP").items()[0].text().starts_with("FUNCTION <subcommand>"));
+}
+
+#[test]
+fn scripts_of_the_server_are_refused_as_ever() {
+    let (_server, mut client) = intercepting();
+    client.call(&["FUNCTION", "LOAD", &callback("return 1")]);
+    for command in ["'fcall','f',0", "'function','list'", "'shadow.fcall','f',0"] {
+        let reply = client.call(&["EVAL", &format!("return redis.pcall({command})"), "0"]);
+        // Valkey puts its own name there.
+        let text = reply.text().replace("Valkey", "Redis");
+        assert_eq!(text, "ERR This Redis command is not allowed from script", "{command}");
+    }
+}
+
+#[test]
+fn without_the_argument_nothing_is_intercepted() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.call(&["FUNCTION", "LOAD", &callback("return 'stock'")]);
+    assert_eq!(client.run("SHADOW.FCALL f 0").text(), "ERR Function not found");
+    assert_eq!(client.run("FCALL f 0").text(), "stock");
+}
+
+#[test]
+fn unloading_the_module_ends_the_interception() {
+    let (_server, mut client) = intercepting();
+    client.call(&["FUNCTION", "LOAD", &callback("return 'shadow'")]);
+    assert_eq!(client.run("MODULE UNLOAD shadow").text(), "OK");
+    assert_eq!(client.run("FCALL f 0").text(), "ERR Function not found");
+    client.call(&["FUNCTION", "LOAD", &callback("return 'stock'")]);
+    assert_eq!(client.run("FCALL f 0").text(), "stock");
+}
+
+#[test]
+fn permissions_are_those_for_the_shadow_commands() {
+    let (_server, mut client) = intercepting();
+    client.call(&["FUNCTION", "LOAD", &callback("return 'here'")]);
+    client.run("ACL SETUSER old on nopass ~* +fcall +function");
+    client.run("ACL SETUSER new on nopass ~* +shadow.fcall");
+    client.run("AUTH old x");
+    assert!(client.run("FCALL f 0").text().starts_with("NOPERM"));
+    client.run("AUTH new x");
+    assert_eq!(client.run("FCALL f 0").text(), "here");
+}
+
+#[test]
+fn what_is_replicated_is_the_shadow_command() {
+    let server = Options::new().module_arguments("intercept yes").set("appendonly", "yes").start();
+    let mut client = server.client();
+    client.call(&["function", "LOAD", &callback("return redis.call('incr', 'n')")]);
+    client.run("FCALL f 0");
+    client.run("FUNCTION FLUSH ASYNC");
+    let commands: Vec<Vec<String>> =
+        server.aof().into_iter().filter(|command| !command[0].eq_ignore_ascii_case("select")).collect();
+    let words: Vec<&[String]> = commands.iter().map(|command| &command[..2]).collect();
+    assert_eq!(words, [["shadow.function", "LOAD"], ["incr", "n"], ["shadow.function", "FLUSH"]]);
+}
