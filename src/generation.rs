@@ -99,7 +99,7 @@ impl Generation {
     /// # Errors
     /// What the function raised. Nothing was written to `sink` then.
     pub fn call<'a>(
-        &mut self,
+        &self,
         function: &FunctionRef,
         keys: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
         arguments: impl ExactSizeIterator<Item = &'a [u8]> + Clone,

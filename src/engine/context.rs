@@ -13,6 +13,8 @@ use super::stack::{Raise, Stack};
 pub struct Context {
     /// The host of the running call or load. Set by `running` for exactly that time.
     host: Cell<Option<NonNull<dyn Host>>>,
+    /// Set for as long; the host is not there while one of its own calls runs.
+    running: Cell<bool>,
     /// Inside LOAD: what the library has registered so far.
     registrations: RefCell<Option<Vec<Registration>>>,
     /// The protocol of inner replies, and so of booleans that the function returns.
@@ -28,6 +30,7 @@ impl Context {
     pub fn new(dialect: Dialect) -> Self {
         Self {
             host: Cell::new(None),
+            running: Cell::new(false),
             registrations: RefCell::new(None),
             resp3: Cell::new(false),
             replication: Cell::new(Replication::all()),
@@ -44,6 +47,11 @@ impl Context {
         unsafe { &*stack.context::<Self>() }
     }
 
+    /// Whether a call or load is running.
+    pub fn is_running(&self) -> bool {
+        self.running.get()
+    }
+
     /// Runs `body` as one call or load: natives reach `host`, and what they set starts from the defaults.
     pub fn running<T>(&self, host: &mut dyn Host, body: impl FnOnce() -> T) -> T {
         /// Forgets the host however `body` ends.
@@ -51,11 +59,13 @@ impl Context {
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
                 self.0.host.set(None);
+                self.0.running.set(false);
             }
         }
         // SAFETY: only the lifetime is changed. The pointer is forgotten before the borrow of `host` ends.
         let host = unsafe { std::mem::transmute::<NonNull<dyn Host + '_>, NonNull<dyn Host + 'static>>(host.into()) };
         self.host.set(Some(host));
+        self.running.set(true);
         self.resp3.set(false);
         self.replication.set(Replication::all());
         let _leave = Leave(self);

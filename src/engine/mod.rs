@@ -164,9 +164,10 @@ impl Engine {
     /// `sink`.
     ///
     /// # Errors
-    /// The wire text of what the function raised. Nothing was written to `sink` then.
+    /// The wire text of what the function raised, or a refusal: a call cannot begin inside another of the same VM.
+    /// Nothing was written to `sink` then.
     pub fn call<'a>(
-        &mut self,
+        &self,
         slot: u32,
         name: &str,
         keys: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
@@ -174,6 +175,9 @@ impl Engine {
         host: &mut dyn Host,
         sink: &mut impl Sink,
     ) -> Result<(), ScriptError> {
+        if self.context.is_running() {
+            return Err(ScriptError::plain("A function cannot be called while another one is running"));
+        }
         let result = self.contained(|engine| {
             engine.context.running(host, || {
                 engine.stack.protect(HANDLER, ENTRY, |stack| {

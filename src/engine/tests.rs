@@ -88,7 +88,7 @@ fn load(engine: &mut Engine, body: &str, host: &mut Echo) -> u32 {
     engine.load(body.as_bytes(), None, host).unwrap()[0].slot
 }
 
-fn call(engine: &mut Engine, slot: u32, host: &mut Echo) -> Result<String, String> {
+fn call(engine: &Engine, slot: u32, host: &mut Echo) -> Result<String, String> {
     let mut last = Last::default();
     let keys = [b"key".as_slice()];
     let result = engine.call(slot, "f", keys.into_iter(), [].into_iter(), host, &mut last);
@@ -98,7 +98,7 @@ fn call(engine: &mut Engine, slot: u32, host: &mut Echo) -> Result<String, Strin
 fn run(body: &str) -> Result<String, String> {
     let (mut engine, mut host) = (engine(), Echo::default());
     let slot = load(&mut engine, body, &mut host);
-    call(&mut engine, slot, &mut host)
+    call(&engine, slot, &mut host)
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn a_panic_of_the_host_leaves_the_vm_usable() {
         "table.sort({2, 1}, function() redis.call('PANIC') end)",
     ] {
         let slot = load(&mut engine, body, &mut host);
-        let panicked = catch_unwind(AssertUnwindSafe(|| call(&mut engine, slot, &mut host)));
+        let panicked = catch_unwind(AssertUnwindSafe(|| call(&engine, slot, &mut host)));
         assert!(panicked.is_err(), "{body}: a script cannot catch a panic");
-        assert_eq!(call(&mut engine, fine, &mut host), Ok("GET".to_owned()), "after {body}");
+        assert_eq!(call(&engine, fine, &mut host), Ok("GET".to_owned()), "after {body}");
     }
 }
 
@@ -134,8 +134,8 @@ fn what_a_call_sets_does_not_outlast_it() {
     let (mut engine, mut host) = (engine(), Echo::default());
     let sets = load(&mut engine, "redis.setresp(3) redis.set_repl(redis.REPL_NONE) redis.call('A')", &mut host);
     let plain = load(&mut engine, "redis.call('B')", &mut host);
-    call(&mut engine, sets, &mut host).unwrap();
-    call(&mut engine, plain, &mut host).unwrap();
+    call(&engine, sets, &mut host).unwrap();
+    call(&engine, plain, &mut host).unwrap();
     assert!(host.modes[0].resp3 && host.modes[0].replication.is_empty());
     assert!(!host.modes[1].resp3 && host.modes[1].replication.is_all());
 }
@@ -157,9 +157,9 @@ fn a_released_slot_is_used_again_and_the_others_stay() {
     engine.release([slots[300]]);
     let again = load(&mut engine, "return 'new'", &mut host);
     assert_eq!(again, slots[300]);
-    assert_eq!(call(&mut engine, again, &mut host), Ok("new".to_owned()));
+    assert_eq!(call(&engine, again, &mut host), Ok("new".to_owned()));
     for number in [0, 255, 256, 299, 301, 599] {
-        assert_eq!(call(&mut engine, slots[number], &mut host), Ok(number.to_string()));
+        assert_eq!(call(&engine, slots[number], &mut host), Ok(number.to_string()));
     }
 }
 
@@ -167,7 +167,7 @@ fn a_released_slot_is_used_again_and_the_others_stay() {
 fn a_script_logs_at_the_level_it_names() {
     let (mut engine, mut host) = (engine(), Echo::default());
     let slot = load(&mut engine, "redis.log(redis.LOG_WARNING, 'a', nil, 1, {})", &mut host);
-    call(&mut engine, slot, &mut host).unwrap();
+    call(&engine, slot, &mut host).unwrap();
     assert_eq!(host.log, [(LogLevel::Warning, "a 1".to_owned())]);
 }
 
@@ -185,4 +185,38 @@ fn an_engine_can_be_dropped_on_another_thread() {
         load(&mut engine, &format!("return {number}"), &mut host);
     }
     std::thread::spawn(move || drop(engine)).join().unwrap();
+}
+
+/// Calls a function again from inside the call.
+struct Nested<'a> {
+    engine: &'a Engine,
+    slot: u32,
+    answer: Option<String>,
+}
+
+impl Host for Nested<'_> {
+    fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+        let outcome = call(self.engine, self.slot, &mut Echo::default());
+        self.answer = Some(outcome.unwrap_or_else(|error| error));
+        b"+OK\r\n"
+    }
+    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
+        None
+    }
+    fn log(&mut self, _: LogLevel, _: &[u8]) {}
+}
+
+#[test]
+fn a_call_inside_a_call_is_refused_and_the_outer_one_goes_on() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let slot = load(&mut engine, "return redis.call('anything').ok .. ' and on'", &mut host);
+    let mut nested = Nested { engine: &engine, slot, answer: None };
+    let mut last = Last::default();
+    engine.call(slot, "f", [].into_iter(), [].into_iter(), &mut nested, &mut last).unwrap();
+    assert_eq!(last.0, "OK and on");
+    assert_eq!(nested.answer.unwrap(), "ERR A function cannot be called while another one is running");
+    assert_eq!(
+        call(&engine, slot, &mut host),
+        Err("ERR user_function:2: attempt to concatenate nil with string script: f, on @user_function:2.".to_owned())
+    );
 }

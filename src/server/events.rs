@@ -33,7 +33,7 @@ fn subscribe_to(context: &Context, id: u64, callback: Callback) -> Result<(), Re
 /// The process ends: its destructors must not meet a worker that is still at work.
 unsafe extern "C" fn on_shutdown(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     guard::callback(context, || {
-        let _ = module::enter(|module| {
+        let _ = module::change(|module| {
             module.reclaim.stop(true);
             Ok(())
         });

@@ -9,7 +9,7 @@ use super::module;
 /// Adds the section `shadow_functions`.
 pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: i32) {
     guard::callback(std::ptr::null_mut(), || {
-        let result = module::enter(|module| {
+        let result = module::look(|module| {
             let registry = module.generation.registry();
             let reclaim = &module.reclaim;
             let fields = [

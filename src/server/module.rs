@@ -1,6 +1,6 @@
 //! The module's state on the server's thread: the current generation and the worker.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::RefCell;
 
 use super::gate::Gate;
 use super::settings::Settings;
@@ -89,59 +89,54 @@ impl Module {
 }
 
 /// The module's state, for the server's thread alone.
-///
-/// `enter` lends the whole of it to one command at a time. While a function runs, commands of other modules may run
-/// on top of it; they get an error instead of a second reference.
-struct Cells {
-    module: UnsafeCell<Option<Module>>,
-    entered: Cell<bool>,
+struct MainThread {
+    module: RefCell<Option<Module>>,
     gate: Gate,
 }
 
-struct MainThread(Cells);
-
-// SAFETY: everything that reaches the cells runs in callbacks of the server, which all run on its main thread (with
-// its global lock held). The worker knows nothing of them.
+// SAFETY: everything that reaches the state runs in callbacks of the server, which all run on its main thread (with
+// its global lock held). The worker knows nothing of it.
 unsafe impl Sync for MainThread {}
 
-static MODULE: MainThread =
-    MainThread(Cells { module: UnsafeCell::new(None), entered: Cell::new(false), gate: Gate::new() });
+static MAIN: MainThread = MainThread { module: RefCell::new(None), gate: Gate::new() };
 
-const BUSY: &str = "ERR The function registry cannot be used while one of its functions is running";
+const BUSY: &str = "ERR The function registry cannot be changed while one of its functions is running";
+const ABSENT: &str = "ERR The shadow module is not loaded";
 
-/// Lends the module's state to `body`.
+/// Lends the module's state to `body`, to look at and to call functions. What runs on top of a running function (a
+/// command of another module, the server's timer, a fork that saves) may look, too.
 ///
 /// # Errors
-/// When it is lent already, or the module is not loaded.
-pub fn enter<T>(body: impl FnOnce(&mut Module) -> Result<T, Error>) -> Result<T, Error> {
-    /// Ends the loan however `body` ends.
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            MODULE.0.entered.set(false);
-        }
-    }
-    if MODULE.0.entered.replace(true) {
-        return Err(BUSY.into());
-    }
-    let _leave = Leave;
-    // SAFETY: one thread (see above), and `entered` was false: no other reference exists until `_leave` is dropped.
-    match unsafe { &mut *MODULE.0.module.get() } {
+/// Those of `body`; and when the state is being changed.
+pub fn look<T>(body: impl FnOnce(&Module) -> Result<T, Error>) -> Result<T, Error> {
+    match &*MAIN.module.try_borrow().map_err(|_| BUSY)? {
         Some(module) => body(module),
-        None => Err("ERR The shadow module is not loaded".into()),
+        None => Err(ABSENT.into()),
+    }
+}
+
+/// Lends the module's state to `body`, to change it.
+///
+/// # Errors
+/// Those of `body`; and while a function is running, whose generation must not go away under it.
+pub fn change<T>(body: impl FnOnce(&mut Module) -> Result<T, Error>) -> Result<T, Error> {
+    match &mut *MAIN.module.try_borrow_mut().map_err(|_| BUSY)? {
+        Some(module) => body(module),
+        None => Err(ABSENT.into()),
     }
 }
 
 /// Puts the module's state in place, or takes it away; what was there is dropped, the worker ended.
+///
+/// # Panics
+/// While the state is lent.
 pub fn install(module: Option<Module>) {
-    assert!(!MODULE.0.entered.get(), "the module's state cannot change while it is lent");
-    // SAFETY: one thread, and not lent.
-    let old = unsafe { std::mem::replace(&mut *MODULE.0.module.get(), module) };
+    let old = MAIN.module.replace(module);
     drop(old);
 }
 
 /// What watches the states in which writes are refused. Apart from the rest: it is asked before a call, and the timer
 /// reaches it whatever runs.
 pub fn gate() -> &'static Gate {
-    &MODULE.0.gate
+    &MAIN.gate
 }

@@ -20,7 +20,7 @@ impl Command for Debug {
 }
 
 fn hold(held: bool) -> Result<(), Error> {
-    module::enter(|module| {
+    module::look(|module| {
         module.reclaim.hold(held);
         Ok(())
     })

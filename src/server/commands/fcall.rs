@@ -36,9 +36,9 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         }
         return Ok(());
     }
-    module::enter(|module| {
-        let generation = &mut *module.generation;
-        let function = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?.clone();
+    module::look(|module| {
+        let generation = &module.generation;
+        let function = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
         let flags = function.function().flags;
         let state = context.state();
         module::gate().check_state(context, state, flags)?;
@@ -49,7 +49,7 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
             host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
         }
         generation.call(
-            &function,
+            function,
             arguments.range(HEAD, keys_end),
             arguments.range(keys_end, arguments.len()),
             &mut host,

@@ -14,7 +14,7 @@ impl Command for Flush {
             3 => mode(arguments.get(2))?,
             _ => return Err(wrong_arguments(arguments)),
         };
-        module::enter(|module| module.flush(mode))?;
+        module::change(|module| module.flush(mode))?;
         // Also when there was nothing to delete, as the server does it.
         context.replicate_verbatim();
         context.reply_status(b"OK");

@@ -10,7 +10,7 @@ pub struct List;
 impl Command for List {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         let options = Options::parse(arguments)?;
-        module::enter(|module| {
+        module::look(|module| {
             let libraries: Vec<&Library> = module
                 .generation
                 .registry()

@@ -21,7 +21,7 @@ impl Command for Load {
             replace = true;
         }
         let limit = (!context.state().obeys()).then_some(LOAD_LIMIT);
-        let name = module::enter(|module| {
+        let name = module::change(|module| {
             let mut host = ServerHost::new(context, FunctionFlags::empty(), &module.dialect);
             module.generation.load(arguments.get(code), replace, limit, &mut host)
         })?;

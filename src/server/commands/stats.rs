@@ -10,7 +10,7 @@ pub struct Stats;
 
 impl Command for Stats {
     fn run(context: &Context, _: Arguments) -> Result<(), Error> {
-        module::enter(|module| {
+        module::look(|module| {
             let registry = module.generation.registry();
             context.reply_map(2);
             context.reply_bulk(b"running_script");
