@@ -4,8 +4,10 @@ use std::ffi::c_void;
 
 use redis_module::raw;
 
-use super::api::{Context, Refused, api, checked};
+use super::api::{Context, Refused, State, api, checked, log};
+use super::module::FlushMode;
 use super::{guard, module};
+use crate::error::Error;
 
 /// The layout of the data that callbacks get; the same since 7.0.
 const DATA_VERSION: u64 = 1;
@@ -15,8 +17,18 @@ const DATA_VERSION: u64 = 1;
 /// # Errors
 /// When the server does not know an event that every supported one has.
 pub fn subscribe(context: &Context) -> Result<(), Refused> {
+    // Loads from the network may break off, and may run beside what is served: both are handled.
+    // SAFETY: the context is that of the module's entry point.
+    unsafe {
+        api!(RedisModule_SetModuleOptions)(
+            context.raw(),
+            (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD) as i32,
+        );
+    }
     subscribe_to(context, raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_CRON_LOOP, on_timer)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_LOADING, on_loading)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, on_async_load)?;
     // From 7.2 on; without it a changed setting is seen at the next tick of the timer.
     let _ = subscribe_to(context, raw::REDISMODULE_EVENT_CONFIG, on_setting);
     Ok(())
@@ -38,6 +50,59 @@ unsafe extern "C" fn on_shutdown(context: *mut raw::RedisModuleCtx, _: raw::Redi
             Ok(())
         });
     });
+}
+
+/// A file takes the place of what is in memory. Its field for libraries may be missing (there were none), so they go
+/// when the load begins, not when the field is read. An asynchronous load leaves them until it is complete.
+unsafe extern "C" fn on_loading(
+    context: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    guard::callback(context, || {
+        // SAFETY: the context of the callback that is running.
+        let state = unsafe { Context::new(context) }.state();
+        let clears = matches!(
+            subevent,
+            raw::REDISMODULE_SUBEVENT_LOADING_RDB_START
+                | raw::REDISMODULE_SUBEVENT_LOADING_AOF_START
+                | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START
+                | raw::REDISMODULE_SUBEVENT_LOADING_FAILED
+        );
+        if clears && !state.contains(State::ASYNC_LOADING) {
+            report(module::change(|module| module.flush(FlushMode::Async)));
+        }
+    });
+}
+
+/// A replica loads beside what it serves (`repl-diskless-load swapdb`).
+unsafe extern "C" fn on_async_load(
+    context: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    guard::callback(context, || {
+        report(module::change(|module| match subevent {
+            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => module.stage(),
+            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => {
+                module.commit_stage();
+                Ok(())
+            }
+            _ => {
+                module.unstage();
+                Ok(())
+            }
+        }));
+    });
+}
+
+/// What goes wrong in a callback that nobody waits for goes to the log.
+fn report(result: Result<(), Error>) {
+    if let Err(error) = result {
+        log(std::ptr::null_mut(), c"warning", error.text());
+    }
 }
 
 unsafe extern "C" fn on_timer(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {

@@ -11,6 +11,7 @@ mod guard;
 mod info;
 mod intercept;
 mod module;
+mod persistence;
 mod reply;
 mod settings;
 
@@ -84,6 +85,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     let dialect = dialect(context, version);
     module::install(Some(Module::new(&settings, dialect)?));
     commands::register(context, &settings)?;
+    persistence::register(context)?;
     events::subscribe(context).map_err(|_| "the server refused the subscription to its events")?;
     // SAFETY: the context is that of the entry point.
     unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }

@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 
+use super::api::Context;
+use super::call::ServerHost;
 use super::gate::Gate;
 use super::settings::Settings;
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::Reclaim;
+use crate::registry::{FunctionFlags, shebang};
 
 /// How a flush frees the old generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Totals {
 /// What the module is while it is loaded.
 pub struct Module {
     pub generation: Box<Generation>,
+    /// What an asynchronous load is preparing while the current generation goes on serving.
+    staged: Option<Box<Generation>>,
     pub reclaim: Reclaim,
     pub totals: Totals,
     pub dialect: Dialect,
@@ -47,7 +52,7 @@ impl Module {
         let spare_dialect = dialect.clone();
         let reclaim = Reclaim::start(settings.reclaim_queue, move || Generation::new(spare_dialect.clone()).ok())
             .map_err(|error| format!("the worker thread cannot be started: {error}"))?;
-        Ok(Self { generation, reclaim, totals: Totals::default(), dialect })
+        Ok(Self { generation, staged: None, reclaim, totals: Totals::default(), dialect })
     }
 
     /// Deletes all libraries: puts a fresh generation in the place of the current one and retires that.
@@ -58,15 +63,60 @@ impl Module {
         if self.generation.registry().is_empty() {
             return Ok(());
         }
-        let fresh = match self.reclaim.take_spare() {
-            Some(spare) => spare,
-            None => {
-                self.totals.spares_missed += 1;
-                Box::new(Generation::new(self.dialect.clone())?)
-            }
-        };
+        let fresh = self.fresh()?;
         self.retire(fresh, mode);
         Ok(())
+    }
+
+    /// An empty generation: the spare, or one built here.
+    fn fresh(&mut self) -> Result<Box<Generation>, Error> {
+        match self.reclaim.take_spare() {
+            Some(spare) => Ok(spare),
+            None => {
+                self.totals.spares_missed += 1;
+                Ok(Box::new(Generation::new(self.dialect.clone())?))
+            }
+        }
+    }
+
+    /// Loads a library that a file holds: into the staged generation, or into the current one.
+    ///
+    /// # Errors
+    /// A sentence for the log that names the library.
+    pub fn load_from_file(&mut self, context: &Context, code: &[u8], staged: bool) -> Result<(), Error> {
+        let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
+        let target = match &mut self.staged {
+            Some(stage) if staged => stage,
+            _ => &mut self.generation,
+        };
+        target.load(code, false, None, &mut host).map(drop).map_err(|error| {
+            let name = shebang::parse(code).map_or_else(|_| "?".into(), |header| header.name);
+            Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
+        })
+    }
+
+    /// Begins to prepare a generation beside the current one.
+    ///
+    /// # Errors
+    /// When no spare is ready and a VM cannot be built.
+    pub fn stage(&mut self) -> Result<(), Error> {
+        self.unstage();
+        self.staged = Some(self.fresh()?);
+        Ok(())
+    }
+
+    /// Puts the prepared generation in the place of the current one.
+    pub fn commit_stage(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            self.retire(staged, FlushMode::Async);
+        }
+    }
+
+    /// Gives up the prepared generation.
+    pub fn unstage(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            self.discard(staged);
+        }
     }
 
     /// The one door through which a generation leaves.
@@ -78,12 +128,15 @@ impl Module {
                 self.reclaim.prepare();
                 drop(old);
             }
-            FlushMode::Async => {
-                if let Err(old) = self.reclaim.retire(old) {
-                    self.totals.flushes_in_place += 1;
-                    drop(old);
-                }
-            }
+            FlushMode::Async => self.discard(old),
+        }
+    }
+
+    /// Hands a generation to the worker, or frees it here when that cannot take it.
+    fn discard(&mut self, old: Box<Generation>) {
+        if let Err(old) = self.reclaim.retire(old) {
+            self.totals.flushes_in_place += 1;
+            drop(old);
         }
     }
 }

@@ -78,16 +78,6 @@ fn without_the_argument_nothing_is_intercepted() {
 }
 
 #[test]
-fn unloading_the_module_ends_the_interception() {
-    let (_server, mut client) = intercepting();
-    client.call(&["FUNCTION", "LOAD", &callback("return 'shadow'")]);
-    assert_eq!(client.run("MODULE UNLOAD shadow").text(), "OK");
-    assert_eq!(client.run("FCALL f 0").text(), "ERR Function not found");
-    client.call(&["FUNCTION", "LOAD", &callback("return 'stock'")]);
-    assert_eq!(client.run("FCALL f 0").text(), "stock");
-}
-
-#[test]
 fn permissions_are_those_for_the_shadow_commands() {
     let (_server, mut client) = intercepting();
     client.call(&["FUNCTION", "LOAD", &callback("return 'here'")]);
