@@ -2,6 +2,7 @@
 
 mod base;
 mod chunk;
+mod cjson;
 mod context;
 mod deadline;
 mod environment;
@@ -171,6 +172,7 @@ impl Engine {
         host: &mut dyn Host,
         sink: &mut impl Sink,
     ) -> Result<(), ScriptError> {
+        self.context.running_slot.set(slot);
         let result = self.contained(|engine| {
             engine.context.running(host, || {
                 engine.stack.protect(HANDLER, ENTRY, |stack| {
