@@ -445,10 +445,20 @@ impl<'a> Lexer<'a> {
 }
 
 /// How many of the first bytes stand for themselves in a string.
+#[inline]
 fn plain(bytes: &[u8]) -> usize {
     let special = |byte| (byte == b'"') | (byte == b'\\') | (byte == 0);
-    skip(bytes, special, special)
+    skip(bytes, special, |byte| SPECIAL[usize::from(byte)])
 }
+
+/// The bytes that end a string or do not stand for themselves in it.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    special[0] = true;
+    special[b'"' as usize] = true;
+    special[b'\\' as usize] = true;
+    special
+};
 
 #[cfg(test)]
 mod tests {
