@@ -13,6 +13,7 @@ natives! {
     CollectGarbage = c"collectgarbage", collect_garbage;
     LoadString = c"loadstring", load_string;
     Load = c"load", load;
+    ToString = c"tostring", to_string;
     StringDump = c"dump", string_dump;
     SetN = c"setn", set_n;
     OsClock = c"clock", os_clock;
@@ -175,6 +176,20 @@ fn compile(stack: &Stack, source: &[u8], name: &[u8]) -> Outcome {
     stack.push_nil();
     stack.insert(-2);
     Ok(2)
+}
+
+/// `tostring`: the null of JSON is written as the server's C library writes it. The VM answers for nil, booleans, numbers
+/// and strings without coming here.
+fn to_string(stack: &Stack) -> Outcome {
+    if stack.top() == 0 {
+        return Err(Raise::at("bad argument #1 to 'tostring' (value expected)"));
+    }
+    if stack.is_null(1) {
+        stack.push_bytes(b"userdata: (nil)");
+    } else {
+        stack.push_text_of(1);
+    }
+    Ok(1)
 }
 
 /// There is no bytecode to be had, as for a function written in C.

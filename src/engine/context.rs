@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
+use super::cjson;
 use super::error::Place;
 use super::host::{CallMode, Dialect, Host, Replication};
 use super::register::Registration;
@@ -23,6 +24,9 @@ pub struct Context {
     /// Where the last error arose that left a call; written by the error handler.
     pub failure: RefCell<Option<Place>>,
     pub slots: RefCell<Slots>,
+    /// The slot of the callback that runs, or ran last.
+    pub running_slot: Cell<u32>,
+    pub json: cjson::Shared,
     pub dialect: Dialect,
 }
 
@@ -36,6 +40,8 @@ impl Context {
             replication: Cell::new(Replication::all()),
             failure: RefCell::new(None),
             slots: RefCell::default(),
+            running_slot: Cell::new(0),
+            json: cjson::Shared::default(),
             dialect,
         }
     }

@@ -9,6 +9,7 @@
 use std::ffi::CStr;
 
 use super::base;
+use super::cjson;
 use super::context::Context;
 use super::random;
 use super::redis_api as api;
@@ -21,7 +22,7 @@ const RUN: &CStr = c"shadow.run";
 const LOAD: &CStr = c"shadow.load";
 
 /// Global functions of the VM that are as the server's.
-const GLOBALS: [&CStr; 16] = [
+const GLOBALS: [&CStr; 15] = [
     c"error",
     c"gcinfo",
     c"getmetatable",
@@ -34,7 +35,6 @@ const GLOBALS: [&CStr; 16] = [
     c"select",
     c"setmetatable",
     c"tonumber",
-    c"tostring",
     c"type",
     c"unpack",
     c"xpcall",
@@ -142,6 +142,8 @@ fn push_run_globals(stack: &Stack, context: &Context) {
         stack.set_readonly(-1, true);
         stack.pop(1);
     }
+    cjson::push_shared(stack, context);
+    stack.raw_set_field(globals, c"cjson");
     push_redis(stack, context);
     stack.raw_set_field(globals, c"redis");
     stack.push_value(globals);
@@ -164,6 +166,7 @@ fn add_missing(stack: &Stack, context: &Context, globals: i32) {
     native::<base::CollectGarbage>(stack, context, globals);
     native::<base::LoadString>(stack, context, globals);
     native::<base::Load>(stack, context, globals);
+    native::<base::ToString>(stack, context, globals);
     text(stack, globals, c"_VERSION", "Lua 5.1");
     inside(stack, globals, c"string", |string| {
         native::<base::StringDump>(stack, context, string);

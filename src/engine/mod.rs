@@ -2,6 +2,7 @@
 
 mod base;
 mod chunk;
+mod cjson;
 mod context;
 mod deadline;
 mod environment;
@@ -178,6 +179,7 @@ impl Engine {
         if self.context.is_running() {
             return Err(ScriptError::plain("A function cannot be called while another one is running"));
         }
+        self.context.running_slot.set(slot);
         let result = self.contained(|engine| {
             engine.context.running(host, || {
                 engine.stack.protect(HANDLER, ENTRY, |stack| {

@@ -35,6 +35,22 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// The kind that the VM has this number for.
+    const fn of(number: c_int) -> Self {
+        match number {
+            ffi::LUA_TNONE => Self::None,
+            ffi::LUA_TNIL => Self::Nil,
+            ffi::LUA_TBOOLEAN => Self::Boolean,
+            ffi::LUA_TNUMBER => Self::Number,
+            ffi::LUA_TSTRING => Self::String,
+            ffi::LUA_TTABLE => Self::Table,
+            ffi::LUA_TFUNCTION => Self::Function,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What a native function raises instead of returning.
 #[derive(Debug)]
 pub enum Raise {
@@ -185,16 +201,7 @@ impl Stack {
 
     pub fn kind(&self, index: i32) -> Kind {
         // SAFETY: Alive, Bounds.
-        match unsafe { ffi::lua_type(self.state, index) } {
-            ffi::LUA_TNONE => Kind::None,
-            ffi::LUA_TNIL => Kind::Nil,
-            ffi::LUA_TBOOLEAN => Kind::Boolean,
-            ffi::LUA_TNUMBER => Kind::Number,
-            ffi::LUA_TSTRING => Kind::String,
-            ffi::LUA_TTABLE => Kind::Table,
-            ffi::LUA_TFUNCTION => Kind::Function,
-            _ => Kind::Other,
-        }
+        Kind::of(unsafe { ffi::lua_type(self.state, index) })
     }
 
     /// The VM's name of the value's type, as `type()` gives it; `no value` beyond the top.
@@ -238,6 +245,15 @@ impl Stack {
         (is_number != 0).then_some(number)
     }
 
+    /// Whether the value is the null of JSON: the address zero.
+    pub fn is_null(&self, index: i32) -> bool {
+        // SAFETY: Alive, Bounds.
+        unsafe {
+            ffi::lua_type(self.state, index) == ffi::LUA_TLIGHTUSERDATA
+                && ffi::lua_tolightuserdata(self.state, index).is_null()
+        }
+    }
+
     /// An address that tells the value from every other one.
     pub fn address(&self, index: i32) -> *const c_void {
         // SAFETY: Alive, Bounds.
@@ -259,6 +275,12 @@ impl Stack {
     pub fn push_number(&self, value: f64) {
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_pushnumber(self.state, value) }
+    }
+
+    /// Pushes the null of JSON: the address zero, which is no nil and so can be in a table.
+    pub fn push_null(&self) {
+        // SAFETY: Alive, Bounds; the VM never follows the address.
+        unsafe { ffi::lua_pushlightuserdata(self.state, std::ptr::null_mut()) }
     }
 
     /// Pushes a copy of `bytes` as a string. May raise.
@@ -287,6 +309,25 @@ impl Stack {
             ffi::lua_pushlightuserdata(self.state, context.cast_mut().cast());
             ffi::lua_pushcclosured(self.state, enter::<F>, F::NAME.as_ptr(), 1);
         }
+    }
+
+    /// The slot of the value that the running native captured; it reads as none without one.
+    pub const CAPTURED: i32 = ffi::lua_upvalueindex(2);
+
+    /// Pops a value and pushes the native `F` that captures it. May raise.
+    pub fn push_capturing<F: Native, C>(&self, context: *const C) {
+        // SAFETY: Alive, Bounds, Raising; the context goes below the value, and both are consumed. The name is static.
+        unsafe {
+            ffi::lua_pushlightuserdata(self.state, context.cast_mut().cast());
+            ffi::lua_insert(self.state, -2);
+            ffi::lua_pushcclosured(self.state, enter::<F>, F::NAME.as_ptr(), 2);
+        }
+    }
+
+    /// Pushes the text that `tostring` gives for the value at `index`. Raises what its metatable's function raises.
+    pub fn push_text_of(&self, index: i32) {
+        // SAFETY: Alive, Bounds, Raising; the text is left on the stack, its address is not used.
+        unsafe { ffi::luaL_tolstring_(self.state, index, std::ptr::null_mut()) };
     }
 
     /// Pushes the entry function that `protect` needs at `entry`. May raise.
@@ -331,8 +372,13 @@ impl Stack {
     /// Pushes element `position` of the table at `index`, without metamethods.
     pub fn raw_get_at(&self, index: i32, position: i32) -> Kind {
         // SAFETY: Alive, Bounds; the value at `index` is a table.
-        unsafe { ffi::lua_rawgeti_(self.state, index, position) };
-        self.kind(-1)
+        Kind::of(unsafe { ffi::lua_rawgeti_(self.state, index, position) })
+    }
+
+    /// Replaces the key on top by what the table at `index` has under it, without metamethods.
+    pub fn raw_get(&self, index: i32) -> Kind {
+        // SAFETY: Alive, Bounds; the value at `index` is a table.
+        Kind::of(unsafe { ffi::lua_rawget(self.state, index) })
     }
 
     /// Pops a value into element `position` of the table at `index`. May raise.
@@ -376,6 +422,12 @@ impl Stack {
     pub fn set_safe_environment(&self, index: i32, safe: bool) {
         // SAFETY: Alive, Bounds; the value at `index` is a table.
         unsafe { ffi::lua_setsafeenv(self.state, index, safe.into()) }
+    }
+
+    /// Pushes the environment of the function at `index`.
+    pub fn push_environment(&self, index: i32) {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_getfenv(self.state, index) }
     }
 
     /// Pops a table and makes it the globals of this thread of the VM.

@@ -1,0 +1,99 @@
+//! The two registries of one server, under one set of names.
+
+use crate::support::{Client, Value, wait_until};
+
+/// Commands that are sent in one write while loading: small enough that the server's buffers stay small.
+const BATCH: usize = 500;
+
+/// Whose commands are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The server's own.
+    Stock,
+    /// The module's.
+    Shadow,
+}
+
+/// How a flush frees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Async,
+    Sync,
+}
+
+impl Mode {
+    /// The word after FLUSH.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Async => "ASYNC",
+            Self::Sync => "SYNC",
+        }
+    }
+}
+
+impl Side {
+    /// The command that calls a function.
+    pub const fn fcall(self) -> &'static str {
+        match self {
+            Self::Stock => "FCALL",
+            Self::Shadow => "SHADOW.FCALL",
+        }
+    }
+
+    /// The command that manages libraries.
+    pub const fn function(self) -> &'static str {
+        match self {
+            Self::Stock => "FUNCTION",
+            Self::Shadow => "SHADOW.FUNCTION",
+        }
+    }
+
+    /// The name of one of its subcommands in `INFO commandstats`.
+    pub fn statistic(self, subcommand: &str) -> String {
+        format!("{}|{subcommand}", self.function().to_ascii_lowercase())
+    }
+
+    /// Loads one library.
+    pub fn load(self, client: &mut Client, code: &str) {
+        accepted(&client.call(&[self.function(), "LOAD", "REPLACE", code]));
+    }
+
+    /// Loads `count` libraries of one small function each.
+    pub fn fill(self, client: &mut Client, count: usize) {
+        for start in (0..count).step_by(BATCH) {
+            let commands: Vec<_> = (start..count.min(start + BATCH))
+                .map(|number| vec![self.function().to_owned(), "LOAD".to_owned(), library(number)])
+                .collect();
+            client.pipeline(&commands).iter().for_each(accepted);
+        }
+    }
+
+    /// Deletes all libraries.
+    pub fn flush(self, client: &mut Client, mode: Mode) {
+        accepted(&client.call(&[self.function(), "FLUSH", mode.word()]));
+    }
+}
+
+/// Returns once both registries have freed all that was flushed, and the module has its spare VM ready.
+///
+/// The server's own must not be loaded into before that: the thread that frees its libraries may share the VM with
+/// the next LOAD.
+pub fn settle(client: &mut Client) {
+    wait_until("both registries have freed what was flushed", || {
+        client.info_number("lazyfree_pending_objects") == 0
+            && client.info_number("shadow_pending_libraries") == 0
+            && client.info_number("shadow_spare_ready") == 1
+    });
+}
+
+/// The source of the library of this number: some 90 bytes.
+fn library(number: usize) -> String {
+    format!(
+        "#!lua name=library_{number}\nredis.register_function('function_{number}', function(keys, args) return 1 end)"
+    )
+}
+
+/// Stops at a reply that is an error: nothing after it would be worth measuring.
+fn accepted(reply: &Value) {
+    assert!(!reply.is_error(), "the server refuses: {}", reply.text());
+}
