@@ -1,7 +1,10 @@
 //! The Luau VM: what runs the functions of libraries. It knows no server; it reaches one through [`Host`].
 
+mod argument;
 mod base;
+mod bit;
 mod chunk;
+mod cmsgpack;
 mod context;
 mod deadline;
 mod environment;
@@ -15,6 +18,7 @@ mod reply;
 mod resp;
 mod slots;
 mod stack;
+mod struct_pack;
 mod value;
 
 #[cfg(test)]
