@@ -9,12 +9,15 @@
 use std::ffi::CStr;
 
 use super::base;
+use super::bit;
 use super::cjson;
+use super::cmsgpack;
 use super::context::Context;
 use super::random;
 use super::redis_api as api;
 use super::register::RegisterFunction;
 use super::stack::{Kind, Stack};
+use super::struct_pack;
 
 /// The metatable of an environment while its library's functions run.
 const RUN: &CStr = c"shadow.run";
@@ -144,6 +147,9 @@ fn push_run_globals(stack: &Stack, context: &Context) {
     }
     cjson::push_shared(stack, context);
     stack.raw_set_field(globals, c"cjson");
+    add_bit(stack, context, globals);
+    add_struct(stack, context, globals);
+    add_message_pack(stack, context, globals);
     push_redis(stack, context);
     stack.raw_set_field(globals, c"redis");
     stack.push_value(globals);
@@ -184,6 +190,52 @@ fn add_missing(stack: &Stack, context: &Context, globals: i32) {
         stack.set_readonly(-1, true);
         stack.raw_set_field(globals, c"os");
     }
+}
+
+fn add_bit(stack: &Stack, context: &Context, globals: i32) {
+    locked(stack, globals, c"bit", |table| {
+        native::<bit::ToBit>(stack, context, table);
+        native::<bit::Not>(stack, context, table);
+        native::<bit::And>(stack, context, table);
+        native::<bit::Or>(stack, context, table);
+        native::<bit::Xor>(stack, context, table);
+        native::<bit::ShiftLeft>(stack, context, table);
+        native::<bit::ShiftRight>(stack, context, table);
+        native::<bit::ShiftArithmetic>(stack, context, table);
+        native::<bit::RotateLeft>(stack, context, table);
+        native::<bit::RotateRight>(stack, context, table);
+        native::<bit::Swap>(stack, context, table);
+        native::<bit::ToHex>(stack, context, table);
+    });
+}
+
+fn add_struct(stack: &Stack, context: &Context, globals: i32) {
+    locked(stack, globals, c"struct", |table| {
+        native::<struct_pack::Pack>(stack, context, table);
+        native::<struct_pack::Unpack>(stack, context, table);
+        native::<struct_pack::Size>(stack, context, table);
+    });
+}
+
+fn add_message_pack(stack: &Stack, context: &Context, globals: i32) {
+    locked(stack, globals, c"cmsgpack", |table| {
+        native::<cmsgpack::Pack>(stack, context, table);
+        native::<cmsgpack::Unpack>(stack, context, table);
+        native::<cmsgpack::UnpackOne>(stack, context, table);
+        native::<cmsgpack::UnpackLimit>(stack, context, table);
+        text(stack, table, c"_NAME", cmsgpack::NAME);
+        text(stack, table, c"_VERSION", cmsgpack::VERSION);
+        text(stack, table, c"_COPYRIGHT", cmsgpack::COPYRIGHT);
+        text(stack, table, c"_DESCRIPTION", cmsgpack::DESCRIPTION);
+    });
+}
+
+/// Adds a library that is not the VM's, and locks it.
+fn locked(stack: &Stack, globals: i32, library: &CStr, fill: impl FnOnce(i32)) {
+    stack.push_table(0, 12);
+    fill(stack.top());
+    stack.set_readonly(-1, true);
+    stack.raw_set_field(globals, library);
 }
 
 /// Pushes the table `redis` of running functions.

@@ -1,8 +1,11 @@
 //! The Luau VM: what runs the functions of libraries. It knows no server; it reaches one through [`Host`].
 
+mod argument;
 mod base;
+mod bit;
 mod chunk;
 mod cjson;
+mod cmsgpack;
 mod context;
 mod deadline;
 mod environment;
@@ -16,6 +19,7 @@ mod reply;
 mod resp;
 mod slots;
 mod stack;
+mod struct_pack;
 mod value;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Numbers as the server prints and reads them.
 
+use std::ffi::CStr;
+
 /// The text of a number that a script passes to a command.
 ///
 /// `shortest` is the newer servers' form (integers as such, else the shortest text that reads back as the same
@@ -66,13 +68,26 @@ pub fn exact_integer(number: f64) -> Option<i64> {
 
 /// `number` cut to a 64-bit integer as the x86 instruction does it: what does not fit, and NaN, is the lowest integer.
 pub fn truncated(number: f64) -> i64 {
-    exact_integer(number.trunc()).unwrap_or(i64::MIN)
+    // The cast stops at the limits. The highest integer is no double, so it comes from numbers beyond it alone.
+    let integer = number as i64;
+    if integer == i64::MAX || number.is_nan() { i64::MIN } else { integer }
+}
+
+/// The text of a number as the server's VM prints it where it wants a string.
+pub fn text(number: f64) -> Vec<u8> {
+    // The NaN of that VM is a negative one, and its C library says so.
+    if number.is_nan() { b"-nan".to_vec() } else { printed(number, c"%.14g") }
 }
 
 fn seventeen_digits(number: f64) -> Vec<u8> {
+    printed(number, c"%.17g")
+}
+
+/// `format` is one of the two above.
+fn printed(number: f64, format: &CStr) -> Vec<u8> {
     let mut buffer = [0u8; 64];
-    // SAFETY: the buffer has room for every output of this format (at most 24 bytes), and its length is given.
-    let length = unsafe { libc::snprintf(buffer.as_mut_ptr().cast(), buffer.len(), c"%.17g".as_ptr(), number) };
+    // SAFETY: the buffer has room for every output of these formats (at most 24 bytes), and its length is given.
+    let length = unsafe { libc::snprintf(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), number) };
     buffer[..usize::try_from(length).unwrap_or(0)].to_vec()
 }
 
@@ -117,6 +132,16 @@ mod tests {
         assert_eq!(new(-0.000_123_456_7), "-1.234567e-4");
         assert_eq!(new(0.001_234_567_89), "0.00123456789");
         assert_eq!(new(f64::NEG_INFINITY), "-inf");
+    }
+
+    #[test]
+    fn the_servers_vm_prints_fourteen_digits() {
+        let text = |number| String::from_utf8(text(number)).unwrap();
+        assert_eq!(text(0.1), "0.1");
+        assert_eq!(text(1.0 / 3.0), "0.33333333333333");
+        assert_eq!(text(1e14), "1e+14");
+        assert_eq!(text(-0.0), "-0");
+        assert_eq!(text(f64::NEG_INFINITY), "-inf");
     }
 
     #[test]

@@ -393,6 +393,13 @@ impl Stack {
         unsafe { ffi::lua_rawset(self.state, index) }
     }
 
+    /// What `#` gives for the table at `index`, without metamethods.
+    pub fn length(&self, index: i32) -> i32 {
+        // SAFETY: Alive, Bounds; the value at `index` is a table.
+        let length = unsafe { ffi::lua_objlen(self.state, index) };
+        i32::try_from(length).unwrap_or(i32::MAX)
+    }
+
     /// Steps through the table at `index`: pushes the key and value at or after position `from`. None at the end.
     pub fn raw_iterate(&self, index: i32, from: i32) -> Option<i32> {
         // SAFETY: Alive, Bounds; the value at `index` is a table. The VM takes any position from 0 up.

@@ -220,3 +220,21 @@ fn a_call_inside_a_call_is_refused_and_the_outer_one_goes_on() {
         Err("ERR user_function:2: attempt to concatenate nil with string script: f, on @user_function:2.".to_owned())
     );
 }
+
+#[test]
+fn sizes_that_data_claims_take_no_memory() {
+    let claims = [
+        "cmsgpack.unpack, ('\\221\\255\\255\\255\\255'):rep(3000)",
+        "cmsgpack.unpack, ('\\223\\255\\255\\255\\255\\1'):rep(3000)",
+        "cmsgpack.unpack, '\\219\\255\\255\\255\\255x'",
+        "struct.unpack, 'c2147483647', 'x'",
+        "struct.pack, 'c2147483647', 'x'",
+    ];
+    for claim in claims {
+        let body = format!(
+            "collectgarbage() local before = collectgarbage('count') assert(not pcall({claim})) \
+             return collectgarbage('count') - before < 4096 and 'little'"
+        );
+        assert_eq!(run(&body), Ok("little".to_owned()), "{claim}");
+    }
+}

@@ -1,6 +1,9 @@
 //! Bodies of functions that use `cjson`, to be run by the server's own command and by the shadow's: the bytes of both
 //! replies are equal. No object has two fields where its text is the reply: their order is the VM's own business.
 
+use crate::library::{load, source};
+use crate::support::{Server, Value};
+
 /// What is compared. Each body leaves the settings as they are at first, because the server has one set of them for all
 /// libraries.
 pub const CASES: &[&str] = &[
@@ -273,3 +276,25 @@ pub const READS: &[&str] = &[
     "return coroutine.wrap(function() return cjson.encode_max_depth() end)()",
     "return select(2,pcall(cjson.encode_max_depth))",
 ];
+
+#[test]
+fn what_one_library_sets_another_does_not_see() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (position, body) in READS.iter().enumerate() {
+        let library = |name: &str| {
+            source(
+                name,
+                &format!(
+                    "redis.register_function('{name}_set', function() {SETS} end) redis.register_function('{name}', function() {body} end)"
+                ),
+            )
+        };
+        let [first, second] = [format!("a{position}"), format!("b{position}")];
+        load(&mut client, &library(&first));
+        load(&mut client, &library(&second));
+        assert_eq!(client.run(&format!("SHADOW.FCALL {first}_set 0")), Value::Integer(2));
+        assert_eq!(client.run(&format!("SHADOW.FCALL {first} 0")), Value::Integer(2), "{body}");
+        assert_eq!(client.run(&format!("SHADOW.FCALL {second} 0")), Value::Integer(1000), "{body}");
+    }
+}

@@ -5,7 +5,10 @@ mod support;
 
 mod library;
 
+mod bit;
 mod call;
+mod cjson;
+mod cmsgpack;
 mod commands;
 mod compatibility;
 mod delete;
@@ -27,4 +30,5 @@ mod replication;
 mod replies;
 mod sandbox;
 mod stats;
+mod struct_pack;
 mod threads;

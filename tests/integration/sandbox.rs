@@ -4,12 +4,20 @@ use crate::library::{evaluate, load, source};
 use crate::support::{Client, Server, Value};
 
 /// Globals while a function runs.
-const GLOBALS: &str = "_G _VERSION assert collectgarbage coroutine error gcinfo getmetatable ipairs load loadstring math next \
-                       pairs pcall rawequal rawget rawset redis select setmetatable string table tonumber tostring type unpack \
-                       xpcall";
+const GLOBALS: &str = "_G _VERSION assert bit cjson cmsgpack collectgarbage coroutine error gcinfo getmetatable ipairs load loadstring \
+                       math next pairs pcall rawequal rawget rawset redis select setmetatable string struct table tonumber \
+                       tostring type unpack xpcall";
 
 /// Fields of each table while a function runs.
 const FIELDS: &[(&str, &str)] = &[
+    ("bit", "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex"),
+    (
+        "cjson",
+        "_NAME _VERSION decode decode_invalid_numbers decode_max_depth encode encode_invalid_numbers \
+         encode_keep_buffer encode_max_depth encode_number_precision encode_sparse_array new null",
+    ),
+    ("cmsgpack", "_COPYRIGHT _DESCRIPTION _NAME _VERSION pack unpack unpack_limit unpack_one"),
+    ("struct", "pack size unpack"),
     ("coroutine", "create resume running status wrap yield"),
     (
         "math",
@@ -124,7 +132,20 @@ fn libraries_do_not_see_each_other() {
 fn nothing_shared_can_be_changed() {
     let server = Server::start();
     let mut client = server.client();
-    for table in ["_G", "redis", "string", "table", "math", "coroutine", "getmetatable('')", "getmetatable(_G)"] {
+    for table in [
+        "_G",
+        "redis",
+        "string",
+        "table",
+        "math",
+        "coroutine",
+        "bit",
+        "cjson",
+        "cmsgpack",
+        "struct",
+        "getmetatable('')",
+        "getmetatable(_G)",
+    ] {
         for change in [
             format!("{table}.added = 1"),
             format!("rawset({table}, 'added', 1)"),

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::super::context::Context;
+use super::super::number::text as text_of_number;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::Settings;
 use super::{STACK_LIMIT, bad_argument, number, skip};
@@ -23,7 +24,7 @@ pub fn decode(stack: &Stack) -> Outcome {
     match stack.kind(1) {
         Kind::String => {}
         Kind::Number => {
-            stack.push_bytes(&number::text(stack.number(1).unwrap_or_default()));
+            stack.push_bytes(&text_of_number(stack.number(1).unwrap_or_default()));
             stack.replace(1);
         }
         _ => {

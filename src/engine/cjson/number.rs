@@ -21,17 +21,6 @@ pub fn write(out: &mut Vec<u8>, value: f64, precision: i32) {
     write_by_c(out, value, precision);
 }
 
-/// The text that the server's VM makes of a number where it wants a string.
-pub fn text(value: f64) -> Vec<u8> {
-    if value.is_nan() {
-        // The NaN of that VM is a negative one, and its C library says so.
-        return b"-nan".to_vec();
-    }
-    let mut text = Vec::new();
-    write(&mut text, value, DIGITS as i32);
-    text
-}
-
 /// Writes the number with the C library.
 fn write_by_c(out: &mut Vec<u8>, value: f64, precision: i32) {
     let mut buffer = [0u8; 64];

@@ -11,7 +11,6 @@ use super::super::number;
 use super::super::slots::{self, Slots};
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::bad_argument;
-use super::number as written;
 
 /// The name under which the settings of libraries are registered: a table with their environments as weak keys.
 const OWN: &CStr = c"shadow.cjson";
@@ -237,7 +236,7 @@ impl<'a> Options<'a> {
             Kind::Boolean => self.set(setting, self.stack.boolean(argument).into()),
             Kind::String => self.choose(argument, setting, choices, self.stack.bytes(argument).unwrap_or_default())?,
             Kind::Number => {
-                let text = written::text(self.stack.number(argument).unwrap_or_default());
+                let text = number::text(self.stack.number(argument).unwrap_or_default());
                 self.choose(argument, setting, choices, &text)?;
             }
             _ => {

@@ -469,6 +469,9 @@ pub const READ_ONLY: &[(&str, Runs)] = &[
 
 /// What the language brings along.
 pub const STANDARD_LIBRARY: &[(&str, Runs)] = &[
+    ("return cmsgpack._VERSION..'|'.._G.cmsgpack._NAME..'|'..cmsgpack._COPYRIGHT..'|'..cmsgpack._DESCRIPTION", OnRedis),
+    ("return struct.pack('\\200',1)", OnRedis),
+    ("return struct.size('\\200')", OnRedis),
     ("return _VERSION", Everywhere),
     ("return ('x'):rep(-1)", Everywhere),
     ("return ('x'):rep(0)", Everywhere),

@@ -251,6 +251,32 @@ fn compare_bodies(bodies: &[(&str, Runs)]) {
     pair.finish();
 }
 
+/// Cases that are sent to every server.
+fn compare_everywhere(cases: &[&str]) {
+    let bodies: Vec<(&str, Runs)> = cases.iter().map(|case| (*case, Everywhere)).collect();
+    compare_bodies(&bodies);
+}
+
+#[test]
+fn json_is_written_and_read_alike() {
+    compare_everywhere(crate::cjson::CASES);
+}
+
+#[test]
+fn messages_are_packed_and_unpacked_alike() {
+    compare_everywhere(crate::cmsgpack::CASES);
+}
+
+#[test]
+fn structures_are_packed_and_unpacked_alike() {
+    compare_everywhere(crate::struct_pack::CASES);
+}
+
+#[test]
+fn bit_operations_work_alike() {
+    compare_everywhere(crate::bit::CASES);
+}
+
 #[test]
 fn values_are_replied_alike() {
     compare_bodies(bodies::VALUES);
