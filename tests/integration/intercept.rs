@@ -91,7 +91,8 @@ fn permissions_are_those_for_the_shadow_commands() {
 
 #[test]
 fn what_is_replicated_is_the_shadow_command() {
-    let server = Options::new().module_arguments("intercept yes").set("appendonly", "yes").start();
+    let server =
+        Options::new().module_arguments("intercept yes").set("appendonly", "yes").set("appendfsync", "always").start();
     let mut client = server.client();
     client.call(&["function", "LOAD", &callback("return redis.call('incr', 'n')")]);
     client.run("FCALL f 0");
