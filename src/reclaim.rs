@@ -36,12 +36,28 @@ struct Shared {
     release: Condvar,
 }
 
+impl Shared {
+    /// Frees what a job holds and counts it.
+    fn free(&self, job: Job) {
+        let Job::Free(generation) = job else { return };
+        let libraries = generation.registry().library_count() as u64;
+        if self.abandon.load(Ordering::Relaxed) {
+            std::mem::forget(generation);
+        } else if catch_unwind(AssertUnwindSafe(|| drop(generation))).is_ok() {
+            self.freed.fetch_add(libraries, Ordering::Relaxed);
+        }
+        self.pending.fetch_sub(libraries, Ordering::Relaxed);
+    }
+}
+
 /// The worker, as its owner on the main thread sees it. Dropping it ends the thread after what is queued.
 pub struct Reclaim {
     jobs: Option<Sender<Job>>,
     spares: Receiver<Box<Generation>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// A job that is not sent yet. There is room for it in the queue.
+    parked: Option<Job>,
 }
 
 impl Reclaim {
@@ -56,7 +72,7 @@ impl Reclaim {
         let worker = Worker { incoming, outgoing, shared: Arc::clone(&shared), build };
         let thread =
             with_signals_blocked(|| thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || worker.run()))?;
-        Ok(Self { jobs: Some(jobs), spares, shared, thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), spares, shared, thread: Some(thread), parked: None })
     }
 
     /// Takes the spare, if one is ready. The worker builds the next one before its next job.
@@ -64,39 +80,56 @@ impl Reclaim {
         self.spares.try_recv().ok()
     }
 
-    /// Has a spare built if there is none. With a full queue there is a job anyway, before which that is done.
-    pub fn prepare(&self) {
-        if let Some(jobs) = &self.jobs {
-            let _ = jobs.try_send(Job::Prepare);
+    /// Has a spare built if there is none, from the next `deliver` on.
+    pub fn prepare(&mut self) {
+        // Before any other job the worker does that anyway.
+        if self.parked.is_none() && !self.is_full() {
+            self.parked = Some(Job::Prepare);
         }
     }
 
-    /// Hands over a generation to be freed.
+    /// Hands over a generation to be freed, from the next `deliver` on.
+    ///
+    /// Sending it wakes a thread, which takes longer than all the rest of a flush: that is left to `deliver`, which
+    /// the server's event loop calls once the reply is on its way.
     ///
     /// # Errors
     /// Gives it back when the queue is full or the worker is gone.
-    pub fn retire(&self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
-        let Some(jobs) = &self.jobs else {
+    pub fn retire(&mut self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
+        self.deliver();
+        if self.is_full() {
             return Err(generation);
-        };
-        let libraries = generation.registry().library_count() as u64;
-        self.shared.pending.fetch_add(libraries, Ordering::Relaxed);
-        jobs.try_send(Job::Free(generation)).map_err(|error| {
-            self.shared.pending.fetch_sub(libraries, Ordering::Relaxed);
-            match error {
-                TrySendError::Full(Job::Free(generation)) | TrySendError::Disconnected(Job::Free(generation)) => {
-                    generation
-                }
-                TrySendError::Full(Job::Prepare) | TrySendError::Disconnected(Job::Prepare) => {
-                    unreachable!("a job that was not sent comes back as it was")
-                }
+        }
+        self.shared.pending.fetch_add(generation.registry().library_count() as u64, Ordering::Relaxed);
+        self.parked = Some(Job::Free(generation));
+        Ok(())
+    }
+
+    /// Whether something waits for `deliver`.
+    pub const fn has_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    /// Sends the worker what waits.
+    pub fn deliver(&mut self) {
+        if let (Some(jobs), Some(job)) = (&self.jobs, self.parked.take()) {
+            // There is room: only this side sends, and it looked. If the worker has died since, the job comes back
+            // and is dropped here.
+            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = jobs.try_send(job) {
+                self.shared.free(job);
             }
-        })
+        }
+    }
+
+    /// Whether the worker takes no more: its queue is full, or it is gone.
+    fn is_full(&self) -> bool {
+        let alive = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        !alive || self.jobs.as_ref().is_none_or(Sender::is_full)
     }
 
     /// Jobs that wait for the worker.
     pub fn queued(&self) -> usize {
-        self.jobs.as_ref().map_or(0, Sender::len)
+        self.jobs.as_ref().map_or(0, Sender::len) + usize::from(self.parked.is_some())
     }
 
     /// Libraries handed over and not yet freed.
@@ -123,6 +156,7 @@ impl Reclaim {
     /// Ends the worker. What is queued is freed first, unless `abandon`: then it is left to the end of the process.
     pub fn stop(&mut self, abandon: bool) {
         self.shared.abandon.store(abandon, Ordering::Relaxed);
+        self.deliver();
         self.jobs = None;
         self.hold(false);
         if let Some(thread) = self.thread.take() {
@@ -154,10 +188,7 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
             self.wait_while_held();
             // The spare comes first: the next flush may be waiting for it, and freeing takes its time.
             self.prepare();
-            match job {
-                Job::Free(generation) => self.free(generation),
-                Job::Prepare => {}
-            }
+            self.shared.free(job);
         }
     }
 
@@ -167,16 +198,6 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
         {
             let _ = self.outgoing.try_send(Box::new(spare));
         }
-    }
-
-    fn free(&self, generation: Box<Generation>) {
-        let libraries = generation.registry().library_count() as u64;
-        if self.shared.abandon.load(Ordering::Relaxed) {
-            std::mem::forget(generation);
-        } else if catch_unwind(AssertUnwindSafe(|| drop(generation))).is_ok() {
-            self.shared.freed.fetch_add(libraries, Ordering::Relaxed);
-        }
-        self.shared.pending.fetch_sub(libraries, Ordering::Relaxed);
     }
 
     fn wait_while_held(&self) {
@@ -252,19 +273,21 @@ mod tests {
 
     #[test]
     fn a_retired_generation_is_freed_and_counted() {
-        let reclaim = Reclaim::start(4, generation).unwrap();
+        let mut reclaim = Reclaim::start(4, generation).unwrap();
         assert!(reclaim.retire(loaded(100)).is_ok());
+        reclaim.deliver();
         wait_until("it is freed", || reclaim.freed_libraries() == 100);
         assert_eq!(reclaim.pending_libraries(), 0);
     }
 
     #[test]
     fn a_spare_is_built_at_the_start_and_when_it_is_asked_for() {
-        let reclaim = Reclaim::start(4, generation).unwrap();
+        let mut reclaim = Reclaim::start(4, generation).unwrap();
         for _ in 0..3 {
             wait_until("a spare is ready", || reclaim.has_spare());
             assert!(reclaim.take_spare().is_some());
             reclaim.prepare();
+            reclaim.deliver();
         }
     }
 
@@ -278,6 +301,15 @@ mod tests {
         assert!(accepted < 3);
         reclaim.stop(false);
         assert_eq!(reclaim.freed_libraries(), accepted as u64);
+    }
+
+    #[test]
+    fn a_generation_that_was_not_delivered_is_freed_at_the_end() {
+        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        assert!(reclaim.retire(loaded(10)).is_ok());
+        assert_eq!((reclaim.queued(), reclaim.pending_libraries()), (1, 10));
+        reclaim.stop(false);
+        assert_eq!((reclaim.freed_libraries(), reclaim.pending_libraries()), (10, 0));
     }
 
     #[test]

@@ -70,6 +70,9 @@ pub unsafe fn init(context: *mut raw::RedisModuleCtx, name: &CStr, version: c_in
     checked(status)
 }
 
+/// A callback of the server's event loop.
+pub type Timer = unsafe extern "C" fn(*mut raw::RedisModuleCtx, *mut std::ffi::c_void);
+
 /// The context of a callback.
 pub struct Context<'a> {
     raw: *mut raw::RedisModuleCtx,
@@ -237,6 +240,12 @@ impl Context<'_> {
         };
         // SAFETY: a new string, owned by the caller.
         (!name.is_null()).then(|| unsafe { Text::own(name) })
+    }
+
+    /// Has the server's event loop call `callback` once what it is doing now is done.
+    pub fn soon(&self, callback: Timer) {
+        // SAFETY: Living context; the callback needs no data.
+        unsafe { api!(RedisModule_CreateTimer)(self.raw, 0, Some(callback), ptr::null_mut()) };
     }
 
     // ---- the server -------------------------------------------------------------------------------------------

@@ -71,7 +71,11 @@ unsafe extern "C" fn on_loading(
                 | raw::REDISMODULE_SUBEVENT_LOADING_FAILED
         );
         if clears && !state.contains(State::ASYNC_LOADING) {
-            report(module::change(|module| module.flush(FlushMode::Async)));
+            report(module::change(|module| {
+                module.flush(FlushMode::Async)?;
+                module.reclaim.deliver();
+                Ok(())
+            }));
         }
     });
 }
@@ -84,17 +88,25 @@ unsafe extern "C" fn on_async_load(
     _: *mut c_void,
 ) {
     guard::callback(context, || {
-        report(module::change(|module| match subevent {
-            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => module.stage(),
-            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => {
-                module.commit_stage();
-                Ok(())
+        report(module::change(|module| {
+            match subevent {
+                raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => module.stage()?,
+                raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => module.commit_stage(),
+                _ => module.unstage(),
             }
-            _ => {
-                module.unstage();
-                Ok(())
-            }
+            module.reclaim.deliver();
+            Ok(())
         }));
+    });
+}
+
+/// Sends the worker what a flush has left for it.
+pub unsafe extern "C" fn deliver(context: *mut raw::RedisModuleCtx, _: *mut c_void) {
+    guard::callback(context, || {
+        let _ = module::change(|module| {
+            module.reclaim.deliver();
+            Ok(())
+        });
     });
 }
 

@@ -1,4 +1,5 @@
 use super::super::api::{Arguments, Context};
+use super::super::events;
 use super::super::guard::Command;
 use super::super::intercept::typed_name;
 use super::super::module::{self, FlushMode};
@@ -14,7 +15,13 @@ impl Command for Flush {
             3 => mode(arguments.get(2))?,
             _ => return Err(wrong_arguments(arguments)),
         };
-        module::change(|module| module.flush(mode))?;
+        let parked = module::change(|module| {
+            module.flush(mode)?;
+            Ok(module.reclaim.has_parked())
+        })?;
+        if parked {
+            context.soon(events::deliver);
+        }
         // Also when there was nothing to delete, as the server does it.
         context.replicate_verbatim();
         context.reply_status(b"OK");
