@@ -31,6 +31,17 @@ pub enum RegistryError {
     FunctionExists(Box<str>),
     /// No library has the name.
     LibraryNotFound,
+    /// The payload is too short, of a wrong version or damaged.
+    PayloadRefused,
+    /// Something else than a library stands in the payload.
+    NotAFunction,
+    /// A library stands in the payload as the release candidates of 7.0 wrote it.
+    PreGaFormat,
+    /// This part of a library in the payload cannot be read.
+    Unreadable(&'static str),
+    /// The payload holds a library of the name of a loaded one, and nobody said REPLACE. Unlike
+    /// [`LibraryExists`](Self::LibraryExists), its text has no quotes.
+    LibraryCollides(Box<str>),
 }
 
 impl RegistryError {
@@ -48,6 +59,11 @@ impl RegistryError {
             Self::NoFunctions => b"ERR No functions registered".to_vec(),
             Self::FunctionExists(name) => [b"ERR Function ", name.as_bytes(), b" already exists"].concat(),
             Self::LibraryNotFound => b"ERR Library not found".to_vec(),
+            Self::PayloadRefused => b"ERR DUMP payload version or checksum are wrong".to_vec(),
+            Self::NotAFunction => b"ERR given type is not a function".to_vec(),
+            Self::PreGaFormat => b"ERR Pre-GA function format not supported".to_vec(),
+            Self::Unreadable(part) => [b"ERR Failed loading ", part.as_bytes()].concat(),
+            Self::LibraryCollides(name) => [b"ERR Library ", name.as_bytes(), b" already exists"].concat(),
         }
     }
 }
@@ -66,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_text_is_the_wire_text() {
-        let cases: [(RegistryError, &str); 11] = [
+        let cases: [(RegistryError, &str); 16] = [
             (RegistryError::MissingMetadata, "ERR Missing library metadata"),
             (RegistryError::InvalidMetadata, "ERR Invalid library metadata"),
             (RegistryError::RepeatedName, "ERR Invalid metadata value, name argument was given multiple times"),
@@ -82,6 +98,11 @@ mod tests {
             (RegistryError::NoFunctions, "ERR No functions registered"),
             (RegistryError::FunctionExists("f".into()), "ERR Function f already exists"),
             (RegistryError::LibraryNotFound, "ERR Library not found"),
+            (RegistryError::PayloadRefused, "ERR DUMP payload version or checksum are wrong"),
+            (RegistryError::NotAFunction, "ERR given type is not a function"),
+            (RegistryError::PreGaFormat, "ERR Pre-GA function format not supported"),
+            (RegistryError::Unreadable("library payload"), "ERR Failed loading library payload"),
+            (RegistryError::LibraryCollides("lib".into()), "ERR Library lib already exists"),
         ];
         for (error, text) in cases {
             assert_eq!(error.text(), text.as_bytes());

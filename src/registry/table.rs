@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::error::RegistryError;
 use super::library::{Function, Library};
 
 /// Everything that is loaded.
@@ -98,11 +99,48 @@ impl Registry {
         self.libraries.iter().map(|entry| &entry.library)
     }
 
-    /// The first of `names` that is taken: owned, in any case, by a library other than the one named `replacing`.
-    pub fn conflict<'n>(&self, names: impl IntoIterator<Item = &'n str>, replacing: Option<&str>) -> Option<&'n str> {
-        names
-            .into_iter()
-            .find(|name| self.function(name.as_bytes()).is_some_and(|owned| replacing != Some(&*owned.library.name)))
+    /// The first of `names` that is taken: owned, in any case, by a library other than those that are `replaced`.
+    pub fn conflict<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+        replaced: impl Fn(&Library) -> bool,
+    ) -> Option<&'n str> {
+        names.into_iter().find(|name| self.function(name.as_bytes()).is_some_and(|owned| !replaced(&owned.library)))
+    }
+
+    /// Whether [`merge`](Self::merge) can take in `others`. With `replace` they take the places of libraries of the
+    /// same names, all of them at once: a function may move from one of them to another.
+    ///
+    /// # Errors
+    /// A library or function of `others` whose name is taken. If there are several, any of them.
+    pub fn check_merge(&self, others: &Self, replace: bool) -> Result<(), RegistryError> {
+        let taken = |library: &&Arc<Library>| self.library(library.name.as_bytes()).is_some();
+        if !replace && let Some(library) = others.libraries().find(taken) {
+            return Err(RegistryError::LibraryCollides(library.name.clone()));
+        }
+        let names = others.functions.iter().map(|entry| &*entry.function().name);
+        match self.conflict(names, |owner| others.library(owner.name.as_bytes()).is_some()) {
+            Some(name) => Err(RegistryError::FunctionExists(name.into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in `others`, in the places of libraries of the same names: those are returned, and their slots are the
+    /// caller's to release.
+    ///
+    /// Must have passed [`check_merge`](Self::check_merge).
+    pub fn merge(&mut self, mut others: Self) -> Vec<Arc<Library>> {
+        if self.is_empty() {
+            *self = others;
+            return Vec::new();
+        }
+        // All of them before any is added: their functions may have moved.
+        let replaced = others.libraries().filter_map(|library| self.remove(library.name.as_bytes())).collect();
+        others.functions = HashTable::new();
+        for entry in others.libraries.drain() {
+            self.add(entry.library);
+        }
+        replaced
     }
 
     /// Registers `library`, in the place of the one of the same name if there is one: that one is returned, and its
@@ -111,8 +149,12 @@ impl Registry {
     /// None of its functions may be in [`conflict`](Self::conflict).
     pub fn insert(&mut self, library: Library) -> Option<Arc<Library>> {
         let replaced = self.remove(library.name.as_bytes());
-        debug_assert_eq!(self.conflict(library.functions.iter().map(|function| &*function.name), None), None);
-        let library = Arc::new(library);
+        self.add(Arc::new(library));
+        replaced
+    }
+
+    fn add(&mut self, library: Arc<Library>) {
+        debug_assert_eq!(self.conflict(library.functions.iter().map(|function| &*function.name), |_| false), None);
         for (index, function) in (0..).zip(&library.functions) {
             let hash = self.function_hash(function.name.as_bytes());
             let entry = FunctionRef { library: Arc::clone(&library), index, hash };
@@ -120,7 +162,6 @@ impl Registry {
         }
         let hash = self.library_hash(library.name.as_bytes());
         self.libraries.insert_unique(spread(hash), LibraryRef { library, hash }, |entry| spread(entry.hash));
-        replaced
     }
 
     /// Takes out the library of that name, and its functions with it. Its slots are the caller's to release.
@@ -298,17 +339,16 @@ mod tests {
     #[test]
     fn a_name_owned_by_another_library_conflicts_in_any_case() {
         let registry = registry(&[("lib", &["taken"])]);
-        assert_eq!(registry.conflict(["free", "TAKEN", "taken"], None), Some("TAKEN"));
-        assert_eq!(registry.conflict(["free"], None), None);
-        assert_eq!(registry.conflict(["taken"], Some("other")), Some("taken"));
-        assert_eq!(registry.conflict(["taken"], Some("LIB")), Some("taken"));
+        assert_eq!(registry.conflict(["free", "TAKEN", "taken"], |_| false), Some("TAKEN"));
+        assert_eq!(registry.conflict(["free"], |_| false), None);
     }
 
     #[test]
-    fn the_library_being_replaced_does_not_conflict() {
+    fn libraries_being_replaced_do_not_conflict() {
         let registry = registry(&[("lib", &["f"]), ("other", &["g"])]);
-        assert_eq!(registry.conflict(["F", "h"], Some("lib")), None);
-        assert_eq!(registry.conflict(["F", "G"], Some("lib")), Some("G"));
+        let replaced = |library: &Library| &*library.name == "lib";
+        assert_eq!(registry.conflict(["F", "h"], replaced), None);
+        assert_eq!(registry.conflict(["F", "G"], replaced), Some("G"));
     }
 
     #[test]
@@ -337,6 +377,47 @@ mod tests {
         registry.remove(b"other").unwrap();
         assert!(registry.is_empty());
         assert_eq!(registry.function_count(), 0);
+    }
+
+    fn merged(registry: &mut Registry, others: &[(&str, &[&str])], replace: bool) -> Result<usize, String> {
+        let others = self::registry(others);
+        registry.check_merge(&others, replace).map_err(|error| error.to_string())?;
+        Ok(registry.merge(others).len())
+    }
+
+    #[test]
+    fn a_merge_adds_to_what_is_there() {
+        let mut registry = registry(&[("a", &["f"])]);
+        assert_eq!(merged(&mut registry, &[("b", &["g", "h"]), ("A", &["i"])], false), Ok(0));
+        assert_eq!((registry.library_count(), registry.function_count()), (3, 4));
+        assert_eq!([owner(&registry, "f"), owner(&registry, "H"), owner(&registry, "i")], ["a", "b", "A"].map(Some));
+        assert_eq!(Arc::strong_count(registry.library(b"b").unwrap()), 3);
+    }
+
+    #[test]
+    fn a_merge_into_nothing_is_all_of_it() {
+        let mut registry = Registry::new();
+        assert_eq!(merged(&mut registry, &[("a", &["f"])], false), Ok(0));
+        assert_eq!(owner(&registry, "F"), Some("a"));
+    }
+
+    #[test]
+    fn a_library_of_the_same_name_stops_a_merge_that_does_not_replace() {
+        let mut registry = registry(&[("a", &["f"])]);
+        assert_eq!(merged(&mut registry, &[("a", &["f"])], false), Err("ERR Library a already exists".to_owned()));
+        assert_eq!(merged(&mut registry, &[("b", &["F"])], false), Err("ERR Function F already exists".to_owned()));
+        assert_eq!(registry.library_count(), 1);
+    }
+
+    #[test]
+    fn functions_move_between_libraries_that_are_replaced_together() {
+        let mut registry = registry(&[("a", &["f", "old"]), ("b", &["g"]), ("c", &["h"])]);
+        assert_eq!(merged(&mut registry, &[("a", &["G"]), ("b", &["F"])], true), Ok(2));
+        assert_eq!([owner(&registry, "f"), owner(&registry, "g"), owner(&registry, "h")], ["b", "a", "c"].map(Some));
+        assert_eq!(owner(&registry, "old"), None);
+        assert_eq!((registry.library_count(), registry.function_count()), (3, 3));
+        let taken = merged(&mut registry, &[("a", &["x"]), ("b", &["H"])], true);
+        assert_eq!(taken, Err("ERR Function H already exists".to_owned()));
     }
 
     #[test]
