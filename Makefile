@@ -17,11 +17,11 @@ DOCDIR    := $(PREFIX)/share/doc/shadow-functions
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix bench lint install clean
+.PHONY: help setup run demo build test matrix conformance bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing to build and run (Debian: apt-get)
 	@scripts/setup.sh
@@ -41,6 +41,11 @@ test: setup build ## run every test; SERVER=path picks the server
 matrix: ## run every test on Redis 7.0, Redis 8.2 and Valkey 9.1; ON="name ..." picks some
 	@scripts/setup.sh pip
 	@scripts/matrix.sh $(ON)
+
+conformance: ## run Redis's own suites on the module, on Redis 7.0 and Redis 8.2; ON="name ..." picks one
+	@scripts/setup.sh pip tcl
+	cargo build --release
+	@scripts/conformance.sh $(ON)
 
 bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
 	SERVERS='$(SERVERS)' cargo bench --bench flush

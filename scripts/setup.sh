@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing to build the module and run it: a server and its
-# client, a C++ compiler, libclang; with the argument "pip" also Python's pip.
+# client, a C++ compiler, libclang; with the argument "pip" also Python's pip,
+# with "tcl" also Tcl.
 # Does nothing when all is there. Starts no service.
 set -eu
 
@@ -56,9 +57,16 @@ done
 { have c++ && have cc; } || packages="$packages g++"
 [ -e /usr/include/stdio.h ] || packages="$packages libc6-dev"
 have_libclang || packages="$packages libclang-dev"
-if [ "${1:-}" = pip ] && ! python3 -m pip --version >/dev/null 2>&1; then
-    packages="$packages python3-pip"
-fi
+for extra in "$@"; do
+    case $extra in
+    pip) python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip" ;;
+    tcl) have tclsh8.6 || packages="$packages tcl" ;;
+    *)
+        say "unknown argument $extra (known: pip, tcl)" >&2
+        exit 2
+        ;;
+    esac
+done
 
 if [ -z "$packages" ]; then
     exit 0

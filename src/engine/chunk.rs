@@ -12,13 +12,15 @@ lazy_static! {
     ///
     /// Optimisation level 1: level 2 inlines functions, which changes the lines that errors name. The compiler calls
     /// built-in functions directly, without asking the environment; for globals that libraries do not have, and for
-    /// those that the engine replaces, that is turned off by calling them mutable.
+    /// those that the engine replaces, that is turned off by calling them mutable. So it is for `getmetatable`, which the
+    /// compiler would look up after its argument: while a library is loaded neither may be there, and the error names
+    /// the first.
     static ref COMPILER: Compiler = Compiler::new()
         .set_optimization_level(1)
         .set_debug_level(1)
         .set_mutable_globals([
             "bit32", "buffer", "vector", "utf8", "debug", "integer", "typeof", "print", "newproxy", "getfenv",
-            "setfenv", "require", "assert",
+            "setfenv", "require", "assert", "getmetatable",
         ]);
 }
 

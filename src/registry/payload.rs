@@ -135,10 +135,16 @@ pub fn read(payload: &[u8], versions: Versions, pre_ga: bool) -> Result<Records<
     }
 }
 
+/// The version in the footer of a payload; None for one that is too short.
+pub fn version(payload: &[u8]) -> Option<u16> {
+    let (checked, _) = payload.split_last_chunk::<8>()?;
+    checked.last_chunk().map(|bytes| u16::from_le_bytes(*bytes))
+}
+
 fn is_sound(payload: &[u8], versions: Versions) -> bool {
     let Some((checked, checksum)) = payload.split_last_chunk() else { return false };
-    let Some(version) = checked.last_chunk() else { return false };
-    versions.accept(u16::from_le_bytes(*version)) && u64::from_le_bytes(*checksum) == CHECKSUM.checksum(checked)
+    let Some(version) = version(payload) else { return false };
+    versions.accept(version) && u64::from_le_bytes(*checksum) == CHECKSUM.checksum(checked)
 }
 
 /// The sources of the libraries in a payload. Ends after the first error.

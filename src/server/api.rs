@@ -192,6 +192,31 @@ impl Context<'_> {
         unsafe { api!(RedisModule_ReplicateVerbatim)(self.raw) };
     }
 
+    /// Sends `SHADOW.FUNCTION RESTORE <payload> <policy>` to the replicas and the append-only file.
+    pub fn replicate_restore(&self, payload: &[u8], policy: &CStr) {
+        self.send_restore(c"cbc", payload, policy);
+    }
+
+    /// Sends it to the append-only file alone.
+    pub fn log_restore(&self, payload: &[u8], policy: &CStr) {
+        self.send_restore(c"Rcbc", payload, policy);
+    }
+
+    fn send_restore(&self, format: &CStr, payload: &[u8], policy: &CStr) {
+        // SAFETY: Living context; the format names a C string, a buffer with its length, and a C string.
+        unsafe {
+            api!(RedisModule_Replicate)(
+                self.raw,
+                c"SHADOW.FUNCTION".as_ptr(),
+                format.as_ptr(),
+                c"RESTORE".as_ptr(),
+                payload.as_ptr(),
+                payload.len(),
+                policy.as_ptr(),
+            )
+        };
+    }
+
     pub fn state(&self) -> State {
         // SAFETY: Living context.
         let flags = unsafe { api!(RedisModule_GetContextFlags)(self.raw) };
@@ -248,6 +273,27 @@ impl Context<'_> {
         unsafe { api!(RedisModule_CreateTimer)(self.raw, 0, Some(callback), ptr::null_mut()) };
     }
 
+    /// Whether the user of that name may run a command with its keys and channels; None when there is no such command.
+    pub fn user_may(&self, user: &Text, words: &mut [*mut raw::RedisModuleString]) -> Option<bool> {
+        // SAFETY: the caller keeps the words alive; the user is freed here.
+        unsafe {
+            let user = api!(RedisModule_GetModuleUserFromUserName)(user.raw());
+            if user.is_null() {
+                // The user was deleted, and its clients with it: nothing is refused that way.
+                return Some(true);
+            }
+            *libc::__errno_location() = 0;
+            let status = api!(RedisModule_ACLCheckCommandPermissions)(user, words.as_mut_ptr(), words.len() as c_int);
+            let errno = *libc::__errno_location();
+            api!(RedisModule_FreeModuleUser)(user);
+            match checked(status) {
+                Ok(()) => Some(true),
+                Err(Refused) if errno == libc::ENOENT => None,
+                Err(Refused) => Some(false),
+            }
+        }
+    }
+
     // ---- the server -------------------------------------------------------------------------------------------
 
     /// Writes a line to the server's log at a level: `debug`, `verbose`, `notice` or `warning`.
@@ -263,6 +309,22 @@ impl Context<'_> {
         };
         let reply = CallReply::own(reply)?;
         reply.element(1).map(|value| value.to_vec())
+    }
+
+    /// Whether a script of the server's own engine runs `source` without an error.
+    pub fn script_may_run(&self, source: &CStr) -> bool {
+        // SAFETY: Living context; the format names two C strings.
+        let reply = unsafe {
+            api!(RedisModule_Call)(self.raw, c"EVAL".as_ptr(), c"Ecc".as_ptr(), source.as_ptr(), c"0".as_ptr())
+        };
+        CallReply::own(reply).is_some_and(|reply| !reply.wire().starts_with(b"-"))
+    }
+
+    /// The libraries of the server's own registry, as FUNCTION DUMP gives them.
+    pub fn own_functions(&self) -> Option<Vec<u8>> {
+        // SAFETY: Living context; the format names one C string.
+        let reply = unsafe { api!(RedisModule_Call)(self.raw, c"FUNCTION".as_ptr(), c"c".as_ptr(), c"DUMP".as_ptr()) };
+        CallReply::own(reply)?.string().map(<[u8]>::to_vec)
     }
 
     /// Fields of a section of INFO; None for those that are not there. Runs no command.
@@ -352,6 +414,51 @@ pub unsafe fn string_bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8
     }
 }
 
+/// A command that passes the module's filter, before the server looks it up.
+#[derive(Clone, Copy)]
+pub struct FilteredCommand(*mut raw::RedisModuleCommandFilterCtx);
+
+impl FilteredCommand {
+    /// # Safety
+    /// `context` is that of the filter callback that is running, which the result does not outlive.
+    pub const unsafe fn new(context: *mut raw::RedisModuleCommandFilterCtx) -> Self {
+        Self(context)
+    }
+
+    /// The number of words, the name included.
+    pub fn len(&self) -> usize {
+        // SAFETY: the context is alive during the callback.
+        usize::try_from(unsafe { api!(RedisModule_CommandFilterArgsCount)(self.0) }).unwrap_or(0)
+    }
+
+    /// The word at `position`; empty beyond the end. It lives until it is replaced.
+    pub fn word(&self, position: usize) -> &[u8] {
+        // SAFETY: the context is alive during the callback; beyond the end the server answers null.
+        unsafe {
+            let word = api!(RedisModule_CommandFilterArgGet)(self.0, position as c_int);
+            if word.is_null() { &[] } else { string_bytes(word) }
+        }
+    }
+
+    /// Puts `word` in the place of the one at `position`.
+    pub fn replace(&self, position: usize, word: &Text) {
+        // SAFETY: the context is alive; the server takes over the reference that is added here.
+        unsafe {
+            api!(RedisModule_RetainString)(ptr::null_mut(), word.raw());
+            api!(RedisModule_CommandFilterArgReplace)(self.0, position as c_int, word.raw());
+        }
+    }
+
+    /// Puts `word` before the one at `position`.
+    pub fn insert(&self, position: usize, word: &Text) {
+        // SAFETY: as in `replace`.
+        unsafe {
+            api!(RedisModule_RetainString)(ptr::null_mut(), word.raw());
+            api!(RedisModule_CommandFilterArgInsert)(self.0, position as c_int, word.raw());
+        }
+    }
+}
+
 /// The words of a command, its name first.
 #[derive(Clone, Copy)]
 pub struct Arguments<'a>(&'a [*mut raw::RedisModuleString]);
@@ -375,6 +482,11 @@ impl<'a> Arguments<'a> {
     /// Whether the command's name is the very string `name`, not only one that reads the same.
     pub fn is_named_by(&self, name: &Text) -> bool {
         self.0.first() == Some(&name.raw())
+    }
+
+    /// The words as strings of the server, with another name. They live as long as `name` and the command.
+    pub fn with_name(&self, name: &Text) -> Vec<*mut raw::RedisModuleString> {
+        std::iter::once(name.raw()).chain(self.0.iter().skip(1).copied()).collect()
     }
 
     /// The word at `index`; empty beyond the end.
@@ -426,6 +538,16 @@ impl CallReply {
             }
             let element = api!(RedisModule_CallReplyArrayElement)(element, inner);
             (!element.is_null()).then(|| api!(RedisModule_CallReplyInteger)(element))
+        }
+    }
+
+    /// The bytes of a string.
+    fn string(&self) -> Option<&[u8]> {
+        let mut length = 0;
+        // SAFETY: the reply is alive; on one that is no string the call answers null.
+        unsafe {
+            let start = api!(RedisModule_CallReplyStringPtr)(self.0.as_ptr(), &mut length);
+            (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length))
         }
     }
 

@@ -7,6 +7,7 @@ use redis_module::raw;
 use super::api::{CallReply, Context, Text, api, c_text};
 use super::cluster::{Keys, OneSlot, is_served};
 use super::gate::is_stale;
+use super::intercept::debug::scripts_are_unlocked;
 use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication};
 use crate::registry::FunctionFlags;
 
@@ -102,10 +103,10 @@ impl<'a> ServerHost<'a> {
         &self.own_reply
     }
 
-    /// Runs the command in `self.words[1..]` named `name`; the reply and the errno that a refusal left.
-    fn execute(&self, name: &CStr, mode: CallMode) -> (Option<CallReply>, c_int) {
+    /// Runs the command named `name` with `self.words`, as a script would or as a client; the reply and the errno that a refusal left.
+    fn execute(&self, name: &CStr, mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
         let mut words: Vec<*mut raw::RedisModuleString> = self.words.iter().map(Text::raw).collect();
-        let format = format(mode, self.read_only, self.as_user);
+        let format = format(mode, self.read_only, self.as_user, script);
         // SAFETY: the thread's own errno. The format ends in `v`, which takes an array of strings and its length; the
         // array and the strings live until the call returns.
         unsafe {
@@ -215,10 +216,13 @@ impl Host for ServerHost<'_> {
         }
         self.words.clear();
         self.words.extend(rest.iter().map(|word| Text::new(word)));
-        let (mut reply, mut errno) = self.execute(&name, mode);
+        let (mut reply, mut errno) = self.execute(&name, mode, true);
         if self.as_user && errno == libc::ENOTSUP {
             self.as_user = false;
-            (reply, errno) = self.execute(&name, mode);
+            (reply, errno) = self.execute(&name, mode, true);
+        }
+        if errno == libc::ESPIPE && scripts_are_unlocked(self.context) {
+            (reply, errno) = self.execute(&name, mode, false);
         }
         self.words.clear();
         self.reply = reply;
@@ -244,26 +248,10 @@ impl Host for ServerHost<'_> {
     fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool> {
         let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
         let mut words: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
-        let name = self.context.user_name();
-        // SAFETY: the strings live until the end of the block, the user until it is freed.
-        unsafe {
-            let user = match &name {
-                Some(name) => api!(RedisModule_GetModuleUserFromUserName)(name.raw()),
-                None => std::ptr::null_mut(),
-            };
-            if user.is_null() {
-                // A caller without a user may do everything.
-                return Some(true);
-            }
-            *libc::__errno_location() = 0;
-            let status = api!(RedisModule_ACLCheckCommandPermissions)(user, words.as_mut_ptr(), words.len() as c_int);
-            let errno = *libc::__errno_location();
-            api!(RedisModule_FreeModuleUser)(user);
-            match status as isize {
-                raw::REDISMODULE_OK => Some(true),
-                _ if errno == libc::ENOENT => None,
-                _ => Some(false),
-            }
+        match self.context.user_name() {
+            Some(user) => self.context.user_may(&user, &mut words),
+            // A caller without a user may do everything.
+            None => Some(true),
         }
     }
 
@@ -288,10 +276,13 @@ impl Drop for ServerHost<'_> {
 
 /// The format of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
 /// replies (E), refusing what scripts may not do (S), no writes (W), as the caller's user (C), RESP3 (3).
-fn format(mode: CallMode, read_only: bool, as_user: bool) -> CString {
+fn format(mode: CallMode, read_only: bool, as_user: bool, script: bool) -> CString {
     // The server makes room for as many words as the format has characters and grows it word by word beyond: the
     // repeated flag saves that.
-    let mut format = b"EEEEEEEEEES!".to_vec();
+    let mut format = b"EEEEEEEEEEE!".to_vec();
+    if script {
+        format.push(b'S');
+    }
     if !mode.replication.contains(Replication::AOF) {
         format.push(b'A');
     }

@@ -5,8 +5,8 @@ use std::ffi::c_void;
 use redis_module::raw;
 
 use super::api::{Context, Refused, State, api, checked, log};
-use super::module::FlushMode;
-use super::{guard, module};
+use super::intercept::debug::{self, Reload};
+use super::{guard, module, persistence};
 use crate::error::Error;
 
 /// The layout of the data that callbacks get; the same since 7.0.
@@ -29,6 +29,7 @@ pub fn subscribe(context: &Context) -> Result<(), Refused> {
     subscribe_to(context, raw::REDISMODULE_EVENT_CRON_LOOP, on_timer)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_LOADING, on_loading)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, on_async_load)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_FORK_CHILD, on_fork)?;
     // From 7.2 on; without it a changed setting is seen at the next tick of the timer.
     let _ = subscribe_to(context, raw::REDISMODULE_EVENT_CONFIG, on_setting);
     Ok(())
@@ -62,21 +63,38 @@ unsafe extern "C" fn on_loading(
 ) {
     guard::callback(context, || {
         // SAFETY: the context of the callback that is running.
-        let state = unsafe { Context::new(context) }.state();
-        let clears = matches!(
-            subevent,
-            raw::REDISMODULE_SUBEVENT_LOADING_RDB_START
-                | raw::REDISMODULE_SUBEVENT_LOADING_AOF_START
-                | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START
-                | raw::REDISMODULE_SUBEVENT_LOADING_FAILED
-        );
-        if clears && !state.contains(State::ASYNC_LOADING) {
-            report(module::change(|module| {
-                module.flush(FlushMode::Async)?;
-                module.reclaim.deliver();
-                Ok(())
-            }));
+        if unsafe { Context::new(context) }.state().contains(State::ASYNC_LOADING) {
+            return;
         }
+        report(module::change(|module| {
+            match subevent {
+                raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => module.begin_file(debug::take_reload())?,
+                raw::REDISMODULE_SUBEVENT_LOADING_AOF_START | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
+                    module.begin_file(Reload::default())?;
+                }
+                raw::REDISMODULE_SUBEVENT_LOADING_FAILED => module.end_file(false)?,
+                _ => module.end_file(true)?,
+            }
+            module.reclaim.deliver();
+            Ok(())
+        }));
+    });
+}
+
+/// A child process was started. If it rewrites the append-only file without a preamble, nothing asks the module for its
+/// libraries; they are sent to the file that the server opened for what comes after the rewrite.
+unsafe extern "C" fn on_fork(
+    context: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    if subevent != raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
+        return;
+    }
+    guard::callback(context, || {
+        // SAFETY: the context of the callback that is running.
+        persistence::log_libraries(&unsafe { Context::new(context) });
     });
 }
 

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redis_module::raw;
 
 use super::api::{Arguments, Context, log};
+use super::intercept::authorise;
 use crate::error::Error;
 
 /// What a command that panicked answers.
@@ -32,7 +33,11 @@ pub extern "C" fn command<C: Command>(
 ) -> c_int {
     // SAFETY: the server calls this with the context and the arguments of a command, which live until it returns.
     let (context, arguments) = unsafe { (Context::new(context), Arguments::new(argv, argc)) };
-    match catch_unwind(AssertUnwindSafe(|| C::run(&context, arguments))) {
+    let run = || {
+        authorise(&context, arguments)?;
+        C::run(&context, arguments)
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => context.reply_error(error.text()),
         Err(panic) => {

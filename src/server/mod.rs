@@ -83,7 +83,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     }
     let settings = Settings::parse(arguments)?;
     let dialect = dialect(context, version);
-    module::install(Some(Module::new(&settings, dialect)?));
+    module::install(Some(Module::new(&settings, dialect.clone())?));
     commands::register(context, &settings)?;
     persistence::register(context)?;
     events::subscribe(context).map_err(|_| "the server refused the subscription to its events")?;
@@ -91,7 +91,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }
         .map_err(|_| "the server refused the section of INFO")?;
     if settings.intercept {
-        intercept::install(context)?;
+        intercept::install(context, dialect)?;
     }
     Ok(())
 }

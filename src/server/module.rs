@@ -1,15 +1,18 @@
 //! The module's state on the server's thread: the current generation and the worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
 
 use super::api::Context;
 use super::call::ServerHost;
 use super::gate::Gate;
+use super::intercept::debug::Reload;
 use super::settings::Settings;
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::Reclaim;
+use crate::registry::payload::{self, Versions};
 use crate::registry::{FunctionFlags, shebang};
 
 /// How a flush frees the old generation.
@@ -19,6 +22,28 @@ pub enum FlushMode {
     Sync,
     /// On the worker's.
     Async,
+}
+
+/// What RESTORE does with the libraries that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// They go.
+    Flush,
+    /// They stay; a library of the same name is an error.
+    Append,
+    /// They stay, but for those of the same names.
+    Replace,
+}
+
+impl Policy {
+    /// The word in the command.
+    pub const fn word(self) -> &'static CStr {
+        match self {
+            Self::Flush => c"FLUSH",
+            Self::Append => c"APPEND",
+            Self::Replace => c"REPLACE",
+        }
+    }
 }
 
 /// Totals since the module was loaded.
@@ -40,6 +65,10 @@ pub struct Module {
     pub reclaim: Reclaim,
     pub totals: Totals,
     pub dialect: Dialect,
+    /// What the load of a file that is going on was told.
+    reload: Reload,
+    /// The version of the server's files, once it was asked for.
+    rdb_version: Cell<Option<u16>>,
 }
 
 impl Module {
@@ -52,7 +81,15 @@ impl Module {
         let spare_dialect = dialect.clone();
         let reclaim = Reclaim::start(settings.reclaim_queue, move || Generation::new(spare_dialect.clone()).ok())
             .map_err(|error| format!("the worker thread cannot be started: {error}"))?;
-        Ok(Self { generation, staged: None, reclaim, totals: Totals::default(), dialect })
+        Ok(Self {
+            generation,
+            staged: None,
+            reclaim,
+            totals: Totals::default(),
+            dialect,
+            reload: Reload::default(),
+            rdb_version: Cell::new(None),
+        })
     }
 
     /// Deletes all libraries: puts a fresh generation in the place of the current one and retires that.
@@ -79,20 +116,90 @@ impl Module {
         }
     }
 
+    /// A file is going to be loaded: what is in memory goes, unless the file is to be added to it.
+    ///
+    /// # Errors
+    /// When no spare is ready and a VM cannot be built.
+    pub fn begin_file(&mut self, reload: Reload) -> Result<(), Error> {
+        self.reload = reload;
+        if reload.keep { Ok(()) } else { self.flush(FlushMode::Async) }
+    }
+
+    /// The load has ended. After a failure nothing of the file stays, unless it was to be added to what there was.
+    ///
+    /// # Errors
+    /// When no spare is ready and a VM cannot be built.
+    pub fn end_file(&mut self, complete: bool) -> Result<(), Error> {
+        let reload = std::mem::take(&mut self.reload);
+        if complete || reload.keep { Ok(()) } else { self.flush(FlushMode::Async) }
+    }
+
     /// Loads a library that a file holds: into the staged generation, or into the current one.
     ///
     /// # Errors
     /// A sentence for the log that names the library.
     pub fn load_from_file(&mut self, context: &Context, code: &[u8], staged: bool) -> Result<(), Error> {
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
+        let replace = self.reload.merge;
         let target = match &mut self.staged {
             Some(stage) if staged => stage,
             _ => &mut self.generation,
         };
-        target.load(code, false, None, &mut host).map(drop).map_err(|error| {
+        target.load(code, replace, None, &mut host).map(drop).map_err(|error| {
             let name = shebang::parse(code).map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })
+    }
+
+    /// All libraries as a payload.
+    ///
+    /// # Errors
+    /// When the server does not tell the version of its files.
+    pub fn dump(&self, context: &Context) -> Result<Vec<u8>, Error> {
+        let compress = context.setting(c"rdbcompression").is_none_or(|value| value == b"yes");
+        Ok(self.generation.dump(self.rdb_version(context)?, compress))
+    }
+
+    /// Loads the libraries of a payload.
+    ///
+    /// # Errors
+    /// The server's text for what is wrong with the payload, a library in it, or the two together with what is there.
+    /// Nothing has changed then.
+    pub fn restore(&mut self, context: &Context, payload: &[u8], policy: Policy) -> Result<(), Error> {
+        let own = self.rdb_version(context)?;
+        let versions = match (self.dialect.valkey, context.setting(c"rdb-version-check").as_deref()) {
+            (false, _) => Versions::Redis(own),
+            (true, Some(b"relaxed")) => Versions::Relaxed,
+            (true, _) => Versions::Valkey(own),
+        };
+        let records = payload::read(payload, versions, self.dialect.is_7_0())?;
+        let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
+        let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
+        let target = fresh.as_mut().unwrap_or(&mut self.generation);
+        let restored = target.restore(records, policy == Policy::Replace, &mut host);
+        drop(host);
+        match (fresh, restored) {
+            (Some(fresh), Ok(())) => {
+                self.retire(fresh, FlushMode::Async);
+                Ok(())
+            }
+            (Some(failed), Err(error)) => {
+                self.discard(failed);
+                Err(error)
+            }
+            (None, restored) => restored,
+        }
+    }
+
+    /// The version of the server's files, which payloads carry: it stands in a payload of the server's own.
+    fn rdb_version(&self, context: &Context) -> Result<u16, Error> {
+        if let Some(version) = self.rdb_version.get() {
+            return Ok(version);
+        }
+        let own = context.own_functions();
+        let version = own.as_deref().and_then(payload::version);
+        self.rdb_version.set(version);
+        version.ok_or_else(|| "ERR The version of the server's files is not known".into())
     }
 
     /// Begins to prepare a generation beside the current one.

@@ -10,6 +10,7 @@ use std::ffi::{c_char, c_int, c_void};
 use redis_module::raw;
 
 use super::api::{Context, State, api, log};
+use super::module::Policy;
 use super::{guard, module};
 use crate::error::Error;
 
@@ -73,6 +74,26 @@ fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
     });
     if let Err(error) = written {
         log(std::ptr::null_mut(), c"warning", &[b"libraries are missing from the file: ", error.text()].concat());
+    }
+}
+
+/// Sends the libraries to the append-only file if it is being rewritten without a preamble.
+pub fn log_libraries(context: &Context) {
+    let [rewriting] = context.info(c"persistence", [c"aof_rewrite_in_progress"]);
+    if rewriting.as_deref() != Some(b"1")
+        || context.setting(c"aof-use-rdb-preamble").is_none_or(|value| value == b"yes")
+    {
+        return;
+    }
+    let sent = module::look(|module| {
+        if !module.generation.registry().is_empty() {
+            context.log_restore(&module.dump(context)?, Policy::Flush.word());
+        }
+        Ok(())
+    });
+    if let Err(error) = sent {
+        let line = [b"libraries are missing from the rewritten file: ", error.text()].concat();
+        context.log(c"warning", &line);
     }
 }
 

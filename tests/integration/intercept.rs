@@ -78,15 +78,65 @@ fn without_the_argument_nothing_is_intercepted() {
 }
 
 #[test]
-fn permissions_are_those_for_the_shadow_commands() {
+fn a_rule_for_a_typed_command_holds_for_its_shadow() {
     let (_server, mut client) = intercepting();
     client.call(&["FUNCTION", "LOAD", &callback("return 'here'")]);
-    client.run("ACL SETUSER old on nopass ~* +fcall +function");
-    client.run("ACL SETUSER new on nopass ~* +shadow.fcall");
-    client.run("AUTH old x");
-    assert!(client.run("FCALL f 0").text().starts_with("NOPERM"));
-    client.run("AUTH new x");
-    assert_eq!(client.run("FCALL f 0").text(), "here");
+    for (rules, call, list) in [
+        ("+fcall", true, false),
+        ("+function", false, true),
+        ("+function|list", false, true),
+        ("+fcall -fcall", false, false),
+        ("+@all -fcall", false, true),
+        ("+@all -function|list", true, false),
+        ("-@all +@scripting", true, true),
+    ] {
+        client.run(&format!("ACL SETUSER user reset on nopass ~* +auth {rules}"));
+        client.run("AUTH user x");
+        for prefix in ["", "SHADOW."] {
+            let reply = client.run(&format!("{prefix}FCALL f 0"));
+            assert_eq!(reply.text() == "here", call, "{prefix}FCALL after {rules}: {reply:?}");
+            let reply = client.run(&format!("{prefix}FUNCTION LIST"));
+            assert_eq!(!reply.is_error(), list, "{prefix}FUNCTION LIST after {rules}: {reply:?}");
+        }
+        client.run("AUTH default x");
+    }
+}
+
+#[test]
+fn a_rule_in_a_selector_keeps_to_its_keys() {
+    let (_server, mut client) = intercepting();
+    client.call(&["FUNCTION", "LOAD", &callback("return 'here'")]);
+    client.call(&[
+        "ACL",
+        "SETUSER",
+        "user",
+        "reset",
+        "on",
+        "nopass",
+        "+auth",
+        "(+fcall ~Mine:*)",
+        "(+fcall",
+        "~also:*)",
+    ]);
+    client.run("AUTH user x");
+    assert_eq!(client.run("FCALL f 1 Mine:1").text(), "here");
+    assert_eq!(client.run("FCALL f 1 also:1").text(), "here");
+    assert!(client.run("FCALL f 1 other").text().starts_with("NOPERM"));
+}
+
+#[test]
+fn a_user_without_the_typed_command_does_not_get_it_by_its_other_name() {
+    let (_server, mut client) = intercepting();
+    client.call(&["FUNCTION", "LOAD", &callback("return 'here'")]);
+    // As rules in a file would stand: for the shadow command alone.
+    client.run("ACL SETUSER user reset on nopass ~* +auth +shadow.fcall +shadow.function");
+    client.run("AUTH user x");
+    assert_eq!(client.run("SHADOW.FCALL f 0").text(), "here");
+    for (command, name) in [("FCALL f 0", "fcall"), ("FUNCTION LIST", "function|list")] {
+        let reply = client.run(command);
+        let refusal = format!("has no permissions to run the '{name}' command");
+        assert!(reply.text().starts_with("NOPERM") && reply.text().ends_with(&refusal), "{reply:?}");
+    }
 }
 
 #[test]

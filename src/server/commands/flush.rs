@@ -1,8 +1,8 @@
 use super::super::api::{Arguments, Context};
 use super::super::events;
 use super::super::guard::Command;
-use super::super::intercept::typed_name;
 use super::super::module::{self, FlushMode};
+use super::wrong_arguments;
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION FLUSH [ASYNC | SYNC]`: deletes all libraries.
@@ -45,18 +45,4 @@ fn default_mode(context: &Context) -> FlushMode {
         Some(b"yes") => FlushMode::Async,
         _ => FlushMode::Sync,
     }
-}
-
-/// The server's text for a subcommand with too many words.
-fn wrong_arguments(arguments: Arguments) -> Error {
-    Error::new(
-        [
-            b"ERR unknown subcommand or wrong number of arguments for '",
-            arguments.get(1),
-            b"'. Try ",
-            &typed_name(arguments).to_ascii_uppercase(),
-            b" HELP.",
-        ]
-        .concat(),
-    )
 }

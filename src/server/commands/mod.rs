@@ -2,13 +2,33 @@
 
 mod debug;
 mod delete;
+mod dump;
 mod fcall;
 mod flush;
 mod help;
 mod list;
 mod load;
 mod registration;
+mod restore;
 mod stats;
 mod table;
 
 pub use registration::register;
+
+use super::api::Arguments;
+use super::intercept::typed_name;
+use crate::error::Error;
+
+/// The server's text for a subcommand with too many words.
+fn wrong_arguments(arguments: Arguments) -> Error {
+    Error::new(
+        [
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            arguments.get(1),
+            b"'. Try ",
+            &typed_name(arguments).to_ascii_uppercase(),
+            b" HELP.",
+        ]
+        .concat(),
+    )
+}

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::super::api::KeyAccess;
 use super::super::guard::{Command, command};
-use super::{debug, delete, fcall, flush, help, list, load, stats};
+use super::{debug, delete, dump, fcall, flush, help, list, load, restore, stats};
 use redis_module::raw;
 
 /// The C function of a command.
@@ -113,6 +113,13 @@ const CALL_ARGUMENTS: &[Argument] = &[
     Argument::new(c"key", Kind::Key).optional().multiple(),
     Argument::new(c"arg", Kind::String).optional().multiple(),
 ];
+
+/// What RESTORE and IMPORT do with the libraries that are there.
+const POLICY: Argument = Argument::new(c"policy", Kind::OneOf).optional().of(&[
+    Argument::new(c"flush", Kind::PureToken).token(c"FLUSH"),
+    Argument::new(c"append", Kind::PureToken).token(c"APPEND"),
+    Argument::new(c"replace", Kind::PureToken).token(c"REPLACE"),
+]);
 
 /// All commands, in the order of HELP.
 pub const COMMANDS: &[Spec] = &[
@@ -244,6 +251,66 @@ const FUNCTION: &[Spec] = &[
             Line::Always("    lazyfree-lazy-user-flush configuration directive. Valid modes are:"),
             Line::Always("    * ASYNC: Asynchronously flush the libraries."),
             Line::Always("    * SYNC: Synchronously flush the libraries."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"dump",
+        handler: handler::<dump::Dump>(),
+        flags: c"deny-script",
+        summary: c"Dumps all libraries into a serialized binary payload.",
+        complexity: c"O(N) where N is the number of functions",
+        help: &[
+            Line::Always("DUMP"),
+            Line::Always(
+                "    Return a serialized payload representing the current libraries, can be restored using FUNCTION RESTORE command",
+            ),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"restore",
+        handler: handler::<restore::Restore>(),
+        arity: -3,
+        flags: c"write deny-oom deny-script",
+        acl: c"write slow scripting",
+        summary: c"Restores all libraries from a payload.",
+        complexity: c"O(N) where N is the number of functions on the payload",
+        tips: ALL_SHARDS,
+        arguments: &[Argument::new(c"serialized-value", Kind::String), POLICY],
+        help: &[
+            Line::Always("RESTORE <PAYLOAD> [FLUSH|APPEND|REPLACE]"),
+            Line::Always(
+                "    Restore the libraries represented by the given payload, it is possible to give a restore policy to",
+            ),
+            Line::Always("    control how to handle existing libraries (default APPEND):"),
+            Line::Always("    * FLUSH: delete all existing libraries."),
+            Line::Always(
+                "    * APPEND: appends the restored libraries to the existing libraries. On collision, abort.",
+            ),
+            Line::Always(
+                "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace the old",
+            ),
+            Line::Always(
+                "      libraries with the new libraries (notice that even on this option there is a chance of failure",
+            ),
+            Line::Always("      in case of functions name collision with another library)."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"import",
+        handler: handler::<restore::Import>(),
+        arity: -2,
+        flags: c"write deny-oom deny-script",
+        acl: c"write slow scripting",
+        summary: c"Copies the libraries of the server's own registry.",
+        complexity: c"O(N) where N is the number of the server's functions",
+        tips: ALL_SHARDS,
+        arguments: &[POLICY],
+        help: &[
+            Line::Always("IMPORT [FLUSH|APPEND|REPLACE]"),
+            Line::Always("    Copy the libraries of the server's own registry, under the same policies as RESTORE."),
         ],
         ..BLANK
     },

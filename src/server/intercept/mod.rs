@@ -5,12 +5,17 @@
 //! shadow command. What the server would refuse by itself (an unknown subcommand, a wrong number of words) is left to
 //! it, so that the text of the refusal names what was typed.
 
+pub mod debug;
+pub mod permissions;
+
 use std::cell::Cell;
 
 use redis_module::raw;
 
-use super::api::{Arguments, Context, Text, api, string_bytes};
+use super::api::{Arguments, Context, FilteredCommand, Text, api};
 use super::guard;
+use crate::engine::Dialect;
+use crate::error::Error;
 
 /// A command that is intercepted.
 struct Interception {
@@ -45,23 +50,25 @@ const SUBCOMMANDS: [(&str, i32); 9] = [
 /// The filter while it is installed.
 struct Filter {
     handle: *mut raw::RedisModuleCommandFilter,
+    dialect: Dialect,
     /// The names put in place, in the order of `INTERCEPTIONS`. Each command that gets one holds a reference to it, so
     /// that an intercepted command is known by the very string it is named with.
     names: [Text; 3],
 }
 
-struct MainThread(Cell<Option<&'static Filter>>);
+/// A value for the server's thread alone.
+struct MainThread<T>(T);
 
 // SAFETY: read and written by callbacks of the server only, which all run on its main thread.
-unsafe impl Sync for MainThread {}
+unsafe impl<T> Sync for MainThread<T> {}
 
-static FILTER: MainThread = MainThread(Cell::new(None));
+static FILTER: MainThread<Cell<Option<&'static Filter>>> = MainThread(Cell::new(None));
 
 /// Starts to intercept.
 ///
 /// # Errors
 /// When the server refuses the filter.
-pub fn install(context: &Context) -> Result<(), String> {
+pub fn install(context: &Context, dialect: Dialect) -> Result<(), String> {
     let names = INTERCEPTIONS.map(|interception| Text::new(interception.shadow.as_bytes()));
     // SAFETY: the context is that of the module's entry point.
     let handle = unsafe {
@@ -70,7 +77,7 @@ pub fn install(context: &Context) -> Result<(), String> {
     if handle.is_null() {
         return Err("the server refused the command filter".to_owned());
     }
-    FILTER.0.set(Some(Box::leak(Box::new(Filter { handle, names }))));
+    FILTER.0.set(Some(Box::leak(Box::new(Filter { handle, dialect, names }))));
     Ok(())
 }
 
@@ -98,46 +105,56 @@ pub fn typed_name(arguments: Arguments) -> Vec<u8> {
     arguments.get(0).to_ascii_lowercase()
 }
 
+/// Checks an intercepted command's permissions as it was typed; any other passes.
+///
+/// # Errors
+/// The server's refusal of the typed command.
+pub fn authorise(context: &Context, arguments: Arguments) -> Result<(), Error> {
+    let Some(filter) = FILTER.0.get() else { return Ok(()) };
+    match permissions::intercepted_name(arguments) {
+        Some(typed) => permissions::check(context, arguments, &typed, &filter.dialect),
+        None => Ok(()),
+    }
+}
+
 /// Runs before every command of every client. What is not ours leaves after a comparison of lengths.
 unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
-    // SAFETY: the context is alive during the callback, and a command has a first word.
-    let typed = unsafe { string_bytes(api!(RedisModule_CommandFilterArgGet)(context, 0)) };
-    if !matches!(typed.len(), 5 | 8) {
+    // SAFETY: the context of the callback that is running.
+    let command = unsafe { FilteredCommand::new(context) };
+    // `acl`; `fcall`, `debug`; `function`, `fcall_ro`.
+    if !matches!(command.word(0).len(), 3 | 5 | 8) {
         return;
     }
     guard::callback(std::ptr::null_mut(), || {
-        let Some(which) = INTERCEPTIONS.iter().position(|one| typed.eq_ignore_ascii_case(one.typed.as_bytes())) else {
-            return;
-        };
         let Some(filter) = FILTER.0.get() else { return };
-        if !is_well_formed(context, which) || !is_from_a_client(context) {
-            return;
-        }
-        let name = filter.names[which].raw();
-        // SAFETY: the server takes over the reference that is added here.
-        unsafe {
-            api!(RedisModule_RetainString)(std::ptr::null_mut(), name);
-            api!(RedisModule_CommandFilterArgReplace)(context, 0, name);
+        let typed = command.word(0).to_ascii_lowercase();
+        match typed.as_slice() {
+            b"acl" => permissions::translate(&command, filter.dialect.is_7_0()),
+            b"debug" => debug::note(&command),
+            _ => {
+                let which = INTERCEPTIONS.iter().position(|one| one.typed.as_bytes() == typed);
+                if let Some(which) = which
+                    && is_well_formed(&command, which)
+                    && is_from_a_client(context)
+                {
+                    command.replace(0, &filter.names[which]);
+                }
+            }
         }
     });
 }
 
 /// Whether the server would not refuse the command for its words alone.
-fn is_well_formed(context: *mut raw::RedisModuleCommandFilterCtx, which: usize) -> bool {
-    // SAFETY: the context is alive during the callback.
-    let words = unsafe { api!(RedisModule_CommandFilterArgsCount)(context) };
+fn is_well_formed(command: &FilteredCommand, which: usize) -> bool {
+    let words = command.len();
     if INTERCEPTIONS[which].typed != "function" {
-        return usize::try_from(words).is_ok_and(|words| words >= CALL_WORDS);
+        return words >= CALL_WORDS;
     }
-    if words < 2 {
-        return false;
-    }
-    // SAFETY: as above; there are two words.
-    let subcommand = unsafe { string_bytes(api!(RedisModule_CommandFilterArgGet)(context, 1)) };
+    let subcommand = command.word(1);
     SUBCOMMANDS
         .iter()
         .find(|(name, _)| subcommand.eq_ignore_ascii_case(name.as_bytes()))
-        .is_some_and(|&(_, arity)| if arity < 0 { words >= -arity } else { words == arity })
+        .is_some_and(|&(_, arity)| if arity < 0 { words as i32 >= -arity } else { words as i32 == arity })
 }
 
 /// Whether a client sent the command, rather than another module. Servers before 7.2 do not tell.

@@ -1,0 +1,59 @@
+use super::super::api::{Arguments, Context};
+use super::super::events;
+use super::super::guard::Command;
+use super::super::module::{self, Policy};
+use super::wrong_arguments;
+use crate::error::Error;
+
+/// `SHADOW.FUNCTION RESTORE payload [FLUSH | APPEND | REPLACE]`: loads the libraries of a payload, all or none.
+pub struct Restore;
+
+/// `SHADOW.FUNCTION IMPORT [FLUSH | APPEND | REPLACE]`: copies the libraries of the server's own registry.
+pub struct Import;
+
+impl Command for Restore {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        if arguments.len() > 4 {
+            return Err(wrong_arguments(arguments));
+        }
+        let policy = policy(arguments.range(3, arguments.len()).next())?;
+        restore(context, arguments.get(2), policy)?;
+        context.replicate_verbatim();
+        context.reply_status(b"OK");
+        Ok(())
+    }
+}
+
+impl Command for Import {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        if arguments.len() > 3 {
+            return Err(wrong_arguments(arguments));
+        }
+        let policy = policy(arguments.range(2, arguments.len()).next())?;
+        let payload = context.own_functions().ok_or("ERR The server's own functions cannot be read")?;
+        restore(context, &payload, policy)?;
+        // Replicas have functions of their own: they get what was imported here.
+        context.replicate_restore(&payload, policy.word());
+        context.reply_status(b"OK");
+        Ok(())
+    }
+}
+
+fn policy(word: Option<&[u8]>) -> Result<Policy, Error> {
+    let Some(word) = word else { return Ok(Policy::Append) };
+    [Policy::Flush, Policy::Append, Policy::Replace]
+        .into_iter()
+        .find(|policy| word.eq_ignore_ascii_case(policy.word().to_bytes()))
+        .ok_or_else(|| "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.".into())
+}
+
+fn restore(context: &Context, payload: &[u8], policy: Policy) -> Result<(), Error> {
+    let parked = module::change(|module| {
+        module.restore(context, payload, policy)?;
+        Ok(module.reclaim.has_parked())
+    })?;
+    if parked {
+        context.soon(events::deliver);
+    }
+    Ok(())
+}
