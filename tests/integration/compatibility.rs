@@ -360,6 +360,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("monitor-inner-calls", "call"),
     ("errorstats-pcall", "errors"),
     ("cjson-settings", "cjson"),
+    ("info-fields", "intercept"),
     ("intercept-permissions", "intercept"),
 ];
 
