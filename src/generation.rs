@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::engine::{Dialect, Engine, Host, Registration, Sink};
+use crate::engine::{Alarm, Dialect, Engine, Host, Registration, Sink};
 use crate::error::Error;
 use crate::registry::{Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
 
@@ -29,6 +29,11 @@ impl Generation {
     /// What is loaded.
     pub const fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What makes a running call ask its host.
+    pub fn alarm(&self) -> Alarm {
+        self.engine.alarm()
     }
 
     /// Bytes that the VM holds.
@@ -203,6 +208,10 @@ mod tests {
 
         fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
             Some(true)
+        }
+
+        fn tick(&mut self) -> crate::engine::Tick {
+            crate::engine::Tick::Silence
         }
 
         fn log(&mut self, _: LogLevel, _: &[u8]) {}

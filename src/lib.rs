@@ -9,3 +9,5 @@ pub mod generation;
 pub mod reclaim;
 pub mod registry;
 pub mod server;
+mod thread;
+pub mod watch;

@@ -6,11 +6,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::generation::Generation;
+use crate::thread;
 
 /// The worker's name among the server's threads.
 pub const THREAD_NAME: &str = "shadow-reclaim";
@@ -70,8 +71,7 @@ impl Reclaim {
         let (outgoing, spares) = bounded(1);
         let shared = Arc::new(Shared::default());
         let worker = Worker { incoming, outgoing, shared: Arc::clone(&shared), build };
-        let thread =
-            with_signals_blocked(|| thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || worker.run()))?;
+        let thread = thread::spawn(THREAD_NAME, move || worker.run())?;
         Ok(Self { jobs: Some(jobs), spares, shared, thread: Some(thread), parked: None })
     }
 
@@ -182,7 +182,6 @@ struct Worker<B> {
 
 impl<B: Fn() -> Option<Generation>> Worker<B> {
     fn run(self) {
-        yield_to_the_server();
         self.prepare();
         while let Ok(job) = self.incoming.recv() {
             self.wait_while_held();
@@ -208,34 +207,12 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
     }
 }
 
-/// Makes this thread one that does not take the processor from another when it wakes. Without it, a flush on a busy
-/// machine can find its own thread put aside for the one that it has just woken.
-fn yield_to_the_server() {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: concerns the calling thread (0) alone. Where it is refused, the thread runs as any other.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
-}
-
-/// Runs `spawn` with all signals blocked, so that a thread started inside never gets one: they are the server's.
-fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
-    let mut all = std::mem::MaybeUninit::uninit();
-    let mut before = std::mem::MaybeUninit::uninit();
-    // SAFETY: both sets are written before they are read: `all` by sigfillset, `before` by the first pthread_sigmask.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        let result = spawn();
-        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
-        result
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::engine::{CallMode, Dialect, Host, LogLevel};
+    use crate::engine::{CallMode, Dialect, Host, LogLevel, Tick};
 
     struct NoServer;
 
@@ -245,6 +222,9 @@ mod tests {
         }
         fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
             None
+        }
+        fn tick(&mut self) -> Tick {
+            Tick::Silence
         }
         fn log(&mut self, _: LogLevel, _: &[u8]) {}
     }
@@ -267,7 +247,7 @@ mod tests {
         let start = Instant::now();
         while !condition() {
             assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-            thread::yield_now();
+            std::thread::yield_now();
         }
     }
 

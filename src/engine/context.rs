@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
+use super::alarm::{self, Patience};
 use super::cjson;
 use super::error::Place;
 use super::host::{CallMode, Dialect, Host, Replication};
@@ -27,6 +28,7 @@ pub struct Context {
     /// The slot of the callback that runs, or ran last.
     pub running_slot: Cell<u32>,
     pub json: cjson::Shared,
+    pub patience: Patience,
     pub dialect: Dialect,
 }
 
@@ -42,6 +44,7 @@ impl Context {
             slots: RefCell::default(),
             running_slot: Cell::new(0),
             json: cjson::Shared::default(),
+            patience: Patience::default(),
             dialect,
         }
     }
@@ -75,7 +78,7 @@ impl Context {
         self.resp3.set(false);
         self.replication.set(Replication::all());
         let _leave = Leave(self);
-        body()
+        alarm::during(self, body)
     }
 
     /// Runs `body` with the host of the running call. The host must not be asked for again inside.

@@ -19,7 +19,7 @@ thread_local! {
 struct LoadDeadline;
 
 impl Interrupt for LoadDeadline {
-    fn check() -> Option<Raise> {
+    fn check(_: &Stack) -> Option<Raise> {
         let late = DEADLINE.get().is_some_and(|deadline| Instant::now() >= deadline);
         late.then(|| Raise::api("FUNCTION LOAD timeout"))
     }

@@ -29,6 +29,17 @@ pub enum LogLevel {
     Warning,
 }
 
+/// What becomes of a call that takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    /// It goes on, and the host is asked again.
+    GoOn,
+    /// It goes on, and the host is not asked again until the alarm is rung anew.
+    Silence,
+    /// It ends with this error.
+    Kill(&'static str),
+}
+
 /// The server, as one call of a function or one load of a library sees it.
 ///
 /// A host never raises into the VM: what goes wrong comes back as a reply.
@@ -40,6 +51,9 @@ pub trait Host {
 
     /// Whether the calling user may run the command `arguments`; None when there is no such command.
     fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool>;
+
+    /// Asked now and then while a call is overdue.
+    fn tick(&mut self) -> Tick;
 
     /// Writes a line to the server's log.
     fn log(&mut self, level: LogLevel, message: &[u8]);

@@ -1,5 +1,6 @@
 //! The Luau VM: what runs the functions of libraries. It knows no server; it reaches one through [`Host`].
 
+mod alarm;
 mod argument;
 mod base;
 mod bit;
@@ -35,9 +36,10 @@ use error::{Place, take_text, translate};
 use slots::Slots;
 use stack::{Outcome, Stack, natives};
 
+pub use alarm::Alarm;
 pub use deadline::LOAD_LIMIT;
 pub use error::ScriptError;
-pub use host::{CallMode, Dialect, Host, LogLevel, Replication};
+pub use host::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
 pub use register::Registration;
 pub use reply::Sink;
 
@@ -218,6 +220,11 @@ impl Engine {
             text.extend_from_slice(format!(":{}.", place.line).as_bytes());
         }
         ScriptError(text)
+    }
+
+    /// What makes a running call ask its host.
+    pub fn alarm(&self) -> Alarm {
+        Alarm::new(&self.stack)
     }
 
     /// Bytes that the VM holds.

@@ -17,7 +17,9 @@
 //!   between may own values: unwinding drops them.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
 use std::slice;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use mlua::ffi;
 
@@ -541,10 +543,26 @@ impl Stack {
         unsafe { ffi::lua_gc(self.state, what, data) }
     }
 
+    /// Stops the VM from asking at its safepoints.
+    pub fn silence(&self) {
+        // SAFETY: Alive.
+        unsafe { self.interrupt_slot().store(ptr::null_mut()) }
+    }
+
+    /// Where the VM looks for its callback.
+    pub fn interrupt_slot(&self) -> InterruptSlot {
+        // SAFETY: Alive; the callbacks live as long as the VM.
+        InterruptSlot(unsafe { &raw mut (*ffi::lua_callbacks(self.state)).interrupt })
+    }
+
     /// Has the VM ask `I` at loop edges, calls and collector steps, or stops asking.
     pub fn set_interrupt<I: Interrupt>(&self, on: bool) {
-        // SAFETY: Alive; the callbacks live as long as the VM.
-        unsafe { (*ffi::lua_callbacks(self.state)).interrupt = on.then_some(interrupt::<I>) }
+        if on {
+            // SAFETY: Alive.
+            unsafe { self.interrupt_slot().arm::<I>() }
+        } else {
+            self.silence();
+        }
     }
 }
 
@@ -560,7 +578,34 @@ pub enum Collect {
 /// Decides at the VM's safepoints whether the running code may go on.
 pub trait Interrupt {
     /// What is raised into the running code; None lets it go on.
-    fn check() -> Option<Raise>;
+    fn check(stack: &Stack) -> Option<Raise>;
+}
+
+/// The address of a VM's interrupt callback. The VM reads it anew at each safepoint and allows that another thread
+/// writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct InterruptSlot(*mut Option<unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int)>);
+
+// SAFETY: only an address; its methods say when it may be used.
+unsafe impl Send for InterruptSlot {}
+
+impl InterruptSlot {
+    /// Has the VM ask `I`.
+    ///
+    /// # Safety
+    /// The VM is alive.
+    pub unsafe fn arm<I: Interrupt>(self) {
+        let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = interrupt::<I>;
+        // SAFETY: the caller's promise.
+        unsafe { self.store(callback as *mut c_void) }
+    }
+
+    /// # Safety
+    /// The VM is alive, and `callback` is null or a callback of its type.
+    unsafe fn store(self, callback: *mut c_void) {
+        // SAFETY: the caller's promise. An optional function has the size and alignment of a pointer, null for none.
+        unsafe { AtomicPtr::from_ptr(self.0.cast::<*mut c_void>()) }.store(callback, Ordering::Release);
+    }
 }
 
 extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collecting: c_int) {
@@ -568,7 +613,8 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
     if collecting >= 0 {
         return;
     }
-    if let Some(raise) = I::check() {
-        Stack { state }.raise(raise)
+    let stack = Stack { state };
+    if let Some(raise) = I::check(&stack) {
+        stack.raise(raise)
     }
 }

@@ -30,6 +30,9 @@ impl Host for Echo {
         (arguments[0] != b"nosuch").then(|| arguments[0] != b"forbidden")
     }
 
+    fn tick(&mut self) -> Tick {
+        Tick::Silence
+    }
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         self.log.push((level, String::from_utf8_lossy(message).into_owned()));
     }
@@ -202,6 +205,9 @@ impl Host for Nested<'_> {
     }
     fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
         None
+    }
+    fn tick(&mut self) -> Tick {
+        Tick::Silence
     }
     fn log(&mut self, _: LogLevel, _: &[u8]) {}
 }

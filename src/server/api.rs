@@ -311,6 +311,40 @@ impl Context<'_> {
         reply.element(1).map(|value| value.to_vec())
     }
 
+    /// What the server says when a script of its own keeps everybody waiting.
+    pub fn own_busy(&self) -> Option<Vec<u8>> {
+        // SAFETY: Living context; the format names one C string.
+        let reply =
+            unsafe { api!(RedisModule_Call)(self.raw, c"FUNCTION".as_ptr(), c"Ec".as_ptr(), c"STATS".as_ptr()) };
+        let reply = CallReply::own(reply)?;
+        reply.wire().strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
+    }
+
+    /// Whether the command of that name, or one of its subcommands, writes. An unknown one does not.
+    pub fn command_writes(&self, name: &[u8]) -> bool {
+        // SAFETY: Living context; the format names a C string and a buffer with its length.
+        let reply = unsafe {
+            api!(RedisModule_Call)(
+                self.raw,
+                c"COMMAND".as_ptr(),
+                c"cb".as_ptr(),
+                c"INFO".as_ptr(),
+                name.as_ptr(),
+                name.len(),
+            )
+        };
+        const FLAG: &[u8] = b"+write\r\n";
+        CallReply::own(reply).is_some_and(|reply| reply.wire().windows(FLAG.len()).any(|part| part == FLAG))
+    }
+
+    /// Lets the server serve others for a moment; who may not be served is answered `-BUSY <text>`.
+    pub fn yield_to_clients(&self, text: &CStr) {
+        // SAFETY: Living context; the text is static and outlives the call.
+        unsafe {
+            api!(RedisModule_Yield)(self.raw, raw::REDISMODULE_YIELD_FLAG_CLIENTS as c_int, text.as_ptr());
+        }
+    }
+
     /// Whether a script of the server's own engine runs `source` without an error.
     pub fn script_may_run(&self, source: &CStr) -> bool {
         // SAFETY: Living context; the format names two C strings.

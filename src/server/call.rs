@@ -8,8 +8,10 @@ use super::api::{CallReply, Context, Text, api, c_text};
 use super::cluster::{Keys, OneSlot, is_served};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
-use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication};
+use super::running::Running;
+use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
 use crate::registry::FunctionFlags;
+use crate::watch::Watch;
 
 /// A command that counts as a write in a function that must not write although the server does not flag it so: what it
 /// does reaches replicas.
@@ -43,6 +45,10 @@ fn asks_to_block(arguments: &[&[u8]]) -> bool {
 }
 
 const STALE: &[u8] = b"ERR Can not execute the command on a stale replica";
+/// What others are told while a call runs too long.
+const BUSY: &CStr = c"Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+/// How a call that was killed ends. The server names SCRIPT KILL for functions, too.
+const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 const NOT_LOCAL: &[u8] = b"ERR Script attempted to access a non local key in a cluster node";
 const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash to the same slot";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
@@ -61,6 +67,12 @@ pub struct ServerHost<'a> {
     reply: Option<CallReply>,
     /// A reply that the server did not write.
     own_reply: Vec<u8>,
+    /// The call that is running, and the watch over it; none for a load.
+    running: Option<(&'a Running<'a>, &'a Watch)>,
+    /// The server's limit for a call, in milliseconds, once it was asked for.
+    threshold: Option<u64>,
+    /// Whether the log has a line about its running long.
+    warned: bool,
     /// In a cluster: what keeps the call to the keys of one slot.
     slot: Option<OneSlot>,
 }
@@ -77,8 +89,17 @@ impl<'a> ServerHost<'a> {
             words: Vec::new(),
             reply: None,
             own_reply: Vec::new(),
+            running: None,
+            threshold: None,
+            warned: false,
             slot: None,
         }
+    }
+
+    /// Makes it the host of this call.
+    pub const fn of_call(mut self, running: &'a Running<'a>, watch: &'a Watch) -> Self {
+        self.running = Some((running, watch));
+        self
     }
 
     /// Refuses commands whose keys are not in one slot: that of the declared key, else that of the first key used.
@@ -237,6 +258,11 @@ impl Host for ServerHost<'_> {
         {
             return self.refuse(&text);
         }
+        if !self.read_only
+            && let Some((running, _)) = self.running
+        {
+            running.note(command);
+        }
         self.follow_select(arguments);
         match &self.reply {
             Some(reply) => reply.wire(),
@@ -253,6 +279,34 @@ impl Host for ServerHost<'_> {
             // A caller without a user may do everything.
             None => Some(true),
         }
+    }
+
+    fn tick(&mut self) -> Tick {
+        let Some((running, watch)) = self.running else { return Tick::Silence };
+        if running.is_killed() {
+            return Tick::Kill(KILLED);
+        }
+        let context = self.context;
+        let threshold = *self.threshold.get_or_insert_with(|| {
+            let setting = context.setting(c"busy-reply-threshold");
+            setting.and_then(|value| String::from_utf8(value).ok()?.parse().ok()).unwrap_or(0)
+        });
+        let elapsed = running.elapsed();
+        // As in the server, 0 means that nobody is ever let in.
+        if threshold == 0 || elapsed < threshold {
+            watch.postpone(if threshold == 0 { u64::MAX } else { threshold });
+            return Tick::Silence;
+        }
+        if !std::mem::replace(&mut self.warned, true) {
+            let line = format!(
+                "Slow script detected: still in execution after {elapsed} milliseconds. You can try killing the script \
+                 using the FUNCTION KILL command. Script name is: {}.",
+                running.name
+            );
+            context.log(c"warning", line.as_bytes());
+        }
+        context.yield_to_clients(BUSY);
+        if running.is_killed() { Tick::Kill(KILLED) } else { Tick::GoOn }
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {

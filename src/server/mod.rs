@@ -13,6 +13,7 @@ mod intercept;
 mod module;
 mod persistence;
 mod reply;
+mod running;
 mod settings;
 
 use std::ffi::c_int;

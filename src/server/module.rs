@@ -14,6 +14,7 @@ use crate::generation::Generation;
 use crate::reclaim::Reclaim;
 use crate::registry::payload::{self, Versions};
 use crate::registry::{FunctionFlags, shebang};
+use crate::watch::Watch;
 
 /// How a flush frees the old generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,7 @@ pub struct Module {
     /// What an asynchronous load is preparing while the current generation goes on serving.
     staged: Option<Box<Generation>>,
     pub reclaim: Reclaim,
+    pub watch: Watch,
     pub totals: Totals,
     pub dialect: Dialect,
     /// What the load of a file that is going on was told.
@@ -81,7 +83,10 @@ impl Module {
         let spare_dialect = dialect.clone();
         let reclaim = Reclaim::start(settings.reclaim_queue, move || Generation::new(spare_dialect.clone()).ok())
             .map_err(|error| format!("the worker thread cannot be started: {error}"))?;
+        let watch = Watch::start().map_err(|error| format!("the watch thread cannot be started: {error}"))?;
+        watch.set_alarm(Some(generation.alarm()));
         Ok(Self {
+            watch,
             generation,
             staged: None,
             reclaim,
@@ -228,6 +233,8 @@ impl Module {
 
     /// The one door through which a generation leaves.
     fn retire(&mut self, fresh: Box<Generation>, mode: FlushMode) {
+        // The watch lets go of the old VM before anybody can free it.
+        self.watch.set_alarm(Some(fresh.alarm()));
         let old = std::mem::replace(&mut self.generation, fresh);
         self.totals.flushes += 1;
         match mode {

@@ -21,6 +21,7 @@ mod help;
 mod info;
 mod intercept;
 mod isolation;
+mod kill;
 mod list;
 mod load;
 mod module;

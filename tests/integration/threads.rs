@@ -1,27 +1,32 @@
-//! The worker thread.
+//! The module's threads: the worker and the watch.
 
 use crate::library::{load_many, numbered};
 use crate::support::{Options, Server, wait_until};
 
-const WORKER: &str = "shadow-reclaim";
+const THREADS: [&str; 2] = ["shadow-reclaim", "shadow-watch"];
 
 #[test]
-fn the_worker_runs_under_its_name() {
+fn the_threads_run_under_their_names() {
     let server = Server::start();
-    wait_until("the worker has its name", || server.thread_names().contains(&WORKER.to_owned()));
-    let ours: Vec<String> = server.thread_names().into_iter().filter(|name| name.starts_with("shadow")).collect();
-    assert_eq!(ours, [WORKER]);
+    wait_until("both have their names", || {
+        let ours = server.thread_names().into_iter().filter(|name| name.starts_with("shadow"));
+        let mut ours: Vec<String> = ours.collect();
+        ours.sort();
+        ours == THREADS
+    });
 }
 
 #[test]
-fn the_worker_takes_no_signal() {
+fn the_threads_take_no_signal() {
     let server = Server::start();
-    wait_until("the worker has its name", || server.thread_names().contains(&WORKER.to_owned()));
-    let blocked = server.thread_status(WORKER, "SigBlk").expect("the worker runs");
-    let blocked = u64::from_str_radix(&blocked, 16).expect("a mask");
-    // SIGKILL and SIGSTOP cannot be blocked.
-    for signal in (1..=31).filter(|signal| ![9, 19].contains(signal)) {
-        assert!(blocked & 1 << (signal - 1) != 0, "signal {signal} is not blocked");
+    for thread in THREADS {
+        wait_until("it has its name", || server.thread_names().contains(&thread.to_owned()));
+        let blocked = server.thread_status(thread, "SigBlk").expect("the thread runs");
+        let blocked = u64::from_str_radix(&blocked, 16).expect("a mask");
+        // SIGKILL and SIGSTOP cannot be blocked.
+        for signal in (1..=31).filter(|signal| ![9, 19].contains(signal)) {
+            assert!(blocked & 1 << (signal - 1) != 0, "{thread} does not block signal {signal}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::gate::check_call;
 use super::super::guard::Command;
 use super::super::module;
 use super::super::reply::ClientReply;
+use super::super::running::{Running, during, with_current};
 use crate::error::Error;
 use crate::registry::FunctionFlags;
 
@@ -36,6 +37,9 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         }
         return Ok(());
     }
+    if with_current(|running| running.is_some()) {
+        return Err("ERR A function cannot be called while another one is running".into());
+    }
     module::look(|module| {
         let generation = &module.generation;
         let function = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
@@ -44,17 +48,20 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         module::gate().check_state(context, state, flags)?;
         let keys_end = HEAD + key_count(arguments)?;
         check_call(state, flags, read_only)?;
-        let mut host = ServerHost::new(context, flags, &module.dialect);
+        let running = Running::new(&function.function().name, arguments, state.obeys());
+        let mut host = ServerHost::new(context, flags, &module.dialect).of_call(&running, &module.watch);
         if state.contains(State::CLUSTER) && !state.obeys() && !flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
             host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
         }
-        generation.call(
-            function,
-            arguments.range(HEAD, keys_end),
-            arguments.range(keys_end, arguments.len()),
-            &mut host,
-            &mut ClientReply(context),
-        )
+        during(&running, &module.watch, || {
+            generation.call(
+                function,
+                arguments.range(HEAD, keys_end),
+                arguments.range(keys_end, arguments.len()),
+                &mut host,
+                &mut ClientReply(context),
+            )
+        })
     })
 }
 

@@ -6,6 +6,7 @@ mod dump;
 mod fcall;
 mod flush;
 mod help;
+mod kill;
 mod list;
 mod load;
 mod registration;

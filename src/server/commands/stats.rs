@@ -1,20 +1,28 @@
 use super::super::api::{Arguments, Context};
 use super::super::guard::Command;
+use super::super::intercept::permissions::intercepted_name;
 use super::super::module;
+use super::super::running::{Running, with_current};
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION STATS`: the running function and the engines.
-///
-/// Commands of clients are not run while a function is, so none is running when this is asked.
 pub struct Stats;
 
 impl Command for Stats {
     fn run(context: &Context, _: Arguments) -> Result<(), Error> {
+        let idle = with_current(|running| running.is_none());
+        // A script of the server's own may be the one that everybody waits for.
+        if idle && let Some(busy) = context.own_busy() {
+            return Err(Error::new(busy));
+        }
         module::look(|module| {
             let registry = module.generation.registry();
             context.reply_map(2);
             context.reply_bulk(b"running_script");
-            context.reply_null();
+            with_current(|running| match running {
+                Some(running) => reply_running(context, running),
+                None => context.reply_null(),
+            });
             context.reply_bulk(b"engines");
             context.reply_map(1);
             context.reply_bulk(b"LUA");
@@ -26,4 +34,21 @@ impl Command for Stats {
             Ok(())
         })
     }
+}
+
+fn reply_running(context: &Context, running: &Running) {
+    context.reply_map(3);
+    context.reply_bulk(b"name");
+    context.reply_bulk(running.name.as_bytes());
+    context.reply_bulk(b"command");
+    context.reply_array(running.arguments.len());
+    match intercepted_name(running.arguments) {
+        Some(typed) => context.reply_bulk(&typed),
+        None => context.reply_bulk(running.arguments.get(0)),
+    }
+    for word in running.arguments.range(1, running.arguments.len()) {
+        context.reply_bulk(word);
+    }
+    context.reply_bulk(b"duration_ms");
+    context.reply_integer(running.elapsed() as i64);
 }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::super::api::KeyAccess;
 use super::super::guard::{Command, command};
-use super::{debug, delete, dump, fcall, flush, help, list, load, restore, stats};
+use super::{debug, delete, dump, fcall, flush, help, kill, list, load, restore, stats};
 use redis_module::raw;
 
 /// The C function of a command.
@@ -229,6 +229,17 @@ const FUNCTION: &[Spec] = &[
             Line::Always("    If no function is running, return nil"),
             Line::Always("    In addition, returns a list of available engines."),
         ],
+        ..BLANK
+    },
+    Spec {
+        name: c"kill",
+        handler: handler::<kill::Kill>(),
+        arity: -2,
+        flags: c"deny-script allow-busy",
+        summary: c"Terminates a function during execution.",
+        tips: Some(c"request_policy:all_shards response_policy:one_succeeded"),
+        arguments: &[Argument::new(c"force", Kind::PureToken).token(c"FORCE").optional()],
+        help: &[Line::Always("KILL"), Line::Always("    Kill the current running function.")],
         ..BLANK
     },
     Spec {

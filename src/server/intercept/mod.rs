@@ -14,6 +14,7 @@ use redis_module::raw;
 
 use super::api::{Arguments, Context, FilteredCommand, Text, api};
 use super::guard;
+use super::running::with_current;
 use crate::engine::Dialect;
 use crate::error::Error;
 
@@ -30,6 +31,9 @@ const INTERCEPTIONS: [Interception; 3] = [
     Interception { typed: "fcall_ro", shadow: "shadow.fcall_ro" },
     Interception { typed: "function", shadow: "shadow.function" },
 ];
+
+/// The place of FUNCTION among them.
+const FUNCTION: usize = 2;
 
 /// The least number of words of FCALL and FCALL_RO.
 const CALL_WORDS: usize = 3;
@@ -54,6 +58,8 @@ struct Filter {
     /// The names put in place, in the order of `INTERCEPTIONS`. Each command that gets one holds a reference to it, so
     /// that an intercepted command is known by the very string it is named with.
     names: [Text; 3],
+    /// A subcommand that waits for a running function.
+    waits: Text,
 }
 
 /// A value for the server's thread alone.
@@ -77,7 +83,7 @@ pub fn install(context: &Context, dialect: Dialect) -> Result<(), String> {
     if handle.is_null() {
         return Err("the server refused the command filter".to_owned());
     }
-    FILTER.0.set(Some(Box::leak(Box::new(Filter { handle, dialect, names }))));
+    FILTER.0.set(Some(Box::leak(Box::new(Filter { handle, dialect, names, waits: Text::new(b"list") }))));
     Ok(())
 }
 
@@ -121,8 +127,8 @@ pub fn authorise(context: &Context, arguments: Arguments) -> Result<(), Error> {
 unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
     // SAFETY: the context of the callback that is running.
     let command = unsafe { FilteredCommand::new(context) };
-    // `acl`; `fcall`, `debug`; `function`, `fcall_ro`.
-    if !matches!(command.word(0).len(), 3 | 5 | 8) {
+    // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
+    if !matches!(command.word(0).len(), 3 | 5 | 6 | 8) {
         return;
     }
     guard::callback(std::ptr::null_mut(), || {
@@ -131,6 +137,14 @@ unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
         match typed.as_slice() {
             b"acl" => permissions::translate(&command, filter.dialect.is_7_0()),
             b"debug" => debug::note(&command),
+            // To the server no script of its own runs. What it would say of one is what it says of any command that
+            // has to wait for ours.
+            b"script" => {
+                if command.word(1).eq_ignore_ascii_case(b"kill") && with_current(|running| running.is_some()) {
+                    command.replace(0, &filter.names[FUNCTION]);
+                    command.replace(1, &filter.waits);
+                }
+            }
             _ => {
                 let which = INTERCEPTIONS.iter().position(|one| one.typed.as_bytes() == typed);
                 if let Some(which) = which

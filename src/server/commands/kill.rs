@@ -1,0 +1,38 @@
+use super::super::api::{Arguments, Context};
+use super::super::guard::Command;
+use super::super::running::with_current;
+use crate::error::Error;
+
+const NOT_BUSY: &str = "NOTBUSY No scripts in execution right now.";
+const FROM_MASTER: &str = "UNKILLABLE The busy script was sent by a master instance in the context of replication and \
+     cannot be killed.";
+const HAS_WRITTEN: &str = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can \
+     either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
+
+/// `SHADOW.FUNCTION KILL [FORCE]`: ends the running function; with FORCE also one that has written.
+pub struct Kill;
+
+impl Command for Kill {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        let force = match arguments.len() {
+            2 => false,
+            _ if arguments.len() == 3 && arguments.get(2).eq_ignore_ascii_case(b"force") => true,
+            _ => return Err(super::wrong_arguments(arguments)),
+        };
+        with_current(|running| {
+            let Some(running) = running else {
+                // A script of the server's own may be the one that everybody waits for.
+                return Err(context.own_busy().map_or_else(|| NOT_BUSY.into(), Error::new));
+            };
+            if running.obeys {
+                return Err(FROM_MASTER.into());
+            }
+            if !force && running.has_written(context) {
+                return Err(HAS_WRITTEN.into());
+            }
+            running.kill();
+            context.reply_status(b"OK");
+            Ok(())
+        })
+    }
+}

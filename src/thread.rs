@@ -1,0 +1,42 @@
+//! Threads beside the server's.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::thread::{Builder, JoinHandle};
+
+/// Starts a thread that the server does not notice: it gets no signals, which are the server's to handle, and it does
+/// not take the processor from the server's thread when it wakes.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    with_signals_blocked(|| {
+        Builder::new().name(name.to_owned()).spawn(move || {
+            yield_to_the_server();
+            body();
+        })
+    })
+}
+
+/// Makes this thread one that does not take the processor from another when it wakes. Without it, a flush on a busy
+/// machine can find its own thread put aside for the one that it has just woken.
+fn yield_to_the_server() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: concerns the calling thread (0) alone. Where it is refused, the thread runs as any other.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+}
+
+/// Runs `start` with all signals blocked, so that a thread started inside never gets one.
+fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::uninit();
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: both sets are written before they are read: `all` by sigfillset, `before` by the first pthread_sigmask.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let result = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        result
+    }
+}

@@ -1,0 +1,141 @@
+//! The watch over calls that take long.
+//!
+//! The server's thread only writes down which call it is at. The thread `shadow-watch` looks at that now and then, and
+//! when it has seen the same call for too long, rings the alarm of the VM. A call that ends in time pays two stores.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::engine::Alarm;
+use crate::thread;
+
+/// The watch's name among the server's threads.
+pub const THREAD_NAME: &str = "shadow-watch";
+
+/// A call is let run for so long before it is asked about, in milliseconds. The host then knows the server's own limit
+/// and postpones the next question to that.
+const FIRST_LOOK: u64 = 10;
+
+/// How often the thread looks while calls come in, and while none do.
+const BUSY_PERIOD: Duration = Duration::from_millis(5);
+const IDLE_PERIOD: Duration = Duration::from_millis(50);
+
+/// What both sides see.
+struct Shared {
+    /// The number of the call that is running; 0 for none.
+    call: AtomicU64,
+    /// For how long it may run before the alarm is rung, in milliseconds.
+    limit: AtomicU64,
+    /// The alarm of the VM that calls run in. Whoever gives up that VM takes the alarm away first, under this lock.
+    alarm: Mutex<Option<Alarm>>,
+    stopped: Mutex<bool>,
+    stop: Condvar,
+}
+
+/// The watch, as the server's thread sees it. Dropping it ends the thread.
+pub struct Watch {
+    shared: Arc<Shared>,
+    calls: Cell<u64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            call: AtomicU64::new(0),
+            limit: AtomicU64::new(FIRST_LOOK),
+            alarm: Mutex::new(None),
+            stopped: Mutex::new(false),
+            stop: Condvar::new(),
+        });
+        let seen = Arc::clone(&shared);
+        let thread = thread::spawn(THREAD_NAME, move || seen.watch())?;
+        Ok(Self { shared, calls: Cell::new(0), thread: Some(thread) })
+    }
+
+    /// Calls run in the VM of this alarm from now on. Nobody rings the one that was there before any more.
+    pub fn set_alarm(&self, alarm: Option<Alarm>) {
+        *self.shared.alarm.lock().unwrap_or_else(PoisonError::into_inner) = alarm;
+    }
+
+    /// A call begins.
+    pub fn begin(&self) {
+        self.calls.set(self.calls.get() + 1);
+        self.shared.limit.store(FIRST_LOOK, Ordering::Relaxed);
+        self.shared.call.store(self.calls.get(), Ordering::Relaxed);
+    }
+
+    /// The alarm is to be rung only when the call has run for so many milliseconds; u64::MAX for never.
+    pub fn postpone(&self, limit: u64) {
+        self.shared.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// The call has ended.
+    pub fn end(&self) {
+        self.shared.call.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.stop.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A watch that panicked has ended all the same.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn watch(&self) {
+        let mut seen = Seen { call: 0, since: Instant::now(), rung: None };
+        let mut period = IDLE_PERIOD;
+        while !self.wait(period) {
+            let call = self.call.load(Ordering::Relaxed);
+            period = if call == 0 && seen.call == 0 { IDLE_PERIOD } else { BUSY_PERIOD };
+            self.look(call, &mut seen);
+        }
+    }
+
+    /// Waits for `period`; true when the watch is over.
+    fn wait(&self, period: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.stop.wait_timeout_while(stopped, period, |stopped| !*stopped);
+        let (stopped, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *stopped
+    }
+
+    fn look(&self, call: u64, seen: &mut Seen) {
+        if call != seen.call {
+            *seen = Seen { call, since: Instant::now(), rung: None };
+        }
+        let limit = self.limit.load(Ordering::Relaxed);
+        if call == 0 || seen.rung == Some(limit) || seen.since.elapsed().as_millis() < u128::from(limit) {
+            return;
+        }
+        let alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        // Should the call end in this moment, the next one finds a callback that sends itself away.
+        if let Some(alarm) = *alarm {
+            // SAFETY: the lock is held, and the alarm is taken away under it before its VM goes.
+            unsafe { alarm.ring() };
+            seen.rung = Some(limit);
+        }
+    }
+}
+
+/// What the thread has seen of the running call.
+struct Seen {
+    call: u64,
+    since: Instant,
+    /// The limit at which the alarm was rung for it.
+    rung: Option<u64>,
+}
