@@ -13,11 +13,15 @@ MODULEDIR := $(PREFIX)/lib/redis/modules
 SHAREDIR  := $(PREFIX)/share/shadow-functions
 DOCDIR    := $(PREFIX)/share/doc/shadow-functions
 
+# What scripts/packages.sh fetches, for Python and for Node.js. No bytecode beside the sources.
+PACKAGES      := $(abspath target/packages)
+WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/python' -B
+
 # A Rust installed a moment ago may not be in the PATH of this shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix conformance bench lint install clean
+.PHONY: help setup run demo build test matrix conformance clients realcode bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -46,6 +50,18 @@ conformance: ## run Redis's own suites on the module, on Redis 7.0 and Redis 8.2
 	@scripts/setup.sh pip tcl
 	cargo build --release
 	@scripts/conformance.sh $(ON)
+
+clients: ## run what clients offer for functions on an intercepting server, and on a stock one
+	@scripts/setup.sh node venv
+	cargo build --release
+	@scripts/packages.sh
+	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/main.py
+
+realcode: ## run the Lua of real packages as functions, in the stock registry and in the shadow one
+	@scripts/setup.sh node venv
+	cargo build --release
+	@scripts/packages.sh
+	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/realcode/main.py
 
 bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
 	SERVERS='$(SERVERS)' cargo bench --bench flush

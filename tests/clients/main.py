@@ -1,0 +1,58 @@
+"""Runs the function API of each client against a stock server and against one that the module intercepts.
+
+The stock server shows that the assertions are right; the other one must not differ from it.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+import redis
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+
+from server import Server, description  # noqa: E402
+
+# The protocols that each client can be told to speak.
+CLIENTS = {"redis-py.py": "23", "coredis-py.py": "3", "node-redis.js": "23", "ioredis.js": "23"}
+SERVERS = {"stock": None, "intercepted": ["intercept", "yes"]}
+TYPED = {"fcall", "fcall_ro", *(f"function|{name}" for name in ("load", "list", "delete", "flush", "stats"))}
+
+
+def calls(client):
+    """How often each command ran."""
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in client.info("commandstats").items()}
+
+
+def answered_by(client):
+    """Whether stock commands or shadow ones have answered what clients typed."""
+    counts = calls(client)
+    stock, shadow = TYPED & counts.keys(), {name for name in TYPED if f"shadow.{name}" in counts}
+    assert not (stock and shadow), f"both answered: {stock}, {shadow}"
+    assert stock == TYPED or shadow == TYPED, f"not all were called: {stock | shadow}"
+    return "stock" if stock else "intercepted"
+
+
+def run(script, protocol):
+    """Whether the client's script passes."""
+    passed = True
+    for name, module in SERVERS.items():
+        with Server(module) as server, redis.Redis(port=server.port) as client:
+            program = sys.executable if script.endswith(".py") else "node"
+            ended = subprocess.run([program, HERE / script, str(server.port), protocol], timeout=60)
+            good = ended.returncode == 0 and answered_by(client) == name
+            print(f"{'ok' if good else 'FAILED':6}  {script:13}  RESP{protocol}  {name}", flush=True)
+            passed = passed and good
+    return passed
+
+
+def main():
+    print(description(), flush=True)
+    results = [run(script, protocol) for script, protocols in CLIENTS.items() for protocol in protocols]
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

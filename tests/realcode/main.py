@@ -1,0 +1,328 @@
+"""Loads the Lua of real packages as functions, into the server's own registry and into the shadow one, and compares.
+
+First every script must compile in both or in neither. Then the packages are put to ordinary use against a server
+without the module, and what they sent there is sent again, with every script called as a function: by FCALL in database
+0 and by SHADOW.FCALL in database 1. After each command the replies and all keys must be equal. Arguments: which of the
+recordings to make, all of them if none.
+"""
+
+import collections
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import redis
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+
+import scripts  # noqa: E402
+from recording import Recording  # noqa: E402
+from server import Server, description  # noqa: E402
+
+LIBRARIES = ["bit", "cjson", "cmsgpack", "struct"]
+
+PYTHON = ["limits", "throttled", "walrus", "redis_locks", "rq", "huey", "pyrate_limiter"]
+NODE = ["bull", "bullmq", "rateLimiterFlexible", "redlock"]
+
+# So many scripts there are at least, and calls of them in the recordings.
+LEAST_SCRIPTS, LEAST_CALLS = 120, 250
+
+# What clients send for themselves, or what would wait.
+LEFT_OUT = set(b"AUTH CLIENT DISCARD EXEC HELLO INFO MULTI PING PUBLISH QUIT SELECT SUBSCRIBE WATCH".split())
+WITHOUT_WAITING = {b"BRPOPLPUSH": b"RPOPLPUSH", b"BZPOPMIN": b"ZPOPMIN", b"BLMOVE": b"LMOVE"}
+
+# A clock that is read twice, a moment apart: milliseconds in whole numbers, seconds in fractions.
+MILLISECONDS, SECONDS = 50, 0.05
+
+# A key may expire while the one database has been read and the other one has not.
+READINGS = 5
+
+
+def without_comments(code):
+    return re.sub(r"--(\[(=*)\[.*?\]\2\]|[^\n]*)", "", code, flags=re.DOTALL)
+
+
+def needs(code):
+    """The libraries of the environment that a script uses."""
+    return {name for name in LIBRARIES if re.search(rf"\b{name}\.", without_comments(code))}
+
+
+class Script:
+    """A script as the only function of a library; both have the same name."""
+
+    def __init__(self, code, label=None):
+        self.name = "s_" + hashlib.sha1(code).hexdigest()
+        self.label = label or self.name
+        self.library = b"#!lua name=%s\nredis.register_function('%s', function(KEYS, ARGV)\n%s\nend)" % (
+            self.name.encode(),
+            self.name.encode(),
+            code,
+        )
+        self.needs = needs(code.decode(errors="replace"))
+
+    def load(self, server, command):
+        """The error of loading it, or None."""
+        try:
+            server.send(command, "LOAD", "REPLACE", self.library)
+        except redis.ResponseError as error:
+            return str(error)
+        return None
+
+
+class Connections:
+    """Connections to a server: one that sends, and one that reads in each of the two databases."""
+
+    def __init__(self, port):
+        self.clients = [redis.Redis(port=port, protocol=2, db=database) for database in (0, 0, 1)]
+        self.client, *self.readers = self.clients
+        for client in self.clients:
+            # Replies as the protocol has them, not as the client would present them.
+            client.response_callbacks.clear()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for client in self.clients:
+            client.close()
+
+    def send(self, *words):
+        return self.client.execute_command(*words)
+
+    def send_to_both(self, stock, shadow):
+        """The replies to one command in database 0 and to the other in database 1, with nothing in between."""
+        with self.client.pipeline(transaction=True) as pipeline:
+            for database, words in enumerate((stock, shadow)):
+                pipeline.execute_command("SELECT", database)
+                pipeline.execute_command(*words)
+            pipeline.execute_command("SELECT", 0)
+            return pipeline.execute(raise_on_error=False)[1:4:2]
+
+
+# --- Compiling ---------------------------------------------------------------
+
+
+def compile_all(server):
+    """Loads every script in both. Returns how many there were and what differed."""
+    found = scripts.all_scripts()
+    differences, refused, packages = [], 0, collections.Counter()
+    for label, code in found.items():
+        script = Script(code.encode(), label)
+        stock, shadow = script.load(server, "FUNCTION"), script.load(server, "SHADOW.FUNCTION")
+        if (stock is None) != (shadow is None):
+            differences.append(f"{label}: stock says {stock or 'OK'}, shadow {shadow or 'OK'}")
+        refused += stock is not None
+        packages[label.split("/")[0]] += 1
+    listed = ", ".join(f"{package} {count}" for package, count in sorted(packages.items()))
+    print(f"compiled {len(found)} scripts, {refused} of them refused by both ({listed})", flush=True)
+    if len(found) < LEAST_SCRIPTS:
+        differences.append(f"only {len(found)} scripts were found")
+    return differences
+
+
+# --- Recording ---------------------------------------------------------------
+
+
+def record(name):
+    """What a package sends to a stock server."""
+    program = [sys.executable, HERE / "traffic.py"] if name in PYTHON else ["node", HERE / "traffic.js"]
+    with Server() as server:
+        recording = Recording(server.port)
+        subprocess.run([*program, name, str(server.port)], check=True, timeout=60)
+        return recording.stop()
+
+
+def replayable(commands):
+    """The scripts in a recording by their digests, and its commands without what only concerns a connection."""
+    known, kept = {}, []
+    for words in commands:
+        verb = words[0].upper()
+        if verb == b"SCRIPT" and words[1].upper() == b"LOAD":
+            known.setdefault(hashlib.sha1(words[2]).hexdigest().encode(), Script(words[2]))
+        elif verb in (b"EVAL", b"EVALSHA"):
+            digest = words[1].lower()
+            if verb == b"EVAL":
+                digest = hashlib.sha1(words[1]).hexdigest().encode()
+                known.setdefault(digest, Script(words[1]))
+            kept.append((digest, words[2:]))
+        elif verb in WITHOUT_WAITING:
+            # The last word is how long to wait.
+            kept.append((None, [WITHOUT_WAITING[verb], *words[1:-1]]))
+        elif verb not in LEFT_OUT and verb != b"SCRIPT":
+            kept.append((None, words))
+    return known, kept
+
+
+# --- Comparing ---------------------------------------------------------------
+
+
+def number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def shorter(stock, shadow):
+    """Whether the one is the other printed with 14 digits."""
+    return (value := number(shadow)) is not None and b"%.14g" % value == stock
+
+
+def reordered(stock, shadow):
+    """Whether both are the same JSON but for the order of members, which Lua does not promise."""
+    try:
+        return stock[:1] in b"[{" and json.loads(stock) == json.loads(shadow)
+    except ValueError:
+        return False
+
+
+class Comparison:
+    """What is the same in two replies or two databases, but for a clock that went on between them.
+
+    Counts what differs for a known reason, by the ids of the rows in docs/compatibility.md: `number-format` and
+    `table-order`; and as `string-encoding` the strings that SET has not stored in the smallest form.
+    """
+
+    def __init__(self):
+        self.known = collections.Counter()
+
+    def alike(self, stock, shadow):
+        if isinstance(stock, redis.RedisError) and isinstance(shadow, redis.RedisError):
+            return str(stock) == str(shadow)
+        if isinstance(stock, list) and isinstance(shadow, list):
+            return len(stock) == len(shadow) and all(map(self.alike, stock, shadow))
+        if type(stock) is type(shadow) and stock == shadow:
+            return True
+        if isinstance(stock, int) and isinstance(shadow, int):
+            return min(stock, shadow) >= 1000 and abs(stock - shadow) <= MILLISECONDS
+        if isinstance(stock, bytes) and isinstance(shadow, bytes):
+            if shorter(stock, shadow):
+                self.known["number-format"] += 1
+                return True
+            if reordered(stock, shadow):
+                self.known["table-order"] += 1
+                return True
+            numbers = number(stock), number(shadow)
+            return None not in numbers and b"." in stock + shadow and abs(numbers[0] - numbers[1]) <= SECONDS
+        return False
+
+    def databases(self, server):
+        """The keys that differ between database 0 and database 1."""
+        for _ in range(READINGS):
+            both = [contents(reader) for reader in server.readers]
+            differences = []
+            for key in sorted(both[0].keys() | both[1].keys()):
+                stock, shadow = (database.get(key) for database in both)
+                if stock and shadow and stock[0] == shadow[0] == b"string" and stock[1] != shadow[1]:
+                    self.known["string-encoding"] += 1
+                    shadow[1] = stock[1]
+                if not self.alike(stock, shadow):
+                    differences.append(f"key {key!r}: {stock!r} and {shadow!r}")
+            if not differences:
+                break
+        return differences
+
+
+READ = {
+    b"string": lambda key: ("GET", key),
+    b"list": lambda key: ("LRANGE", key, 0, -1),
+    b"set": lambda key: ("SMEMBERS", key),
+    b"hash": lambda key: ("HGETALL", key),
+    b"zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
+    b"stream": lambda key: ("XRANGE", key, "-", "+"),
+}
+
+
+def contents(reader):
+    """Every key of a database: its type, encoding, value, and whether it expires."""
+    keys = sorted(reader.execute_command("KEYS", "*"))
+    with reader.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.execute_command("TYPE", key)
+            pipeline.execute_command("OBJECT", "ENCODING", key)
+            pipeline.execute_command("PTTL", key)
+        replies = pipeline.execute()
+    kinds = replies[::3]
+    with reader.pipeline(transaction=False) as pipeline:
+        for key, kind in zip(keys, kinds):
+            pipeline.execute_command(*READ.get(kind, READ[b"string"])(key))
+        values = pipeline.execute(raise_on_error=False)
+    database = {}
+    for key, kind, encoding, left, value in zip(keys, kinds, replies[1::3], replies[2::3], values):
+        if kind == b"none":
+            continue
+        if kind == b"set":
+            value = sorted(value)
+        elif kind == b"hash":
+            value = [word for pair in sorted(zip(value[::2], value[1::2])) for word in pair]
+        elif kind == b"stream":
+            # An entry's id is the time at which it was added.
+            value = [fields for _, fields in value]
+        database[key] = [kind, encoding, "expires" if left >= 0 else "stays", value]
+    return database
+
+
+def compare(server, comparison, function, words):
+    """Sends a command to both databases. Returns what differs, and the reply in the first one."""
+    if function is None:
+        stock, shadow = server.send_to_both(words, words)
+    else:
+        stock, shadow = server.send_to_both(["FCALL", function, *words], ["SHADOW.FCALL", function, *words])
+    differences = [] if comparison.alike(stock, shadow) else [f"replies {stock!r} and {shadow!r}"]
+    return differences + comparison.databases(server), stock
+
+
+def replay(server, name, commands):
+    """Returns how many calls were compared, and what differed."""
+    known, kept = replayable(commands)
+    differences = []
+    server.send("FLUSHALL")
+    for script in known.values():
+        for command in ("FUNCTION", "SHADOW.FUNCTION"):
+            if error := script.load(server, command):
+                differences.append(f"{name}: {command} LOAD: {error}")
+    comparison = Comparison()
+    calls = failed = 0
+    for digest, words in kept:
+        function = known[digest].name if digest else None
+        found, reply = compare(server, comparison, function, words)
+        calls += function is not None
+        failed += isinstance(reply, redis.RedisError)
+        if found:
+            # What comes after it would differ for this reason.
+            differences += [f"{name}: {function or ''} {words!r}: {difference}" for difference in found]
+            break
+    used = sorted(set().union(*(script.needs for script in known.values())))
+    text = f"{name}: {len(known)} scripts" + (f" with {', '.join(used)}" if used else "") + f", {calls} calls compared"
+    if failed:
+        text += f", {failed} of them errors in both"
+    for what, count in sorted(comparison.known.items()):
+        text += f", {count} {what}"
+    print(text, flush=True)
+    return calls, differences
+
+
+def main():
+    recordings = {name: record(name) for name in sys.argv[1:] or [*PYTHON, *NODE]}
+    with Server(module=[]) as process, Connections(process.port) as server:
+        print(description(), flush=True)
+        differences = compile_all(server)
+        calls = 0
+        for name, commands in recordings.items():
+            count, found = replay(server, name, commands)
+            calls += count
+            differences += found
+    if len(sys.argv) == 1 and calls < LEAST_CALLS:
+        differences.append(f"only {calls} calls were recorded")
+    for difference in differences:
+        print(f"DIFFERENT  {difference}")
+    print(f"{calls} calls, {len(differences)} differences")
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
