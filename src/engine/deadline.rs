@@ -12,16 +12,52 @@ use super::stack::{Interrupt, Raise, Stack};
 pub const LOAD_LIMIT: Duration = Duration::from_millis(500);
 
 thread_local! {
-    /// When the load that runs on this thread has to end.
-    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The limit of the load that runs on this thread.
+    static DEADLINE: Cell<Option<Deadline>> = const { Cell::new(None) };
+}
+
+/// A limit that has not been reached.
+#[derive(Clone, Copy)]
+struct Deadline {
+    /// When to look how much of the time the thread has had.
+    look: Instant,
+    /// The thread's processor time at which the load is over.
+    over: Duration,
+}
+
+impl Deadline {
+    fn new(limit: Duration) -> Self {
+        Self { look: Instant::now() + limit, over: processor_time() + limit }
+    }
+
+    /// Whether the limit is reached. The time of the clock decides when to look, the processor's whether it is: a load
+    /// does not fail because the machine was busy with something else.
+    fn is_reached(mut self) -> bool {
+        let now = Instant::now();
+        if now < self.look {
+            return false;
+        }
+        let left = self.over.saturating_sub(processor_time());
+        self.look = now + left;
+        DEADLINE.set(Some(self));
+        left.is_zero()
+    }
+}
+
+/// The processor time that this thread has used.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the address is of a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 struct LoadDeadline;
 
 impl Interrupt for LoadDeadline {
     fn check(_: &Stack) -> Option<Raise> {
-        let late = DEADLINE.get().is_some_and(|deadline| Instant::now() >= deadline);
-        late.then(|| Raise::api("FUNCTION LOAD timeout"))
+        let reached = DEADLINE.get().is_some_and(Deadline::is_reached);
+        reached.then(|| Raise::api("FUNCTION LOAD timeout"))
     }
 }
 
@@ -31,15 +67,15 @@ pub fn limited<T>(stack: &Stack, limit: Option<Duration>, body: impl FnOnce() ->
     struct Disarm<'a>(&'a Stack);
     impl Drop for Disarm<'_> {
         fn drop(&mut self) {
-            self.0.set_interrupt::<LoadDeadline>(false);
+            self.0.silence();
             DEADLINE.set(None);
         }
     }
     let Some(limit) = limit else {
         return body();
     };
-    DEADLINE.set(Some(Instant::now() + limit));
-    stack.set_interrupt::<LoadDeadline>(true);
+    DEADLINE.set(Some(Deadline::new(limit)));
+    stack.arm::<LoadDeadline>();
     let _disarm = Disarm(stack);
     body()
 }

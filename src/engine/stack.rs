@@ -555,14 +555,10 @@ impl Stack {
         InterruptSlot(unsafe { &raw mut (*ffi::lua_callbacks(self.state)).interrupt })
     }
 
-    /// Has the VM ask `I` at loop edges, calls and collector steps, or stops asking.
-    pub fn set_interrupt<I: Interrupt>(&self, on: bool) {
-        if on {
-            // SAFETY: Alive.
-            unsafe { self.interrupt_slot().arm::<I>() }
-        } else {
-            self.silence();
-        }
+    /// Has the VM ask `I` at loop edges, calls and collector steps.
+    pub fn arm<I: Interrupt>(&self) {
+        // SAFETY: Alive.
+        unsafe { self.interrupt_slot().arm::<I>() }
     }
 }
 

@@ -1,14 +1,16 @@
 //! Commands of scripts: how a running function reaches the server.
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, c_int};
 
 use redis_module::raw;
+use smallvec::SmallVec;
 
-use super::api::{CallReply, Context, Text, api, c_text};
+use super::api::{CallReply, Context, Text, c_text};
 use super::cluster::{Keys, OneSlot, is_served};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use super::running::Running;
+use super::variadic::call;
 use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
@@ -62,8 +64,6 @@ pub struct ServerHost<'a> {
     as_user: bool,
     /// The database that was selected when the call began, once a script selects another.
     home_db: Option<c_int>,
-    /// The words of the inner command; kept for its room.
-    words: Vec<Text>,
     reply: Option<CallReply>,
     /// A reply that the server did not write.
     own_reply: Vec<u8>,
@@ -86,7 +86,6 @@ impl<'a> ServerHost<'a> {
             read_only: flags.contains(FunctionFlags::NO_WRITES),
             as_user: true,
             home_db: None,
-            words: Vec::new(),
             reply: None,
             own_reply: Vec::new(),
             running: None,
@@ -124,24 +123,10 @@ impl<'a> ServerHost<'a> {
         &self.own_reply
     }
 
-    /// Runs the command named `name` with `self.words`, as a script would or as a client; the reply and the errno that a refusal left.
-    fn execute(&self, name: &CStr, mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
-        let mut words: Vec<*mut raw::RedisModuleString> = self.words.iter().map(Text::raw).collect();
-        let format = format(mode, self.read_only, self.as_user, script);
-        // SAFETY: the thread's own errno. The format ends in `v`, which takes an array of strings and its length; the
-        // array and the strings live until the call returns.
-        unsafe {
-            *libc::__errno_location() = 0;
-            let reply = api!(RedisModule_Call)(
-                self.context.raw(),
-                name.as_ptr(),
-                format.as_ptr(),
-                words.as_mut_ptr(),
-                words.len(),
-            );
-            let errno = *libc::__errno_location();
-            (CallReply::own(reply), errno)
-        }
+    /// Runs the command `arguments`, as a script would or as a client; the reply and the errno that a refusal left.
+    fn execute(&self, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
+        let flags = flags(mode, self.read_only, self.as_user, script);
+        call(self.context, arguments[0], &arguments[1..], &flags)
     }
 
     /// A script changed the database of its calls: the server forgets that after each call, so it is done here.
@@ -215,10 +200,7 @@ impl<'a> ServerHost<'a> {
 impl Host for ServerHost<'_> {
     fn call(&mut self, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
         self.reply = None;
-        let Some((&command, rest)) = arguments.split_first() else {
-            return self.refuse(b"ERR Unknown Redis command called from script");
-        };
-        let Ok(name) = CString::new(command) else {
+        let Some(&command) = arguments.first().filter(|name| !name.contains(&0)) else {
             return self.refuse(b"ERR Unknown Redis command called from script");
         };
         if self.read_only
@@ -235,21 +217,16 @@ impl Host for ServerHost<'_> {
         {
             return self.refuse(OTHER_SLOT);
         }
-        self.words.clear();
-        self.words.extend(rest.iter().map(|word| Text::new(word)));
-        let (mut reply, mut errno) = self.execute(&name, mode, true);
-        if self.as_user && errno == libc::ENOTSUP {
+        let (mut reply, mut errno) = self.execute(arguments, mode, true);
+        if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
             self.as_user = false;
-            (reply, errno) = self.execute(&name, mode, true);
+            (reply, errno) = self.execute(arguments, mode, true);
         }
-        if errno == libc::ESPIPE && scripts_are_unlocked(self.context) {
-            (reply, errno) = self.execute(&name, mode, false);
+        if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
+            (reply, errno) = self.execute(arguments, mode, false);
         }
-        self.words.clear();
         self.reply = reply;
-        if errno == libc::ENOSPC
-            && self.reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-ERR Write command"))
-        {
+        if refused(&self.reply, errno, libc::ENOSPC, b"-ERR Write command") {
             return self.refuse_write(false);
         }
         if errno != 0
@@ -328,30 +305,30 @@ impl Drop for ServerHost<'_> {
     }
 }
 
-/// The format of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
+/// Whether the server refused a command itself, leaving this errno and a text that begins so. A command that ran may
+/// leave any errno behind, and must not be taken for a refused one and run again.
+fn refused(reply: &Option<CallReply>, errno: c_int, expected: c_int, text: &[u8]) -> bool {
+    errno == expected
+        && reply.as_ref().is_some_and(|reply| {
+            let wire = reply.wire();
+            wire.starts_with(b"-") && wire.starts_with(text)
+        })
+}
+
+/// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
 /// replies (E), refusing what scripts may not do (S), no writes (W), as the caller's user (C), RESP3 (3).
-fn format(mode: CallMode, read_only: bool, as_user: bool, script: bool) -> CString {
-    // The server makes room for as many words as the format has characters and grows it word by word beyond: the
-    // repeated flag saves that.
-    let mut format = b"EEEEEEEEEEE!".to_vec();
-    if script {
-        format.push(b'S');
-    }
-    if !mode.replication.contains(Replication::AOF) {
-        format.push(b'A');
-    }
-    if !mode.replication.contains(Replication::REPLICAS) {
-        format.push(b'R');
-    }
-    if read_only {
-        format.push(b'W');
-    }
-    if as_user {
-        format.push(b'C');
-    }
-    if mode.resp3 {
-        format.push(b'3');
-    }
-    format.push(b'v');
-    CString::new(format).unwrap_or_default()
+fn flags(mode: CallMode, read_only: bool, as_user: bool, script: bool) -> SmallVec<[u8; 16]> {
+    let mut flags = SmallVec::from_slice(b"E!");
+    let mut add = |flag, wanted: bool| {
+        if wanted {
+            flags.push(flag);
+        }
+    };
+    add(b'S', script);
+    add(b'A', !mode.replication.contains(Replication::AOF));
+    add(b'R', !mode.replication.contains(Replication::REPLICAS));
+    add(b'W', read_only);
+    add(b'C', as_user);
+    add(b'3', mode.resp3);
+    flags
 }

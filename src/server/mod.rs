@@ -15,6 +15,7 @@ mod persistence;
 mod reply;
 mod running;
 mod settings;
+mod variadic;
 
 use std::ffi::c_int;
 

@@ -1,7 +1,7 @@
 //! SHADOW.FCALL and SHADOW.FCALL_RO.
 
 use crate::library::{callback, evaluate, load, numbered, source};
-use crate::support::{Server, Value};
+use crate::support::{Flavour, Server, Value};
 
 #[test]
 fn keys_and_arguments_arrive_as_they_were_sent() {
@@ -209,4 +209,49 @@ fn monitor_shows_inner_commands_as_those_of_a_module() {
     }
     let inner = lines.iter().find(|line| line.ends_with("\"set\" \"key\" \"v\"")).expect("the inner command is shown");
     assert!(!inner.contains("lua]"), "{inner}");
+}
+
+#[test]
+fn values_are_stored_in_the_encodings_that_the_servers_own_functions_get() {
+    let server = Server::start();
+    // Valkey's own functions are run by a module that holds their words.
+    if server.flavour() == Flavour::Valkey {
+        return;
+    }
+    let mut client = server.client();
+    let writes = "redis.call('set', p .. 'number', 12345) redis.call('set', p .. 'text', '77') \
+                  redis.call('set', p .. 'float', 1.5) redis.call('mset', p .. 'a', 1, p .. 'b', 'b') \
+                  redis.call('getset', p .. 'a', 2) redis.call('set', p .. 'argument', ARGV[2]) \
+                  redis.call('set', p .. 'long', ('x'):rep(60)) redis.call('append', p .. 'b', 3)";
+    let code = callback(&format!("local p = ARGV[1] {writes}"));
+    for (load, call, prefix) in [("FUNCTION", "FCALL", "own:"), ("SHADOW.FUNCTION", "SHADOW.FCALL", "our:")] {
+        client.call(&[load, "LOAD", &code]);
+        client.call(&[call, "f", "0", prefix, "99"]);
+    }
+    for key in ["number", "text", "float", "a", "b", "argument", "long"] {
+        let [own, ours] = ["own:", "our:"].map(|prefix| client.run(&format!("OBJECT ENCODING {prefix}{key}")).text());
+        assert_eq!(ours, own, "{key}");
+    }
+}
+
+#[test]
+fn a_command_of_any_length_gets_all_its_words() {
+    let server = Server::start();
+    let mut client = server.client();
+    for words in [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100, 1000] {
+        let body = format!(
+            "redis.call('del', 'l') local t = {{}} for i = 1, {words} do t[i] = 'word' .. i end \
+             if #t > 0 then redis.call('rpush', 'l', unpack(t)) end return redis.call('lrange', 'l', 0, -1)"
+        );
+        let list = evaluate(&mut client, &body);
+        let expected: Vec<String> = (1..=words).map(|number| format!("word{number}")).collect();
+        assert_eq!(list.items().iter().map(Value::text).collect::<Vec<_>>(), expected, "{words} words");
+    }
+    // In a long command a number is stored as its text.
+    evaluate(
+        &mut client,
+        "local t = {} for i = 1, 20 do t[#t + 1] = 'k' .. i t[#t + 1] = i end redis.call('mset', unpack(t))",
+    );
+    assert_eq!(client.run("OBJECT ENCODING k1").text(), "embstr");
+    assert_eq!(client.run("GET k20").text(), "20");
 }

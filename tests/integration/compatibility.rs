@@ -47,6 +47,33 @@ const REGISTER: &str = "-ERR Error registering functions: ERR user_function:2: "
 
 const KNOWN_DIFFERENCES: &[Difference] = &[
     difference(
+        "recursion-limits",
+        Body("local function r(n) if n == 0 then return 0 end return r(n - 1) end return r(100000)"),
+        Is(":0 "),
+        Begins("-ERR user_function:2: stack overflow"),
+    ),
+    difference(
+        "vararg-table",
+        Body("local function f(...) return arg.n end return f(1, 2, 3)"),
+        Is(":3 "),
+        Begins("-ERR user_function:2: Script attempted to access nonexistent global variable 'arg'"),
+    ),
+    difference("hex-floats", Body("return 0x1p4"), Is(":16 "), Begins(COMPILE)),
+    difference("log-base", Body("return math.log(8, 2)"), Is(":2 "), Is(":3 ")),
+    difference("pattern-class-g", Body("return (('x=%g'):find('%g'))"), Is(":4 "), Is(":1 ")),
+    difference(
+        "table-metamethods",
+        Body("return #setmetatable({}, {__len = function() return 42 end})"),
+        Is(":0 "),
+        Is(":42 "),
+    ),
+    difference(
+        "table-metamethods",
+        Body("local n = 0 for k in {1, 2} do n = n + 1 end return n"),
+        Begins("-ERR user_function:2: attempt to call a table value"),
+        Is(":2 "),
+    ),
+    difference(
         "table-order",
         Body("local r={} for k in pairs({[10]=1,[20]=2,[30]=3,[40]=4}) do r[#r+1]=k end return table.concat(r,' ')"),
         Is("$11 30 10 20 40 "),
@@ -361,6 +388,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("errorstats-pcall", "errors"),
     ("cjson-settings", "cjson"),
     ("info-fields", "intercept"),
+    ("stored-encoding", "call"),
     ("intercept-permissions", "intercept"),
 ];
 

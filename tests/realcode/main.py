@@ -184,7 +184,7 @@ class Comparison:
     """What is the same in two replies or two databases, but for a clock that went on between them.
 
     Counts what differs for a known reason, by the ids of the rows in docs/compatibility.md: `number-format` and
-    `table-order`; and as `string-encoding` the strings that SET has not stored in the smallest form.
+    `table-order`.
     """
 
     def __init__(self):
@@ -217,9 +217,6 @@ class Comparison:
             differences = []
             for key in sorted(both[0].keys() | both[1].keys()):
                 stock, shadow = (database.get(key) for database in both)
-                if stock and shadow and stock[0] == shadow[0] == b"string" and stock[1] != shadow[1]:
-                    self.known["string-encoding"] += 1
-                    shadow[1] = stock[1]
                 if not self.alike(stock, shadow):
                     differences.append(f"key {key!r}: {stock!r} and {shadow!r}")
             if not differences:
