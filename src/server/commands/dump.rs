@@ -1,6 +1,6 @@
 use super::super::api::{Arguments, Context};
-use super::super::guard::Command;
 use super::super::module;
+use super::entry::Command;
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION DUMP`: all libraries as a payload that FUNCTION RESTORE reads as well.

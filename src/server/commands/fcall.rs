@@ -1,10 +1,10 @@
 use super::super::api::{Arguments, Context, KeyAccess, State};
 use super::super::call::ServerHost;
 use super::super::gate::check_call;
-use super::super::guard::Command;
 use super::super::module;
 use super::super::reply::ClientReply;
 use super::super::running::{Running, during, with_current};
+use super::entry::Command;
 use crate::error::Error;
 use crate::registry::FunctionFlags;
 

@@ -1,7 +1,7 @@
 use super::super::api::{Arguments, Context};
 use super::super::events;
-use super::super::guard::Command;
 use super::super::module::{self, FlushMode};
+use super::entry::Command;
 use super::wrong_arguments;
 use crate::error::Error;
 

@@ -1,7 +1,7 @@
 use super::super::api::{Arguments, Context};
-use super::super::guard::Command;
 use super::super::intercept::typed_name;
 use super::super::module;
+use super::entry::Command;
 use super::table::{Line, function_subcommands};
 use crate::error::Error;
 

@@ -1,6 +1,6 @@
 use super::super::api::{Arguments, Context};
-use super::super::guard::Command;
 use super::super::running::with_current;
+use super::entry::Command;
 use crate::error::Error;
 
 const NOT_BUSY: &str = "NOTBUSY No scripts in execution right now.";

@@ -1,7 +1,7 @@
 use super::super::api::{Arguments, Context};
 use super::super::call::ServerHost;
-use super::super::guard::Command;
 use super::super::module;
+use super::entry::Command;
 use crate::engine::LOAD_LIMIT;
 use crate::error::Error;
 use crate::registry::FunctionFlags;

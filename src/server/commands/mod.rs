@@ -3,6 +3,7 @@
 mod debug;
 mod delete;
 mod dump;
+mod entry;
 mod fcall;
 mod flush;
 mod help;

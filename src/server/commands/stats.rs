@@ -1,8 +1,8 @@
 use super::super::api::{Arguments, Context};
-use super::super::guard::Command;
 use super::super::intercept::permissions::intercepted_name;
 use super::super::module;
 use super::super::running::{Running, with_current};
+use super::entry::Command;
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION STATS`: the running function and the engines.

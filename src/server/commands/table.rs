@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::super::api::KeyAccess;
-use super::super::guard::{Command, command};
+use super::entry::{Command, command};
 use super::{debug, delete, dump, fcall, flush, help, kill, list, load, restore, stats};
 use redis_module::raw;
 
