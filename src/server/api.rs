@@ -46,7 +46,6 @@ bitflags! {
         const OOM = raw::REDISMODULE_CTX_FLAGS_OOM;
         const REPLICATED = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
         const LOADING = raw::REDISMODULE_CTX_FLAGS_LOADING;
-        const ASYNC_LOADING = raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
         const REPLICA_IS_STALE = raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
         const _ = !0;
     }

@@ -4,6 +4,7 @@
 mod support;
 
 mod library;
+mod replicas;
 
 mod bit;
 mod call;
@@ -14,8 +15,10 @@ mod compatibility;
 mod delete;
 mod differential;
 mod errors;
+mod failover;
 mod flags;
 mod flush;
+mod full_sync;
 mod guard;
 mod help;
 mod info;
