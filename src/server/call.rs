@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, c_int};
 use redis_module::raw;
 
 use super::api::{CallReply, Context, Text, api, c_text};
-use super::cluster::{Keys, OneSlot, is_served};
+use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication};
@@ -173,20 +173,39 @@ impl<'a> ServerHost<'a> {
         }
     }
 
+    /// What is said of keys that are not in the slot used so far: whether this node serves them comes first.
+    fn other_slot(&self, arguments: &[&[u8]], keys: Keys) -> Vec<u8> {
+        match keys {
+            Keys::In(slot) if !Serving::of(self.context, slot).is_some_and(|nodes| nodes.is_here()) => {
+                self.not_here(arguments)
+            }
+            _ => OTHER_SLOT.to_vec(),
+        }
+    }
+
     /// What is said of keys that this node of the cluster does not serve.
     fn not_here(&self, arguments: &[&[u8]]) -> Vec<u8> {
         let keys = if self.dialect.details_cluster_refusals() { Keys::of(self.context, arguments) } else { Keys::None };
+        let command = arguments[0].to_ascii_lowercase();
         match keys {
+            Keys::None => NOT_LOCAL.to_vec(),
             Keys::Scattered => [
                 b"ERR Command '",
-                arguments[0].to_ascii_lowercase().as_slice(),
+                command.as_slice(),
                 b"' in script attempted to access keys that don't hash to the same slot",
             ]
             .concat(),
-            Keys::In(slot) if !is_served(self.context, slot) => {
-                b"ERR Script attempted to access a slot not served".to_vec()
-            }
-            _ => NOT_LOCAL.to_vec(),
+            Keys::In(slot) => match Serving::of(self.context, slot) {
+                None => b"ERR Script attempted to access a slot not served".to_vec(),
+                // The slot is on its way to another node, and some of the keys are there already.
+                Some(nodes) if nodes.is_here() && has_some_of_several_keys(self.context, arguments) => [
+                    b"ERR Unable to execute command '",
+                    command.as_slice(),
+                    b"' in script because undeclared keys were accessed during rehashing of the slot",
+                ]
+                .concat(),
+                Some(_) => NOT_LOCAL.to_vec(),
+            },
         }
     }
 }
@@ -209,10 +228,10 @@ impl Host for ServerHost<'_> {
             let text = [b"ERR ", command, b" command is not allowed with BLOCK option from scripts"].concat();
             return self.refuse(&text);
         }
-        if let Some(slot) = &mut self.slot
-            && !slot.admits(Keys::of(self.context, arguments))
-        {
-            return self.refuse(OTHER_SLOT);
+        let keys = if self.slot.is_some() { Keys::of(self.context, arguments) } else { Keys::None };
+        if self.slot.as_ref().is_some_and(|slot| !slot.admits(keys)) {
+            let text = self.other_slot(arguments, keys);
+            return self.refuse(&text);
         }
         self.words.clear();
         self.words.extend(rest.iter().map(|word| Text::new(word)));
@@ -225,6 +244,12 @@ impl Host for ServerHost<'_> {
             (reply, errno) = self.execute(&name, mode, false);
         }
         self.words.clear();
+        let refused = errno != 0 && reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-"));
+        if let Some(slot) = &mut self.slot
+            && !refused
+        {
+            slot.enter(keys);
+        }
         self.reply = reply;
         if errno == libc::ENOSPC
             && self.reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-ERR Write command"))

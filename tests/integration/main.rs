@@ -9,6 +9,7 @@ mod replicas;
 mod bit;
 mod call;
 mod cjson;
+mod cluster;
 mod cmsgpack;
 mod commands;
 mod compatibility;
