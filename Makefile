@@ -17,11 +17,11 @@ DOCDIR    := $(PREFIX)/share/doc/shadow-functions
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix conformance bench lint install clean
+.PHONY: help setup run demo build test matrix conformance conformance-persistence bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing to build and run (Debian: apt-get)
 	@scripts/setup.sh
@@ -46,6 +46,11 @@ conformance: ## run Redis's own suites on the module, on Redis 7.0 and Redis 8.2
 	@scripts/setup.sh pip tcl
 	cargo build --release
 	@scripts/conformance.sh $(ON)
+
+conformance-persistence: ## run Redis's own suites of replication, AOF and RDB with and without the module; ON="server unit ..." picks some
+	@scripts/setup.sh pip tcl
+	cargo build --release
+	@scripts/conformance-persistence.sh $(ON)
 
 bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
 	SERVERS='$(SERVERS)' cargo bench --bench flush
