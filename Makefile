@@ -21,11 +21,11 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix conformance clients realcode bench lint install clean
+.PHONY: help setup run demo build test matrix conformance conformance-persistence clients realcode bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing to build and run (Debian: apt-get)
 	@scripts/setup.sh
@@ -62,6 +62,11 @@ realcode: ## run the Lua of real packages as functions, in the stock registry an
 	cargo build --release
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/realcode/main.py
+
+conformance-persistence: ## run Redis's own suites of replication, AOF and RDB with and without the module; ON="server unit ..." picks some
+	@scripts/setup.sh pip tcl
+	cargo build --release
+	@scripts/conformance-persistence.sh $(ON)
 
 bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
 	SERVERS='$(SERVERS)' cargo bench --bench flush

@@ -46,7 +46,6 @@ bitflags! {
         const OOM = raw::REDISMODULE_CTX_FLAGS_OOM;
         const REPLICATED = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
         const LOADING = raw::REDISMODULE_CTX_FLAGS_LOADING;
-        const ASYNC_LOADING = raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
         const REPLICA_IS_STALE = raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
         const _ = !0;
     }
@@ -308,7 +307,7 @@ impl Context<'_> {
             api!(RedisModule_Call)(self.raw, c"CONFIG".as_ptr(), c"cc".as_ptr(), c"GET".as_ptr(), name.as_ptr())
         };
         let reply = CallReply::own(reply)?;
-        reply.element(1).map(|value| value.to_vec())
+        reply.string(&[1]).map(|value| value.to_vec())
     }
 
     /// What the server says when a script of its own keeps everybody waiting.
@@ -358,7 +357,7 @@ impl Context<'_> {
     pub fn own_functions(&self) -> Option<Vec<u8>> {
         // SAFETY: Living context; the format names one C string.
         let reply = unsafe { api!(RedisModule_Call)(self.raw, c"FUNCTION".as_ptr(), c"c".as_ptr(), c"DUMP".as_ptr()) };
-        CallReply::own(reply)?.string().map(<[u8]>::to_vec)
+        CallReply::own(reply)?.string(&[]).map(<[u8]>::to_vec)
     }
 
     /// Fields of a section of INFO; None for those that are not there. Runs no command.
@@ -556,46 +555,33 @@ impl CallReply {
         }
     }
 
-    /// The number of elements of an array.
-    pub fn len(&self) -> usize {
-        // SAFETY: the reply is alive.
-        unsafe { api!(RedisModule_CallReplyLength)(self.0.as_ptr()) }
+    /// What a path of indices leads to, from array to array.
+    fn at(&self, path: &[usize]) -> Option<ptr::NonNull<raw::RedisModuleCallReply>> {
+        path.iter().try_fold(self.0, |reply, &index| {
+            // SAFETY: the reply is alive and owns its elements; on one that is no array the call answers null.
+            ptr::NonNull::new(unsafe { api!(RedisModule_CallReplyArrayElement)(reply.as_ptr(), index) })
+        })
     }
 
-    /// The integer at `inner` of the array at `outer` of an array.
-    pub fn integer_within(&self, outer: usize, inner: usize) -> Option<i64> {
-        // SAFETY: the reply is alive and owns its elements; on a reply that is no array the calls answer null.
-        unsafe {
-            let element = api!(RedisModule_CallReplyArrayElement)(self.0.as_ptr(), outer);
-            if element.is_null() {
-                return None;
-            }
-            let element = api!(RedisModule_CallReplyArrayElement)(element, inner);
-            (!element.is_null()).then(|| api!(RedisModule_CallReplyInteger)(element))
-        }
+    /// The number of elements of the array at `path`.
+    pub fn len(&self, path: &[usize]) -> usize {
+        // SAFETY: the reply is alive; of one that is no array the call answers something else, but no address.
+        self.at(path).map_or(0, |reply| unsafe { api!(RedisModule_CallReplyLength)(reply.as_ptr()) })
     }
 
-    /// The bytes of a string.
-    fn string(&self) -> Option<&[u8]> {
+    /// The integer at `path`.
+    pub fn integer(&self, path: &[usize]) -> Option<i64> {
+        // SAFETY: the reply is alive; of one that is no integer the call answers a number that is none.
+        self.at(path).map(|reply| unsafe { api!(RedisModule_CallReplyInteger)(reply.as_ptr()) })
+    }
+
+    /// The bytes of the string at `path`.
+    pub fn string(&self, path: &[usize]) -> Option<&[u8]> {
+        let reply = self.at(path)?;
         let mut length = 0;
-        // SAFETY: the reply is alive; on one that is no string the call answers null.
+        // SAFETY: the reply is alive and owns its elements; on one that is no string the call answers null.
         unsafe {
-            let start = api!(RedisModule_CallReplyStringPtr)(self.0.as_ptr(), &mut length);
-            (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length))
-        }
-    }
-
-    /// The string at `index` of an array.
-    fn element(&self, index: usize) -> Option<&[u8]> {
-        let mut length = 0;
-        // SAFETY: the reply is alive and owns its elements; on a reply that is no array, or an element that is no
-        // string, the calls answer null.
-        unsafe {
-            let element = api!(RedisModule_CallReplyArrayElement)(self.0.as_ptr(), index);
-            if element.is_null() {
-                return None;
-            }
-            let start = api!(RedisModule_CallReplyStringPtr)(element, &mut length);
+            let start = api!(RedisModule_CallReplyStringPtr)(reply.as_ptr(), &mut length);
             (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length))
         }
     }

@@ -6,7 +6,7 @@ use redis_module::raw;
 use smallvec::SmallVec;
 
 use super::api::{CallReply, Context, Text, c_text};
-use super::cluster::{Keys, OneSlot, is_served};
+use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use super::running::Running;
@@ -179,20 +179,39 @@ impl<'a> ServerHost<'a> {
         }
     }
 
+    /// What is said of keys that are not in the slot used so far: whether this node serves them comes first.
+    fn other_slot(&self, arguments: &[&[u8]], keys: Keys) -> Vec<u8> {
+        match keys {
+            Keys::In(slot) if !Serving::of(self.context, slot).is_some_and(|nodes| nodes.is_here()) => {
+                self.not_here(arguments)
+            }
+            _ => OTHER_SLOT.to_vec(),
+        }
+    }
+
     /// What is said of keys that this node of the cluster does not serve.
     fn not_here(&self, arguments: &[&[u8]]) -> Vec<u8> {
         let keys = if self.dialect.details_cluster_refusals() { Keys::of(self.context, arguments) } else { Keys::None };
+        let command = arguments[0].to_ascii_lowercase();
         match keys {
+            Keys::None => NOT_LOCAL.to_vec(),
             Keys::Scattered => [
                 b"ERR Command '",
-                arguments[0].to_ascii_lowercase().as_slice(),
+                command.as_slice(),
                 b"' in script attempted to access keys that don't hash to the same slot",
             ]
             .concat(),
-            Keys::In(slot) if !is_served(self.context, slot) => {
-                b"ERR Script attempted to access a slot not served".to_vec()
-            }
-            _ => NOT_LOCAL.to_vec(),
+            Keys::In(slot) => match Serving::of(self.context, slot) {
+                None => b"ERR Script attempted to access a slot not served".to_vec(),
+                // The slot is on its way to another node, and some of the keys are there already.
+                Some(nodes) if nodes.is_here() && has_some_of_several_keys(self.context, arguments) => [
+                    b"ERR Unable to execute command '",
+                    command.as_slice(),
+                    b"' in script because undeclared keys were accessed during rehashing of the slot",
+                ]
+                .concat(),
+                Some(_) => NOT_LOCAL.to_vec(),
+            },
         }
     }
 }
@@ -212,10 +231,10 @@ impl Host for ServerHost<'_> {
             let text = [b"ERR ", command, b" command is not allowed with BLOCK option from scripts"].concat();
             return self.refuse(&text);
         }
-        if let Some(slot) = &mut self.slot
-            && !slot.admits(Keys::of(self.context, arguments))
-        {
-            return self.refuse(OTHER_SLOT);
+        let keys = if self.slot.is_some() { Keys::of(self.context, arguments) } else { Keys::None };
+        if self.slot.as_ref().is_some_and(|slot| !slot.admits(keys)) {
+            let text = self.other_slot(arguments, keys);
+            return self.refuse(&text);
         }
         let (mut reply, mut errno) = self.execute(arguments, mode, true);
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
@@ -224,6 +243,12 @@ impl Host for ServerHost<'_> {
         }
         if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
             (reply, errno) = self.execute(arguments, mode, false);
+        }
+        let was_refused = errno != 0 && reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-"));
+        if let Some(slot) = &mut self.slot
+            && !was_refused
+        {
+            slot.enter(keys);
         }
         self.reply = reply;
         if refused(&self.reply, errno, libc::ENOSPC, b"-ERR Write command") {

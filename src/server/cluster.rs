@@ -6,6 +6,7 @@ use crc::{CRC_16_XMODEM, Crc};
 use redis_module::raw;
 
 use super::api::{CallReply, Context, Text, api};
+use crate::error::Error;
 
 /// The hash of keys, as the cluster specification has it.
 const HASH: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
@@ -24,12 +25,19 @@ impl OneSlot {
         Self { slot: declared.map(slot_of) }
     }
 
-    /// Whether the keys of a command are in the slot used so far; the first keys used decide if none was. A command
-    /// whose keys are in several slots is the server's to refuse.
-    pub fn admits(&mut self, keys: Keys) -> bool {
-        match keys {
-            Keys::None | Keys::Scattered => true,
-            Keys::In(slot) => *self.slot.get_or_insert(slot) == slot,
+    /// Whether the keys of a command are in the slot used so far. A command whose keys are in several slots is the
+    /// server's to refuse.
+    pub fn admits(&self, keys: Keys) -> bool {
+        match (keys, self.slot) {
+            (Keys::In(slot), Some(used)) => slot == used,
+            _ => true,
+        }
+    }
+
+    /// A command with these keys has run: the first keys used decide.
+    pub fn enter(&mut self, keys: Keys) {
+        if let Keys::In(slot) = keys {
+            self.slot.get_or_insert(slot);
         }
     }
 }
@@ -57,17 +65,65 @@ impl Keys {
     }
 }
 
-/// Whether a node of the cluster serves `slot`.
-pub fn is_served(context: &Context, slot: u16) -> bool {
-    // SAFETY: the context is alive; the format names one C string.
-    let reply = unsafe { api!(RedisModule_Call)(context.raw(), c"CLUSTER".as_ptr(), c"c".as_ptr(), c"SLOTS".as_ptr()) };
-    let Some(ranges) = CallReply::own(reply) else {
-        return false;
-    };
-    (0..ranges.len()).any(|range| {
-        let bound = |at| ranges.integer_within(range, at);
-        matches!((bound(0), bound(1)), (Some(first), Some(last)) if (first..=last).contains(&slot.into()))
-    })
+/// The nodes of the cluster that serve a slot, as CLUSTER SLOTS has them: in each range the first and the last slot, then
+/// the nodes, the master first, each with its host, its port and its name.
+pub struct Serving {
+    ranges: CallReply,
+    range: usize,
+}
+
+impl Serving {
+    const MASTER: usize = 2;
+
+    /// The nodes that serve `slot`; None if nobody does.
+    pub fn of(context: &Context, slot: u16) -> Option<Self> {
+        // SAFETY: the context is alive; the format names one C string.
+        let reply =
+            unsafe { api!(RedisModule_Call)(context.raw(), c"CLUSTER".as_ptr(), c"c".as_ptr(), c"SLOTS".as_ptr()) };
+        let ranges = CallReply::own(reply)?;
+        let range = (0..ranges.len(&[])).find(|&range| {
+            let bound = |at| ranges.integer(&[range, at]);
+            matches!((bound(0), bound(1)), (Some(first), Some(last)) if (first..=last).contains(&slot.into()))
+        })?;
+        Some(Self { ranges, range })
+    }
+
+    /// Whether this node is among them.
+    pub fn is_here(&self) -> bool {
+        const NAME: usize = 2;
+        // SAFETY: takes nothing. In a cluster the server answers the address of a name of this length.
+        let own = unsafe {
+            let name = api!(RedisModule_GetMyClusterID)();
+            if name.is_null() {
+                return false;
+            }
+            std::slice::from_raw_parts(name.cast::<u8>(), raw::REDISMODULE_NODE_ID_LEN as usize)
+        };
+        (Self::MASTER..self.ranges.len(&[self.range]))
+            .any(|node| self.ranges.string(&[self.range, node, NAME]) == Some(own))
+    }
+
+    /// Where the server sends clients that ask for the slot.
+    fn address(&self) -> Option<String> {
+        let host = self.ranges.string(&[self.range, Self::MASTER, 0]).unwrap_or_default();
+        let port = self.ranges.integer(&[self.range, Self::MASTER, 1])?;
+        Some(format!("{}:{port}", String::from_utf8_lossy(host)))
+    }
+}
+
+/// The redirection of a client to the master that serves `key`.
+pub fn redirection(context: &Context, key: &[u8]) -> Option<Error> {
+    let slot = slot_of(key);
+    let address = Serving::of(context, slot)?.address()?;
+    Some(Error::new(format!("MOVED {slot} {address}")))
+}
+
+/// Whether the command has several keys and this node has one of them.
+pub fn has_some_of_several_keys(context: &Context, arguments: &[&[u8]]) -> bool {
+    let keys: Vec<Text> =
+        keys_of(context, arguments).into_iter().filter_map(|at| arguments.get(at)).map(|key| Text::new(key)).collect();
+    // SAFETY: the context and the strings are alive.
+    keys.len() > 1 && keys.iter().any(|key| unsafe { api!(RedisModule_KeyExists)(context.raw(), key.raw()) } != 0)
 }
 
 /// The slot of a key: what stands between the first `{` and the next `}` decides, if that is not empty.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use redis_module::raw;
 
-use super::api::{Context, Refused, State, api, checked, log};
+use super::api::{Context, Refused, api, checked, log};
 use super::intercept::debug::{self, Reload};
 use super::{guard, module, persistence};
 use crate::error::Error;
@@ -54,7 +54,7 @@ unsafe extern "C" fn on_shutdown(context: *mut raw::RedisModuleCtx, _: raw::Redi
 }
 
 /// A file takes the place of what is in memory. Its field for libraries may be missing (there were none), so they go
-/// when the load begins, not when the field is read. An asynchronous load leaves them until it is complete.
+/// when the load begins, not when the field is read. A load into a staged generation leaves them until it is complete.
 unsafe extern "C" fn on_loading(
     context: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,
@@ -62,10 +62,6 @@ unsafe extern "C" fn on_loading(
     _: *mut c_void,
 ) {
     guard::callback(context, || {
-        // SAFETY: the context of the callback that is running.
-        if unsafe { Context::new(context) }.state().contains(State::ASYNC_LOADING) {
-            return;
-        }
         report(module::change(|module| {
             match subevent {
                 raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => module.begin_file(debug::take_reload())?,
@@ -98,7 +94,8 @@ unsafe extern "C" fn on_fork(
     });
 }
 
-/// A replica loads beside what it serves (`repl-diskless-load swapdb`).
+/// A replica loads beside what it has (`repl-diskless-load swapdb`). What it has goes on being served only if both are of
+/// one history (the server's flag for asynchronous loading says so), but it stays in any case until the load is complete.
 unsafe extern "C" fn on_async_load(
     context: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,

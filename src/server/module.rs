@@ -61,14 +61,14 @@ pub struct Totals {
 /// What the module is while it is loaded.
 pub struct Module {
     pub generation: Box<Generation>,
-    /// What an asynchronous load is preparing while the current generation goes on serving.
+    /// What a load prepares beside the current generation, which stays until it is complete.
     staged: Option<Box<Generation>>,
     pub reclaim: Reclaim,
     pub watch: Watch,
     pub totals: Totals,
     pub dialect: Dialect,
-    /// What the load of a file that is going on was told.
-    reload: Reload,
+    /// While a file is loaded into the current generation: what the load was told.
+    reload: Option<Reload>,
     /// The version of the server's files, once it was asked for.
     rdb_version: Cell<Option<u16>>,
 }
@@ -92,7 +92,7 @@ impl Module {
             reclaim,
             totals: Totals::default(),
             dialect,
-            reload: Reload::default(),
+            reload: None,
             rdb_version: Cell::new(None),
         })
     }
@@ -121,35 +121,39 @@ impl Module {
         }
     }
 
-    /// A file is going to be loaded: what is in memory goes, unless the file is to be added to it.
+    /// A file is going to be loaded: what is in memory goes, unless the file is to be added to it or a generation beside
+    /// it is there to take the file.
     ///
     /// # Errors
     /// When no spare is ready and a VM cannot be built.
     pub fn begin_file(&mut self, reload: Reload) -> Result<(), Error> {
-        self.reload = reload;
+        if self.staged.is_some() {
+            return Ok(());
+        }
+        self.reload = Some(reload);
         if reload.keep { Ok(()) } else { self.flush(FlushMode::Async) }
     }
 
-    /// The load has ended. After a failure nothing of the file stays, unless it was to be added to what there was.
+    /// The load has ended. After a failure nothing of the file stays, unless it was to be added to what there was. The
+    /// end of a load into a staged generation is told before or after this, by version of the server.
     ///
     /// # Errors
     /// When no spare is ready and a VM cannot be built.
     pub fn end_file(&mut self, complete: bool) -> Result<(), Error> {
-        let reload = std::mem::take(&mut self.reload);
-        if complete || reload.keep { Ok(()) } else { self.flush(FlushMode::Async) }
+        match self.reload.take() {
+            Some(reload) if !complete && !reload.keep => self.flush(FlushMode::Async),
+            _ => Ok(()),
+        }
     }
 
-    /// Loads a library that a file holds: into the staged generation, or into the current one.
+    /// Loads a library that a file holds: into the staged generation if there is one, else into the current one.
     ///
     /// # Errors
     /// A sentence for the log that names the library.
-    pub fn load_from_file(&mut self, context: &Context, code: &[u8], staged: bool) -> Result<(), Error> {
+    pub fn load_from_file(&mut self, context: &Context, code: &[u8]) -> Result<(), Error> {
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
-        let replace = self.reload.merge;
-        let target = match &mut self.staged {
-            Some(stage) if staged => stage,
-            _ => &mut self.generation,
-        };
+        let replace = self.reload.is_some_and(|reload| reload.merge);
+        let target = self.staged.as_mut().unwrap_or(&mut self.generation);
         target.load(code, replace, None, &mut host).map(drop).map_err(|error| {
             let name = shebang::parse(code).map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())

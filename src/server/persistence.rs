@@ -9,7 +9,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 use redis_module::raw;
 
-use super::api::{Context, State, api, log};
+use super::api::{Context, api, log};
 use super::module::Policy;
 use super::{guard, module};
 use crate::error::Error;
@@ -110,8 +110,7 @@ unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, encoding: c_int, _when: c
     status as c_int
 }
 
-/// Reads the field and loads the libraries: into the generation that is being prepared while an asynchronous load
-/// runs, else into the current one.
+/// Reads the field and loads the libraries.
 fn read(io: *mut raw::RedisModuleIO, encoding: c_int) -> Result<(), Error> {
     if encoding > ENCODING_VERSION {
         return Err(Error::new(format!(
@@ -122,10 +121,9 @@ fn read(io: *mut raw::RedisModuleIO, encoding: c_int) -> Result<(), Error> {
     let sources = read_sources(io)?;
     // SAFETY: `io` is alive during the callback, and its context as long.
     let context = unsafe { Context::new(api!(RedisModule_GetContextFromIO)(io)) };
-    let staged = context.state().contains(State::ASYNC_LOADING);
     module::change(|module| {
         for source in sources {
-            module.load_from_file(&context, &source, staged)?;
+            module.load_from_file(&context, &source)?;
         }
         Ok(())
     })

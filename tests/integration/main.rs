@@ -4,18 +4,22 @@
 mod support;
 
 mod library;
+mod replicas;
 
 mod bit;
 mod call;
 mod cjson;
+mod cluster;
 mod cmsgpack;
 mod commands;
 mod compatibility;
 mod delete;
 mod differential;
 mod errors;
+mod failover;
 mod flags;
 mod flush;
+mod full_sync;
 mod guard;
 mod help;
 mod info;

@@ -1,18 +1,11 @@
 //! What reaches the append only file and the replicas.
 
-use crate::library::{callback, evaluate, load, names, numbered};
-use crate::support::{Client, Options, Server, wait_until};
+use crate::library::{callback, evaluate, load, load_many, names, numbered, source};
+use crate::replicas::{Monitor, replica_of, replica_with, wait_in_step};
+use crate::support::{Client, Options, Server, Value, wait_until};
 
 fn with_aof() -> Server {
     Options::new().set("appendonly", "yes").set("appendfsync", "always").start()
-}
-
-/// A replica of `master`, in step with it.
-fn replica_of(master: &Server) -> Server {
-    let replica = Options::new().set("replicaof", &format!("127.0.0.1 {}", master.port())).start();
-    let mut client = replica.client();
-    wait_until("the replica is in step", || client.info("master_link_status").as_deref() == Some("up"));
-    replica
 }
 
 /// The commands in the file so far, but for those that select a database.
@@ -186,6 +179,156 @@ fn a_replica_gets_the_effects_of_calls_only() {
     wait_until("the later write is there", || reader.run("EXISTS shown").text() == "1");
     assert_eq!(reader.run("EXISTS hidden").text(), "0");
     assert_eq!(reader.command_stat("shadow.fcall", "calls"), 0.0);
+}
+
+#[test]
+fn a_replica_runs_several_effects_in_a_transaction() {
+    let master = Server::start();
+    let replica = replica_of(&master);
+    let mut client = master.client();
+    load(&mut client, &callback("for at = 1, #ARGV do redis.call('rpush', KEYS[1], ARGV[at]) end"));
+    wait_in_step(&master, &replica);
+    let mut monitor = Monitor::of(&replica);
+    client.run("SHADOW.FCALL f 1 l one");
+    client.run("SHADOW.FCALL f 1 l two three");
+    client.run("SHADOW.FCALL f 1 l");
+    client.run("MULTI");
+    client.run("SHADOW.FCALL f 1 l four");
+    client.run("SHADOW.FUNCTION DELETE mylib");
+    client.run("EXEC");
+    client.run("SET mark x");
+    let expected = [
+        "rpush l one",
+        "multi",
+        "rpush l two",
+        "rpush l three",
+        "exec",
+        "multi",
+        "rpush l four",
+        "shadow.function delete mylib",
+        "exec",
+    ];
+    assert_eq!(monitor.until("set mark"), expected);
+}
+
+#[test]
+fn effects_before_an_error_reach_the_replica() {
+    let master = Server::start();
+    let replica = replica_of(&master);
+    let mut client = master.client();
+    assert!(evaluate(&mut client, "redis.call('set','a',1) redis.call('set','b',2) error('x')").is_error());
+    wait_in_step(&master, &replica);
+    assert_eq!(replica.client().run("EXISTS a b").text(), "2");
+}
+
+#[test]
+fn a_flush_frees_on_the_replica_too() {
+    let master = Server::start();
+    let replica = replica_of(&master);
+    let (mut client, mut reader) = (master.client(), replica.client());
+    for (mode, freed) in [("ASYNC", 1_000), ("SYNC", 1_000), ("ASYNC", 2_000)] {
+        load_many(&mut client, 1_000);
+        wait_in_step(&master, &replica);
+        assert_eq!(reader.info_number("shadow_libraries"), 1_000);
+        client.run(&format!("SHADOW.FUNCTION FLUSH {mode}"));
+        wait_in_step(&master, &replica);
+        assert_eq!(reader.info_number("shadow_libraries"), 0);
+        wait_until("they are freed", || reader.info_number("shadow_pending_libraries") == 0);
+        // The worker counts what it frees; SYNC does not need it.
+        assert_eq!(reader.info_number("shadow_freed_libraries"), freed, "{mode}");
+    }
+    assert_eq!(reader.info_number("shadow_flushes"), 3);
+    assert_eq!(reader.info_number("shadow_flushes_in_place"), 0);
+}
+
+#[test]
+fn restored_and_imported_libraries_reach_the_replica() {
+    let (master, other) = (Server::start(), Server::start());
+    let replica = replica_of(&master);
+    let (mut client, mut reader) = (master.client(), replica.client());
+    load(&mut other.client(), &numbered(1));
+    let payload = other.client().call(&["SHADOW.FUNCTION", "DUMP"]);
+    let Value::Bulk(payload) = payload else { panic!("{payload:?}") };
+    let restore = |policy: &str| {
+        vec![b"SHADOW.FUNCTION".to_vec(), b"RESTORE".to_vec(), payload.clone(), policy.as_bytes().to_vec()]
+    };
+    load(&mut client, &numbered(2));
+    assert_eq!(client.call(&restore("APPEND")).text(), "OK");
+    assert!(client.call(&restore("APPEND")).is_error());
+    wait_in_step(&master, &replica);
+    assert_eq!(names(&mut reader), ["lib1", "lib2"]);
+    assert_eq!(client.call(&restore("FLUSH")).text(), "OK");
+    wait_in_step(&master, &replica);
+    assert_eq!(names(&mut reader), ["lib1"]);
+
+    client.call(&["FUNCTION", "LOAD", &numbered(3)]);
+    assert_eq!(client.run("SHADOW.FUNCTION IMPORT APPEND").text(), "OK");
+    wait_in_step(&master, &replica);
+    assert_eq!(names(&mut reader), ["lib1", "lib3"]);
+    // What the replica's own registry holds is not asked for.
+    reader.run("CONFIG SET replica-read-only no");
+    reader.run("FUNCTION FLUSH");
+    assert_eq!(client.run("SHADOW.FUNCTION IMPORT FLUSH").text(), "OK");
+    wait_in_step(&master, &replica);
+    assert_eq!(names(&mut reader), ["lib3"]);
+    assert_eq!(reader.run("SHADOW.FCALL f3 0").text(), "3");
+}
+
+#[test]
+fn a_link_that_breaks_goes_on_where_it_was() {
+    let master = Server::start();
+    let replica = replica_of(&master);
+    let (mut client, mut reader) = (master.client(), replica.client());
+    load(&mut client, &numbered(1));
+    // In one transaction, so that the replica gets it after the link was cut.
+    client.run("MULTI");
+    client.run("CLIENT KILL TYPE replica");
+    client.run("SHADOW.FUNCTION FLUSH ASYNC");
+    client.call(&["SHADOW.FUNCTION", "LOAD", &numbered(2)]);
+    client.call(&["SHADOW.FUNCTION", "LOAD", &callback("return redis.call('incr','n')")]);
+    client.run("SHADOW.FCALL f 0");
+    client.run("EXEC");
+    wait_in_step(&master, &replica);
+    assert_eq!(names(&mut reader), ["lib2", "mylib"]);
+    assert_eq!(reader.run("GET n").text(), "1");
+    assert_eq!((client.info_number("sync_full"), client.info_number("sync_partial_ok")), (1, 1));
+}
+
+#[test]
+fn a_replica_of_a_replica_follows_the_registry() {
+    let master = Server::start();
+    load(&mut master.client(), &numbered(1));
+    let middle = replica_of(&master);
+    let last = replica_of(&middle);
+    let (mut client, mut reader) = (master.client(), last.client());
+    assert_eq!(names(&mut reader), ["lib1"]);
+    load(&mut client, &callback("redis.call('set','a',1) redis.call('set','b',2)"));
+    client.run("SHADOW.FCALL f 0");
+    client.run("SHADOW.FUNCTION DELETE lib1");
+    wait_in_step(&master, &middle);
+    wait_in_step(&middle, &last);
+    assert_eq!(names(&mut reader), ["mylib"]);
+    assert_eq!(reader.run("EXISTS a b").text(), "2");
+    client.run("SHADOW.FUNCTION FLUSH ASYNC");
+    wait_in_step(&master, &middle);
+    wait_in_step(&middle, &last);
+    assert_eq!(names(&mut reader), [""; 0]);
+}
+
+#[test]
+fn an_intercepting_replica_follows_a_master_that_does_not_intercept() {
+    let master = Server::start();
+    let replica = replica_with(Options::new().module_arguments("intercept yes"), &master);
+    let (mut client, mut reader) = (master.client(), replica.client());
+    load(&mut client, &callback("return redis.call('get', 'key')"));
+    client.run("SET key value");
+    wait_in_step(&master, &replica);
+    assert_eq!(reader.run("FCALL f 0").text(), "READONLY You can't write against a read only replica.");
+    let body = "redis.register_function{function_name='f', flags={'no-writes'}, callback=function() return redis.call('get', 'key') end}";
+    load(&mut client, &source("mylib", body));
+    wait_in_step(&master, &replica);
+    assert_eq!(reader.run("FCALL f 0").text(), "value");
+    assert_eq!(reader.run("FCALL_RO f 0").text(), "value");
 }
 
 #[test]

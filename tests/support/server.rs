@@ -211,6 +211,18 @@ impl Server {
         tasks.filter_map(|task| Some(task.ok()?.path().join(file))).collect()
     }
 
+    /// Ends the processes that it has forked, as a machine that goes down would, and itself.
+    pub fn kill_with_children(mut self) {
+        let list = format!("/proc/{0}/task/{0}/children", self.pid());
+        let children = fs::read_to_string(list).expect("the server is running");
+        self.child.kill().expect("the server is a child of ours");
+        let children: Vec<&str> = children.split_whitespace().collect();
+        if !children.is_empty() {
+            let ended = Command::new("kill").arg("-KILL").args(&children).stderr(Stdio::null()).status();
+            ended.expect("the program kill is there");
+        }
+    }
+
     /// How the process ended, once it has.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let mut status = None;

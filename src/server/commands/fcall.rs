@@ -1,5 +1,6 @@
 use super::super::api::{Arguments, Context, KeyAccess, State};
 use super::super::call::ServerHost;
+use super::super::cluster;
 use super::super::gate::check_call;
 use super::super::module;
 use super::super::reply::ClientReply;
@@ -45,6 +46,9 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         let function = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
         let flags = function.function().flags;
         let state = context.state();
+        if let Some(elsewhere) = redirection(context, arguments, state, flags) {
+            return Err(elsewhere);
+        }
         module::gate().check_state(context, state, flags)?;
         let keys_end = HEAD + key_count(arguments)?;
         check_call(state, flags, read_only)?;
@@ -63,6 +67,16 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
             )
         })
     })
+}
+
+/// A client that reads from a replica in a cluster is sent to the master with a function that writes. The server, which
+/// does that before a command runs, cannot know that this one writes.
+fn redirection(context: &Context, arguments: Arguments, state: State, flags: FunctionFlags) -> Option<Error> {
+    if !state.contains(State::CLUSTER | State::SLAVE) || state.obeys() || flags.contains(FunctionFlags::NO_WRITES) {
+        return None;
+    }
+    let keys_end = HEAD + key_count(arguments).ok()?;
+    cluster::redirection(context, arguments.range(HEAD, keys_end).next()?)
 }
 
 /// The number of keys: a decimal number as the server reads one, without sign, spaces or leading zeros.

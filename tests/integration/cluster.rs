@@ -1,0 +1,360 @@
+//! Functions in a cluster of several nodes.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use crate::differential::{OnRedis, Pair};
+use crate::library::{load, names, numbered, source};
+use crate::support::server::free_port;
+use crate::support::{Client, Options, Server, Value, wait_until};
+
+const MASTERS: usize = 3;
+const SLOTS: usize = 16_384;
+
+/// Keys by the master that serves them: the first, the second and the third of the slots' thirds.
+const KEYS: [[&str; 2]; MASTERS] = [["b", "{b}2"], ["e", "{e}2"], ["a", "{a}2"]];
+
+const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// A node and the port at which other nodes reach it.
+struct Node {
+    server: Server,
+    bus: u16,
+}
+
+impl Node {
+    fn start(options: Options) -> Self {
+        let bus = free_port();
+        let server = options
+            .set("cluster-enabled", "yes")
+            .set("cluster-port", &bus.to_string())
+            .set("cluster-node-timeout", "5000")
+            .start();
+        Self { server, bus }
+    }
+
+    fn client(&self) -> Client {
+        self.server.client()
+    }
+
+    fn id(&self) -> String {
+        self.client().run("CLUSTER MYID").text()
+    }
+
+    fn serve(&self, first: usize, last: usize) {
+        ok(&mut self.client(), &format!("CLUSTER ADDSLOTSRANGE {first} {last}"));
+    }
+}
+
+fn ok(client: &mut Client, line: &str) {
+    assert_eq!(client.run(line).text(), "OK", "{line}");
+}
+
+/// Makes the nodes know each other.
+fn meet(nodes: &[&Node]) {
+    for (number, node) in nodes.iter().enumerate() {
+        let mut client = node.client();
+        ok(&mut client, &format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1));
+        for other in nodes.iter().filter(|other| other.bus != node.bus) {
+            ok(&mut client, &format!("CLUSTER MEET {LOCALHOST} {} {}", other.server.port(), other.bus));
+        }
+    }
+    for node in nodes {
+        let mut client = node.client();
+        wait_until("every node knows every other", || {
+            let list = client.run("CLUSTER NODES").text();
+            list.lines().count() == nodes.len() && !list.contains("handshake") && !list.contains("disconnected")
+        });
+    }
+}
+
+fn wait_for_state(nodes: &[&Node]) {
+    for node in nodes {
+        let mut client = node.client();
+        wait_until("the cluster is complete", || client.run("CLUSTER INFO").text().contains("cluster_state:ok"));
+    }
+}
+
+/// Three masters that serve a third of the slots each, and a replica of the first.
+struct Cluster {
+    masters: Vec<Node>,
+    replica: Node,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let masters: Vec<Node> = (0..MASTERS).map(|_| Node::start(Options::new())).collect();
+        let replica = Node::start(Options::new());
+        for (number, node) in masters.iter().enumerate() {
+            node.serve(SLOTS * number / MASTERS, SLOTS * (number + 1) / MASTERS - 1);
+        }
+        let cluster = Self { masters, replica };
+        let nodes = cluster.nodes();
+        meet(&nodes);
+        wait_for_state(&nodes);
+        let mut client = cluster.replica.client();
+        ok(&mut client, &format!("CLUSTER REPLICATE {}", cluster.masters[0].id()));
+        cluster.wait_for_replica(&cluster.masters[0], &cluster.replica);
+        for node in &nodes {
+            let mut client = node.client();
+            wait_until("every node knows the replica", || client.run("CLUSTER NODES").text().contains("slave"));
+        }
+        cluster
+    }
+
+    fn nodes(&self) -> Vec<&Node> {
+        self.masters.iter().chain([&self.replica]).collect()
+    }
+
+    fn wait_for_replica(&self, master: &Node, replica: &Node) {
+        crate::replicas::wait_in_step(&master.server, &replica.server);
+    }
+}
+
+/// What functions do and are, by name.
+const FUNCTIONS: &[(&str, &str, &str)] = &[
+    ("get", "", "redis.call('get', KEYS[1])"),
+    ("set", "", "redis.call('set', KEYS[1], 'x')"),
+    ("ro", "'no-writes'", "redis.call('get', KEYS[1])"),
+    ("both", "", "{redis.call('get', ARGV[1]), redis.call('get', ARGV[2])}"),
+    ("both_cross", "'allow-cross-slot-keys'", "{redis.call('get', ARGV[1]), redis.call('get', ARGV[2])}"),
+    ("mget", "", "redis.call('mget', ARGV[1], ARGV[2])"),
+    ("mget_cross", "'allow-cross-slot-keys'", "redis.call('mget', ARGV[1], ARGV[2])"),
+    ("caught", "", "redis.pcall('get', ARGV[1])"),
+    ("retried", "", "{redis.pcall('get', ARGV[1]), redis.pcall('get', ARGV[2])}"),
+    ("single", "'no-cluster'", "1"),
+    ("single_ro", "'no-cluster','no-writes'", "1"),
+    ("nothing", "", "#KEYS"),
+];
+
+fn functions() -> String {
+    let body: String = FUNCTIONS
+        .iter()
+        .map(|(name, flags, result)| {
+            format!(
+                "redis.register_function{{function_name='{name}', flags={{{flags}}}, callback=function(KEYS, ARGV) return {result} end}}\n"
+            )
+        })
+        .collect();
+    source("routed", &body)
+}
+
+/// Compares what a node answers to calls by the keys of every master, beside FCALL.
+fn compare_calls(pair: &mut Pair) {
+    for [key, neighbour] in KEYS {
+        for function in ["get", "set", "ro", "single", "single_ro", "nothing", "missing"] {
+            pair.compare(&["FCALL", function, "1", key]);
+            pair.compare(&["FCALL", function, "2", key, neighbour]);
+            pair.compare(&["FCALL_RO", function, "1", key]);
+        }
+    }
+    pair.compare(&["FCALL", "nothing", "0"]);
+    pair.compare(&["FCALL", "single", "0"]);
+    pair.compare(&["FCALL_RO", "single_ro", "0"]);
+    for (one, other) in [("a", "b"), ("b", "e"), ("b", "c"), ("e", "b")] {
+        pair.compare(&["FCALL", "nothing", "2", one, other]);
+        pair.compare(&["FCALL", "both_cross", "2", one, other]);
+        pair.compare(&["FCALL_RO", "ro", "2", one, other]);
+    }
+}
+
+/// Compares how a node treats keys that a call did not declare.
+fn compare_undeclared_keys(pair: &mut Pair) {
+    for [key, neighbour] in KEYS {
+        for function in ["both", "both_cross", "mget", "mget_cross", "caught", "retried"] {
+            pair.compare(&["FCALL", function, "0", key, neighbour]);
+            for [other, _] in KEYS {
+                pair.compare(&["FCALL", function, "0", key, other]);
+            }
+        }
+    }
+}
+
+/// Two keys of the first master in slots of their own.
+fn two_slots_of_the_first(client: &mut Client) -> [String; 2] {
+    let mut slot = |key: &str| client.run(&format!("CLUSTER KEYSLOT {key}")).text().parse::<usize>().expect("a slot");
+    let mut found = (0..).map(|number| format!("k{number}")).filter(|key| slot(key) < SLOTS / MASTERS);
+    [found.next().expect("a key"), found.next().expect("a key")]
+}
+
+#[test]
+fn every_node_answers_calls_like_the_servers_own() {
+    let Cluster { masters, replica } = Cluster::start();
+    let mut probe = masters[0].client();
+    let own = two_slots_of_the_first(&mut probe);
+    for (number, node) in masters.into_iter().enumerate() {
+        let mut pair = Pair::with(node.server);
+        pair.load(&functions());
+        compare_calls(&mut pair);
+        compare_undeclared_keys(&mut pair);
+        if number == 0 {
+            for function in ["both", "both_cross", "mget", "mget_cross"] {
+                pair.compare(&["FCALL", function, "0", &own[0], &own[1]]);
+                pair.compare(&["FCALL", function, "1", &own[0], &own[0], &own[0]]);
+                // Valkey says now this and now that of a key outside the declared key's slot.
+                if pair.runs(OnRedis) {
+                    pair.compare(&["FCALL", function, "1", &own[0], &own[0], &own[1]]);
+                }
+            }
+        }
+        pair.finish();
+    }
+    drop(replica);
+}
+
+#[test]
+fn a_node_answers_calls_while_a_slot_moves_like_the_servers_own() {
+    let Cluster { masters, replica: _replica } = Cluster::start();
+    let (from, to) = (&masters[0], &masters[1]);
+    let (mut source, mut target) = (from.client(), to.client());
+    let slot = source.run("CLUSTER KEYSLOT b").text();
+    ok(&mut source, "SET {b}here x");
+    let address = format!("{LOCALHOST}:{}", to.server.port());
+    ok(&mut target, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", from.id()));
+    ok(&mut source, &format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id()));
+
+    load(&mut source, &functions());
+    load(&mut target, &functions());
+    assert_eq!(source.run("SHADOW.FCALL get 1 {b}here").text(), "x");
+    assert_eq!(source.run("SHADOW.FCALL get 1 {b}moved").text(), format!("ASK {slot} {address}"));
+    assert_eq!(source.run("SHADOW.FCALL_RO ro 1 {b}moved").text(), format!("ASK {slot} {address}"));
+    assert!(source.run("SHADOW.FCALL nothing 2 {b}here {b}moved").text().starts_with("TRYAGAIN "));
+    let moved = format!("MOVED {slot} {LOCALHOST}:{}", from.server.port());
+    assert_eq!(target.run("SHADOW.FCALL set 1 {b}moved").text(), moved);
+    ok(&mut target, "ASKING");
+    assert_eq!(target.run("SHADOW.FCALL set 1 {b}moved").text(), "OK");
+    assert_eq!(target.run("SHADOW.FCALL set 1 {b}moved").text(), moved, "asking holds for one command");
+    // What a call that asks has not declared is there as well.
+    ok(&mut target, "ASKING");
+    assert_eq!(target.run("SHADOW.FCALL caught 0 {b}moved"), {
+        ok(&mut target, "ASKING");
+        assert!(!target.call(&["FUNCTION", "LOAD", "REPLACE", &functions()]).is_error());
+        ok(&mut target, "ASKING");
+        target.run("FCALL caught 0 {b}moved")
+    });
+
+    let mut pair = Pair::with(masters.into_iter().next().expect("the first master").server);
+    pair.load(&functions());
+    for keys in [["{b}here", "{b}here"], ["{b}moved", "{b}moved"], ["{b}here", "{b}moved"]] {
+        for function in ["both", "both_cross", "mget", "mget_cross", "caught"] {
+            pair.compare(&["FCALL", function, "0", keys[0], keys[1]]);
+            pair.compare(&["FCALL", function, "1", "{b}here", keys[0], keys[1]]);
+        }
+        for function in ["get", "ro", "nothing", "single"] {
+            pair.compare(&["FCALL", function, "2", keys[0], keys[1]]);
+        }
+    }
+    pair.finish();
+}
+
+#[test]
+fn libraries_belong_to_a_node_and_its_replica() {
+    let cluster = Cluster::start();
+    let mut clients: Vec<Client> = cluster.nodes().iter().map(|node| node.client()).collect();
+    load(&mut clients[0], &numbered(1));
+    load(&mut clients[1], &numbered(2));
+    cluster.wait_for_replica(&cluster.masters[0], &cluster.replica);
+    assert_eq!(clients.iter_mut().map(names).collect::<Vec<_>>(), [vec!["lib1"], vec!["lib2"], vec![], vec!["lib1"]]);
+    clients[1].run("SHADOW.FUNCTION FLUSH ASYNC");
+    assert_eq!(names(&mut clients[0]), ["lib1"]);
+}
+
+#[test]
+fn a_replica_answers_calls_like_the_servers_own() {
+    let cluster = Cluster::start();
+    let mut client = cluster.masters[0].client();
+    load(&mut client, &functions());
+    assert!(!client.call(&["FUNCTION", "LOAD", &functions()]).is_error());
+    ok(&mut client, "SET b x");
+    cluster.wait_for_replica(&cluster.masters[0], &cluster.replica);
+    let Cluster { masters: _masters, replica } = cluster;
+    let mut pair = Pair::with(replica.server);
+    compare_calls(&mut pair);
+    pair.command(&["READONLY"]);
+    for [key, _] in KEYS {
+        for function in ["get", "set", "ro", "single_ro"] {
+            pair.compare_in(2, &["FCALL", function, "1", key]);
+            pair.compare_in(2, &["FCALL_RO", function, "1", key]);
+        }
+        pair.compare_in(2, &["FCALL", "caught", "0", key]);
+        pair.compare_in(2, &["FCALL_RO", "ro", "0", key]);
+    }
+    pair.finish();
+}
+
+#[test]
+fn a_replica_that_takes_over_serves_its_masters_libraries() {
+    let cluster = Cluster::start();
+    let (old, new) = (&cluster.masters[0], &cluster.replica);
+    let (mut before, mut after) = (old.client(), new.client());
+    load(&mut before, &functions());
+    load(&mut before, &numbered(1));
+    ok(&mut before, "SET b x");
+    cluster.wait_for_replica(old, new);
+    ok(&mut after, "CLUSTER FAILOVER");
+    wait_until("the replica is the master", || {
+        after.info("role").as_deref() == Some("master") && before.info("role").as_deref() == Some("slave")
+    });
+    cluster.wait_for_replica(new, old);
+    assert_eq!(names(&mut after), ["lib1", "routed"]);
+    assert_eq!(after.run("SHADOW.FCALL get 1 b").text(), "x");
+    ok(&mut after, "SHADOW.FUNCTION DELETE lib1");
+    load(&mut after, &numbered(2));
+    assert_eq!(after.run("SHADOW.FCALL set 1 {b}2").text(), "OK");
+    cluster.wait_for_replica(new, old);
+    assert_eq!(names(&mut before), ["lib2", "routed"]);
+    let address = format!("{LOCALHOST}:{}", new.server.port());
+    assert!(before.run("SHADOW.FCALL set 1 b").text().ends_with(&address), "clients are sent to the new master");
+    let mut other = cluster.masters[1].client();
+    load(&mut other, &functions());
+    wait_until("the others know", || other.run("SHADOW.FCALL get 1 b").text().ends_with(&address));
+
+    // The same without the master's help: it is dead.
+    let Cluster { mut masters, replica } = cluster;
+    let old = masters.remove(0);
+    drop((before, replica));
+    let mut client = old.client();
+    ok(&mut client, "CLUSTER FAILOVER TAKEOVER");
+    wait_until("it serves again", || client.run("SHADOW.FCALL get 1 b").text() == "x");
+    assert_eq!(names(&mut client), ["lib2", "routed"]);
+}
+
+/// The program that adds nodes to clusters, if it is there.
+fn command_line() -> Option<String> {
+    let program = std::env::var("CLI").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis-cli".to_owned());
+    Command::new(&program).arg("--version").output().ok().map(|_| program)
+}
+
+/// Adds a node to the cluster of another, and returns what is said meanwhile.
+fn add_node(program: &str, node: &Node, cluster: &Node) -> String {
+    let address = |node: &Node| format!("{LOCALHOST}:{}", node.server.port());
+    let output = Command::new(program)
+        .args(["--cluster", "add-node", &address(node), &address(cluster)])
+        .output()
+        .expect("it runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_node_that_is_added_gets_the_libraries() {
+    let Some(program) = command_line() else {
+        eprintln!("skipped: there is no redis-cli (set CLI to its path)");
+        return;
+    };
+    let intercepting = || Node::start(Options::new().module_arguments("intercept yes"));
+    let [cluster, occupied, new] = [(); 3].map(|()| intercepting());
+    cluster.serve(0, SLOTS - 1);
+    wait_for_state(&[&cluster]);
+    load(&mut cluster.client(), &functions());
+    load(&mut cluster.client(), &numbered(1));
+
+    load(&mut occupied.client(), &numbered(2));
+    let said = add_node(&program, &occupied, &cluster);
+    assert!(said.contains("New node already contains functions"), "{said}");
+    assert_eq!(names(&mut occupied.client()), ["lib2"]);
+
+    let said = add_node(&program, &new, &cluster);
+    assert_eq!(names(&mut new.client()), ["lib1", "routed"], "{said}");
+    assert_eq!(new.client().run("FCALL nothing 0"), Value::Integer(0));
+    assert_eq!(new.client().info_number("number_of_libraries"), 0, "the server's own registry stays empty");
+}
