@@ -7,7 +7,8 @@
 #   scripts/conformance-persistence.sh                     every unit on every server
 #   scripts/conformance-persistence.sh redis-8.2 aof rdb   these units on this server
 #
-# Servers: redis-7.0, redis-8.2. Units: replication, aof, rdb; and any other of
+# Servers: redis-7.0, redis-8.2; valkey-9.1 if it is named, with the suites of
+# Redis 8.0, of which it passes a part. Units: rdb, aof, replication; any other of
 # the suites' directory tests/integration if it is named. Logs stay in
 # target/conformance/. The module must be built. MODULE names another one.
 #
