@@ -6,9 +6,16 @@ const path = require('node:path');
 const { Redis } = require('ioredis');
 
 const [port, protocol] = process.argv.slice(2).map(Number);
-const CART = fs.readFileSync(path.join(__dirname, 'cart.lua'), 'utf8');
+const [CART, SPIN] = ['cart.lua', 'spin.lua'].map((name) => fs.readFileSync(path.join(__dirname, name), 'utf8'));
 const TINY = "#!lua name=tiny\nredis.register_function('tiny', function() return 'first' end)";
 const TINIER = TINY.replace('first', 'second');
+
+// How many milliseconds a condition may take before the test gives up on it.
+const PATIENCE = 20000;
+
+// What the server answers while a function runs too long, and what the call of a killed function answers.
+const BUSY = 'BUSY ';
+const KILLED = 'ERR Script killed by user with ';
 
 const fails = (text, promise) => assert.rejects(promise, (error) => error.message.startsWith(text));
 
@@ -26,8 +33,22 @@ const libraries = (reply) =>
 
 const stats = (reply) => {
     const { running_script: running, engines } = table(reply);
-    return [running, table(table(engines).LUA)];
+    return [running && table(running), table(table(engines).LUA)];
 };
+
+// The payload with its last byte, which belongs to the checksum, changed.
+const damaged = (payload) => Buffer.concat([payload.subarray(0, -1), Buffer.from([payload.at(-1) ^ 1])]);
+
+// Whether `stats` tells of the function that the tests kill, which must be all right then.
+function isSpinning([running, counts]) {
+    if (running === null) return false;
+    const [name, ...rest] = running.command;
+    assert.deepEqual(Object.keys(running).sort(), ['command', 'duration_ms', 'name']);
+    assert.deepEqual([running.name, name.toUpperCase(), ...rest], ['spin', 'FCALL', 'spin', '1', 'shop:key', 'a b']);
+    assert.ok(running.duration_ms >= 100);
+    assert.deepEqual(counts, { libraries_count: 1, functions_count: 2 });
+    return true;
+}
 
 async function loadAndList(client) {
     assert.equal(await client.function('LOAD', CART), 'cart');
@@ -84,17 +105,82 @@ async function deleteAndFlush(client) {
     assert.equal(await client.function('FLUSH'), 'OK');
 }
 
+async function dumpAndRestore(client) {
+    const restore = (...words) => client.function('RESTORE', ...words);
+    const names = async () => libraries(await client.function('LIST')).map((library) => library.library_name).sort();
+
+    assert.equal(await client.function('LOAD', TINY), 'tiny');
+    const payload = await client.functionBuffer('DUMP');
+    assert.ok(Buffer.isBuffer(payload));
+    assert.equal(await client.function('LOAD', 'REPLACE', TINIER), 'tiny');
+    assert.equal(await client.function('LOAD', CART), 'cart');
+    for (const policy of ['FLUSH', 'APPEND', 'REPLACE']) {
+        await fails('ERR DUMP payload version or checksum are wrong', restore(damaged(payload), policy));
+    }
+    await fails('ERR Library tiny already exists', restore(payload));
+    await fails('ERR Library tiny already exists', restore(payload, 'APPEND'));
+    await fails('ERR Wrong restore policy given', restore(payload, 'NEITHER'));
+    assert.equal(await client.fcall('tiny', 0), 'second');
+    assert.deepEqual(stats(await client.function('STATS')), [null, { libraries_count: 2, functions_count: 8 }]);
+
+    assert.equal(await restore(payload, 'REPLACE'), 'OK');
+    assert.equal(await client.fcall('tiny', 0), 'first');
+    assert.deepEqual(await names(), ['cart', 'tiny']);
+    assert.equal(await restore(payload, 'FLUSH'), 'OK');
+    const listed = libraries(await client.function('LIST', 'WITHCODE'));
+    assert.deepEqual(listed.map((library) => library.library_code), [TINY]);
+    assert.deepEqual(await client.functionBuffer('DUMP'), payload);
+    assert.equal(await client.function('DELETE', 'tiny'), 'OK');
+    assert.equal(await client.function('LOAD', CART), 'cart');
+    assert.equal(await restore(payload, 'APPEND'), 'OK');
+    assert.equal(await client.fcall('tiny', 0), 'first');
+    assert.deepEqual(await names(), ['cart', 'tiny']);
+    assert.equal(await client.function('FLUSH', 'SYNC'), 'OK');
+}
+
+async function kill(client, other) {
+    const now = async () => stats(await client.function('STATS'));
+
+    assert.equal(await client.function('LOAD', SPIN), 'spin');
+    await fails('NOTBUSY No scripts in execution right now.', client.function('KILL'));
+    const id = await other.client('ID');
+    const ended = other.fcall('spin', 1, 'key', 'a b').then(JSON.stringify, (error) => error.message);
+    const deadline = Date.now() + PATIENCE;
+    while (!isSpinning(await now())) assert.ok(Date.now() < deadline, 'the function does not run');
+    await fails(BUSY, client.get('key'));
+    await fails(BUSY, client.fcall_ro('rest', 0));
+    await fails(BUSY, client.function('LIST'));
+    await fails(BUSY, client.function('DUMP'));
+    await fails(BUSY, client.script('KILL'));
+    assert.ok(isSpinning(await now()));
+    assert.equal(await client.function('KILL'), 'OK');
+    const error = await ended;
+    assert.ok(error.startsWith(KILLED), error);
+
+    // Neither connection is a new one, and nothing is left of the function.
+    assert.equal(await other.fcall_ro('rest', 0), 'still here');
+    assert.equal(await client.fcall_ro('rest', 0), 'still here');
+    assert.equal(await other.client('ID'), id);
+    assert.deepEqual(await now(), [null, { libraries_count: 1, functions_count: 2 }]);
+    await fails('NOTBUSY No scripts in execution right now.', client.function('KILL'));
+    assert.equal(await client.function('FLUSH', 'SYNC'), 'OK');
+}
+
 async function main() {
     // A key prefix goes before the keys of a call, which the client finds by their number.
     const client = new Redis({ host: '127.0.0.1', port, protocol, keyPrefix: 'shop:', retryStrategy: null });
+    const other = client.duplicate();
     try {
         await client.flushall();
         await loadAndList(client);
         await callAll(client);
         assert.deepEqual(await client.keys('*'), ['shop:cart:2']);
         await deleteAndFlush(client);
+        await dumpAndRestore(client);
+        await kill(client, other);
     } finally {
         client.disconnect();
+        other.disconnect();
     }
 }
 

@@ -3,12 +3,19 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { createClient } = require('redis');
+const { createClient, RESP_TYPES } = require('redis');
 
 const [port, protocol] = process.argv.slice(2).map(Number);
-const CART = fs.readFileSync(path.join(__dirname, 'cart.lua'), 'utf8');
+const [CART, SPIN] = ['cart.lua', 'spin.lua'].map((name) => fs.readFileSync(path.join(__dirname, name), 'utf8'));
 const TINY = "#!lua name=tiny\nredis.register_function('tiny', function() return 'first' end)";
 const TINIER = TINY.replace('first', 'second');
+
+// How many milliseconds a condition may take before the test gives up on it.
+const PATIENCE = 20000;
+
+// What the server answers while a function runs too long, and what the call of a killed function answers.
+const BUSY = 'BUSY ';
+const KILLED = 'ERR Script killed by user with ';
 
 // The client's own layer above: functions become methods.
 const functions = {
@@ -42,6 +49,20 @@ const counts = (libraries, all) => ({
     running_script: null,
     engines: { LUA: { libraries_count: libraries, functions_count: all } },
 });
+
+// The payload with its last byte, which belongs to the checksum, changed.
+const damaged = (payload) => Buffer.concat([payload.subarray(0, -1), Buffer.from([payload.at(-1) ^ 1])]);
+
+// Whether functionStats tells of the function that the tests kill, which must be all right then.
+function isSpinning({ running_script: running, engines }) {
+    if (running === null) return false;
+    const [name, ...rest] = running.command;
+    assert.deepEqual(Object.keys(running).sort(), ['command', 'duration_ms', 'name']);
+    assert.deepEqual([running.name, name.toUpperCase(), ...rest], ['spin', 'FCALL', 'spin', '1', 'key', 'a b']);
+    assert.ok(running.duration_ms >= 100);
+    same(engines, counts(1, 2).engines);
+    return true;
+}
 
 async function loadAndList(client) {
     assert.equal(await client.functionLoad(CART), 'cart');
@@ -104,18 +125,85 @@ async function deleteAndFlush(client) {
     assert.equal(await client.functionFlush(), 'OK');
 }
 
+async function dumpAndRestore(client) {
+    const dump = () => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }).functionDump();
+    const restore = (payload, mode) => client.functionRestore(payload, mode && { mode });
+    const names = async () => (await client.functionList()).map((library) => library.library_name).sort();
+
+    assert.equal(await client.functionFlush('SYNC'), 'OK');
+    assert.equal(await client.functionLoad(TINY), 'tiny');
+    const payload = await dump();
+    assert.ok(Buffer.isBuffer(payload));
+    assert.equal(await client.functionLoad(TINIER, { REPLACE: true }), 'tiny');
+    assert.equal(await client.functionLoad(CART), 'cart');
+    for (const mode of ['FLUSH', 'APPEND', 'REPLACE']) {
+        await fails('ERR DUMP payload version or checksum are wrong', restore(damaged(payload), mode));
+    }
+    await fails('ERR Library tiny already exists', restore(payload));
+    await fails('ERR Library tiny already exists', restore(payload, 'APPEND'));
+    await fails('ERR Wrong restore policy given', restore(payload, 'NEITHER'));
+    assert.equal(await call(client, 'tiny'), 'second');
+    same(await client.functionStats(), counts(2, 8));
+
+    assert.equal(await restore(payload, 'REPLACE'), 'OK');
+    assert.equal(await call(client, 'tiny'), 'first');
+    assert.deepEqual(await names(), ['cart', 'tiny']);
+    assert.equal(await restore(payload, 'FLUSH'), 'OK');
+    const listed = await client.functionListWithCode();
+    assert.deepEqual(listed.map((library) => library.library_code), [TINY]);
+    assert.deepEqual(await dump(), payload);
+    assert.equal(await client.functionDelete('tiny'), 'OK');
+    assert.equal(await client.functionLoad(CART), 'cart');
+    assert.equal(await restore(payload, 'APPEND'), 'OK');
+    assert.equal(await call(client, 'tiny'), 'first');
+    assert.deepEqual(await names(), ['cart', 'tiny']);
+    assert.equal(await client.functionFlush('SYNC'), 'OK');
+}
+
+async function kill(client, other) {
+    assert.equal(await client.functionLoad(SPIN), 'spin');
+    await fails('NOTBUSY No scripts in execution right now.', client.functionKill());
+    const id = await other.clientId();
+    const ended = call(other, 'spin', ['key'], ['a b']).then(JSON.stringify, (error) => error.message);
+    const deadline = Date.now() + PATIENCE;
+    while (!isSpinning(await client.functionStats())) assert.ok(Date.now() < deadline, 'the function does not run');
+    await fails(BUSY, client.get('key'));
+    await fails(BUSY, callRo(client, 'rest'));
+    await fails(BUSY, client.functionList());
+    await fails(BUSY, client.functionDump());
+    await fails(BUSY, client.scriptKill());
+    assert.ok(isSpinning(await client.functionStats()));
+    assert.equal(await client.functionKill(), 'OK');
+    const error = await ended;
+    assert.ok(error.startsWith(KILLED), error);
+
+    // Neither connection is a new one, and nothing is left of the function.
+    assert.equal(await callRo(other, 'rest'), 'still here');
+    assert.equal(await callRo(client, 'rest'), 'still here');
+    assert.equal(await other.clientId(), id);
+    same(await client.functionStats(), counts(1, 2));
+    await fails('NOTBUSY No scripts in execution right now.', client.functionKill());
+    assert.equal(await client.functionFlush('SYNC'), 'OK');
+}
+
 async function main() {
     const client = createClient({ socket: { host: '127.0.0.1', port }, RESP: protocol, functions });
-    // Without a listener an error would end the process before its promise is rejected.
-    client.on('error', () => {});
-    await client.connect();
+    const other = client.duplicate();
+    for (const one of [client, other]) {
+        // Without a listener an error would end the process before its promise is rejected.
+        one.on('error', () => {});
+        await one.connect();
+    }
     try {
         await client.flushAll();
         await loadAndList(client);
         await callAll(client);
         await deleteAndFlush(client);
+        await dumpAndRestore(client);
+        await kill(client, other);
     } finally {
         client.destroy();
+        other.destroy();
     }
 }
 

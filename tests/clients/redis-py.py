@@ -2,15 +2,25 @@
 
 import asyncio
 import pathlib
+import queue
 import sys
+import threading
+import time
 
 import redis
 import redis.asyncio
 
 PORT, PROTOCOL = int(sys.argv[1]), int(sys.argv[2])
-CART = (pathlib.Path(__file__).parent / "cart.lua").read_text()
+HERE = pathlib.Path(__file__).parent
+CART, SPIN = (HERE / "cart.lua").read_text(), (HERE / "spin.lua").read_text()
 TINY = "#!lua name=tiny\nredis.register_function('tiny', function() return 'first' end)"
 TINIER = TINY.replace("first", "second")
+
+# How many seconds a condition may take before the test gives up on it.
+PATIENCE = 20
+
+# What the server answers while a function runs too long, and what the call of a killed function answers.
+BUSY, KILLED = "BUSY ", "Script killed by user with "
 
 
 def connect(module=redis):
@@ -25,6 +35,11 @@ def fails(text, call, *arguments, **options):
         assert str(error).startswith(text), f"{error}"
     else:
         raise AssertionError(f"{reply!r} instead of an error")
+
+
+def damaged(payload):
+    """The payload with its last byte, which belongs to the checksum, changed."""
+    return payload[:-1] + bytes([payload[-1] ^ 1])
 
 
 def table(value):
@@ -44,7 +59,21 @@ def libraries(reply):
 def stats(reply):
     reply = table(reply)
     lua = table(table(reply["engines"])["LUA"])
-    return reply["running_script"], lua["libraries_count"], lua["functions_count"]
+    running = reply["running_script"]
+    return running and table(running), lua["libraries_count"], lua["functions_count"]
+
+
+def is_spinning(numbers):
+    """Whether `stats` tells of the function that the tests kill, which must be all right then."""
+    running, *counts = numbers
+    if running is None:
+        return False
+    name, *arguments = running["command"]
+    assert running.keys() == {"name", "command", "duration_ms"}
+    assert (running["name"], name.upper(), arguments) == ("spin", "FCALL", ["spin", "1", "key", "a b"])
+    assert running["duration_ms"] >= 100
+    assert counts == [1, 2]
+    return True
 
 
 def load_and_list(client):
@@ -107,6 +136,69 @@ def delete_and_flush(client):
     assert client.fcall_ro("cart_get", 1, "cart:2", "plum") == "2"
 
 
+def dump_and_restore(client):
+    assert client.function_flush("SYNC")
+    assert client.function_load(TINY) == "tiny"
+    payload = client.function_dump()
+    assert type(payload) is bytes
+    assert client.function_load(TINIER, replace=True) == "tiny"
+    assert client.function_load(CART) == "cart"
+    for policy in ("FLUSH", "APPEND", "REPLACE"):
+        fails("DUMP payload version or checksum are wrong", client.function_restore, damaged(payload), policy)
+    fails("Library tiny already exists", client.function_restore, payload)
+    fails("Library tiny already exists", client.function_restore, payload, "APPEND")
+    fails("Wrong restore policy given", client.function_restore, payload, "NEITHER")
+    assert client.fcall("tiny", 0) == "second"
+    assert stats(client.function_stats()) == (None, 2, 8)
+
+    assert client.function_restore(payload, "REPLACE")
+    assert client.fcall("tiny", 0) == "first"
+    assert libraries(client.function_list()).keys() == {"cart", "tiny"}
+    assert client.function_restore(payload, "FLUSH")
+    assert libraries(client.function_list(withcode=True)) == {"tiny": ("LUA", {"tiny": (None, set())}, TINY)}
+    assert client.function_dump() == payload
+    assert client.function_delete("tiny")
+    assert client.function_load(CART) == "cart"
+    assert client.function_restore(payload, "APPEND")
+    assert client.fcall("tiny", 0) == "first"
+    assert libraries(client.function_list()).keys() == {"cart", "tiny"}
+    assert client.function_flush("SYNC")
+
+
+def kill(client):
+    assert client.function_load(SPIN) == "spin"
+    fails("NOTBUSY No scripts in execution right now.", client.function_kill)
+    with connect() as other:
+        connection_id, replies = other.client_id(), queue.SimpleQueue()
+
+        def spin():
+            try:
+                replies.put(other.fcall("spin", 1, "key", "a b"))
+            except redis.RedisError as error:
+                replies.put(error)
+
+        threading.Thread(target=spin, daemon=True).start()
+        deadline = time.monotonic() + PATIENCE
+        while not is_spinning(stats(client.function_stats())):
+            assert time.monotonic() < deadline, "the function does not run"
+        fails(BUSY, client.get, "key")
+        fails(BUSY, client.fcall_ro, "rest", 0)
+        fails(BUSY, client.function_list)
+        fails(BUSY, client.function_dump)
+        fails(BUSY, client.script_kill)
+        assert is_spinning(stats(client.function_stats()))
+        assert client.function_kill() == "OK"
+        error = replies.get(timeout=PATIENCE)
+        assert type(error) is redis.ResponseError and str(error).startswith(KILLED), repr(error)
+
+        # Neither connection is a new one, and nothing is left of the function.
+        assert other.fcall_ro("rest", 0) == client.fcall_ro("rest", 0) == "still here"
+        assert other.client_id() == connection_id
+    assert stats(client.function_stats()) == (None, 1, 2)
+    fails("NOTBUSY No scripts in execution right now.", client.function_kill)
+    assert client.function_flush("SYNC")
+
+
 async def asynchronous():
     async with connect(redis.asyncio) as client:
         assert await client.function_load(CART, replace=True) == "cart"
@@ -114,8 +206,28 @@ async def asynchronous():
         assert await client.fcall("cart_add", 1, "cart:3", "fig", 4) == 4
         assert await client.fcall_ro("cart_get", 1, "cart:3", "fig") == "4"
         assert stats(await client.function_stats()) == (None, 1, 7)
+        payload = await client.function_dump()
         assert await client.function_delete("cart")
+        assert await client.function_restore(payload)
+        assert await client.fcall_ro("cart_get", 1, "cart:3", "fig") == "4"
         assert await client.function_flush("ASYNC")
+        await asynchronous_kill(client)
+
+
+async def asynchronous_kill(client):
+    assert await client.function_load(SPIN) == "spin"
+    async with connect(redis.asyncio) as other:
+        connection_id = await other.client_id()
+        spinning = asyncio.create_task(other.fcall("spin", 1, "key", "a b"))
+        async with asyncio.timeout(PATIENCE):
+            while not is_spinning(stats(await client.function_stats())):
+                pass
+            assert await client.function_kill() == "OK"
+            [error] = await asyncio.gather(spinning, return_exceptions=True)
+        assert type(error) is redis.ResponseError and str(error).startswith(KILLED), repr(error)
+        assert await other.fcall_ro("rest", 0) == "still here"
+        assert await other.client_id() == connection_id
+    assert await client.function_flush("SYNC")
 
 
 with connect() as connection:
@@ -123,4 +235,6 @@ with connect() as connection:
     load_and_list(connection)
     call(connection)
     delete_and_flush(connection)
+    dump_and_restore(connection)
+    kill(connection)
 asyncio.run(asynchronous())
