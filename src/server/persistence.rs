@@ -6,6 +6,7 @@
 //! libraries are sent to the file as a command as soon as the rewriting process has been started.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw;
 
@@ -22,6 +23,9 @@ const ENCODING_VERSION: c_int = 1;
 
 /// From this version of the type's methods on a field may be left out when there is nothing to save (Redis 7.2).
 const OMITTABLE: c_int = 5;
+
+/// A rewrite without a preamble began while nothing could be sent to the file: the libraries are owed to it.
+static OWED: AtomicBool = AtomicBool::new(false);
 
 /// Registers the data type.
 ///
@@ -77,17 +81,25 @@ fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
     }
 }
 
-/// Sends the libraries to the append-only file if it is being rewritten without a preamble.
+/// Sends the libraries to the append-only file if it is being rewritten without a preamble. They are sent as well when
+/// the setting cannot be read, since CONFIG may have been renamed away: beside a preamble they change nothing.
 pub fn log_libraries(context: &Context) {
     let [rewriting] = context.info(c"persistence", [c"aof_rewrite_in_progress"]);
-    if rewriting.as_deref() != Some(b"1")
-        || context.setting(c"aof-use-rdb-preamble").is_none_or(|value| value == b"yes")
-    {
+    if rewriting.as_deref() == Some(b"1") && context.setting(c"aof-use-rdb-preamble").as_deref() != Some(b"yes") {
+        OWED.store(true, Ordering::Relaxed);
+        log_owed(context);
+    }
+}
+
+/// Sends the libraries to the append-only file if it is owed them and the server lets anything be sent.
+pub fn log_owed(context: &Context) {
+    if !OWED.load(Ordering::Relaxed) || context.replication_is_held() {
         return;
     }
+    OWED.store(false, Ordering::Relaxed);
     let sent = module::look(|module| {
         if !module.generation.registry().is_empty() {
-            context.log_restore(&module.dump(context)?, Policy::Flush.word());
+            context.log_restore(&module.dump(context), Policy::Flush.word());
         }
         Ok(())
     });

@@ -76,23 +76,35 @@ impl Options {
 
     /// Starts the server; when it gives up, returns what it had logged.
     pub fn try_start(self) -> Result<Server, String> {
-        for attempt in 1.. {
-            let mut server = Server::spawn(&self);
-            let mut ended = false;
-            let settled = holds_within(PATIENCE, || {
-                ended = server.child.try_wait().expect("the server is a child of ours").is_some();
-                ended || server.answers()
-            });
-            if settled && !ended {
-                return Ok(server);
-            }
-            let log = server.log();
-            server.abandoned.store(true, Ordering::Relaxed);
-            if attempt == PORTS_TO_TRY || !log.contains("Address already in use") {
-                return Err(log);
+        let directory = TempDir::with_prefix("shadow-").expect("a temporary directory");
+        let (port, child) = self.spawn(directory.path());
+        let mut server = Server { child, port, directory, abandoned: AtomicBool::new(false) };
+        match server.come_up(&self) {
+            Ok(()) => Ok(server),
+            Err(log) => {
+                server.abandoned.store(true, Ordering::Relaxed);
+                Err(log)
             }
         }
-        unreachable!("the last attempt returns")
+    }
+
+    /// Starts the process, on a port that is returned as well.
+    fn spawn(&self, directory: &Path) -> (u16, Child) {
+        let log = File::create(log_path(directory)).expect("a log file");
+        let port = free_port();
+        let mut command = Command::new(server_binary());
+        command
+            .current_dir(directory)
+            .args(["--port", &port.to_string()])
+            .args(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log);
+        if let Some(arguments) = &self.module {
+            command.arg("--loadmodule").arg(module_path()).args(arguments);
+        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", server_binary()));
+        (port, child)
     }
 }
 
@@ -110,30 +122,55 @@ impl Server {
         Options::new().start()
     }
 
-    fn spawn(options: &Options) -> Self {
-        let directory = TempDir::with_prefix("shadow-").expect("a temporary directory");
-        let log = File::create(log_path(directory.path())).expect("a log file");
-        let port = free_port();
-        let mut command = Command::new(server_binary());
-        command
-            .current_dir(directory.path())
-            .args(["--port", &port.to_string()])
-            .args(&options.settings)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle of the log"))
-            .stderr(log);
-        if let Some(arguments) = &options.module {
-            command.arg("--loadmodule").arg(module_path()).args(arguments);
+    /// Waits until the process that was just started serves; another port is tried when its own is taken. The log when it
+    /// gives up.
+    fn come_up(&mut self, options: &Options) -> Result<(), String> {
+        for attempt in 1.. {
+            let mut ended = false;
+            let settled = holds_within(PATIENCE, || {
+                ended = self.child.try_wait().expect("the server is a child of ours").is_some();
+                ended || self.answers()
+            });
+            if settled && !ended {
+                break;
+            }
+            let log = self.log();
+            if attempt == PORTS_TO_TRY || !log.contains("Address already in use") {
+                return Err(log);
+            }
+            (self.port, self.child) = options.spawn(self.directory.path());
         }
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", server_binary()));
-        Self { child, port, directory, abandoned: AtomicBool::new(false) }
+        Ok(())
     }
 
-    /// Whether this very process answers: another one may have got the port.
+    /// Kills the process, with signal 9 as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server is a child of ours");
+        self.child.wait().expect("the server is a child of ours");
+    }
+
+    /// Starts the server anew in its directory, on what it has left there; kills it first if it still runs.
+    ///
+    /// # Panics
+    ///
+    /// With the server's log, when it does not come up.
+    pub fn restart(&mut self, options: &Options) {
+        self.try_restart(options).unwrap_or_else(|log| panic!("the server did not start again:\n{log}"));
+    }
+
+    /// [`Server::restart`]; when the server gives up, returns what it had logged.
+    pub fn try_restart(&mut self, options: &Options) -> Result<(), String> {
+        self.kill();
+        (self.port, self.child) = options.spawn(self.directory.path());
+        self.come_up(options)
+    }
+
+    /// Whether this very process answers and has loaded its files: another one may have got the port.
     fn answers(&self) -> bool {
         let Ok(mut client) = Client::connect(self.port) else { return false };
-        let Ok(reply) = client.try_raw(&["INFO", "server"]) else { return false };
-        String::from_utf8_lossy(&reply).contains(&format!("process_id:{}\r", self.pid()))
+        let Ok(reply) = client.try_raw(&["INFO", "everything"]) else { return false };
+        let reply = String::from_utf8_lossy(&reply);
+        reply.contains(&format!("process_id:{}\r", self.pid())) && reply.contains("\nloading:0\r")
     }
 
     /// A new connection.
