@@ -77,7 +77,7 @@ fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
         Ok(())
     });
     if let Err(error) = written {
-        log(std::ptr::null_mut(), c"warning", &[b"libraries are missing from the file: ", error.text()].concat());
+        log(context_of(io), c"warning", &[b"libraries are missing from the file: ", error.text()].concat());
     }
 }
 
@@ -114,12 +114,18 @@ unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, encoding: c_int, _when: c
     let status = match result {
         Some(Ok(())) => raw::REDISMODULE_OK,
         Some(Err(reason)) => {
-            log(std::ptr::null_mut(), c"warning", reason.text());
+            log(context_of(io), c"warning", reason.text());
             raw::REDISMODULE_ERR
         }
         None => raw::REDISMODULE_ERR,
     };
     status as c_int
+}
+
+/// The context that belongs to `io`; it lives as long.
+fn context_of(io: *mut raw::RedisModuleIO) -> *mut raw::RedisModuleCtx {
+    // SAFETY: `io` is alive during the callback.
+    unsafe { api!(RedisModule_GetContextFromIO)(io) }
 }
 
 /// Reads the field and loads the libraries: into the generation that is being prepared while an asynchronous load
@@ -133,7 +139,7 @@ fn read(io: *mut raw::RedisModuleIO, encoding: c_int) -> Result<(), Error> {
     }
     let sources = read_sources(io)?;
     // SAFETY: `io` is alive during the callback, and its context as long.
-    let context = unsafe { Context::new(api!(RedisModule_GetContextFromIO)(io)) };
+    let context = unsafe { Context::new(context_of(io)) };
     let staged = context.state().contains(State::ASYNC_LOADING);
     module::change(|module| {
         for source in sources {

@@ -25,6 +25,7 @@ mod kill;
 mod list;
 mod load;
 mod module;
+mod persistence;
 mod redis_api;
 mod register;
 mod replication;

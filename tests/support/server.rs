@@ -52,6 +52,12 @@ impl Options {
         self
     }
 
+    /// Gives a command of the server another name.
+    pub fn rename_command(mut self, from: &str, to: &str) -> Self {
+        self.settings.extend(["--rename-command", from, to].map(str::to_owned));
+        self
+    }
+
     /// Adds load arguments of the module.
     pub fn module_arguments(mut self, arguments: &str) -> Self {
         let all = self.module.get_or_insert_default();
@@ -143,10 +149,31 @@ impl Server {
         Ok(())
     }
 
-    /// Kills the process, with signal 9 as a crash would.
+    /// Kills the process, with signal 9 as a crash would. A child of it that writes a file goes on; this waits for its
+    /// end.
     pub fn kill(&mut self) {
         self.child.kill().expect("the server is a child of ours");
         self.child.wait().expect("the server is a child of ours");
+        wait_until("the server's children end", || self.processes().is_empty());
+    }
+
+    /// [`Server::kill`], its children as well.
+    pub fn kill_all(&mut self) {
+        self.child.kill().expect("the server is a child of ours");
+        for process in self.processes() {
+            // It may have ended by itself in the meantime.
+            let _ = Command::new("kill").args(["-9", &process.to_string()]).stderr(Stdio::null()).status();
+        }
+        self.kill();
+    }
+
+    /// The processes that work in its directory: itself and its children.
+    fn processes(&self) -> Vec<u32> {
+        let own = |entry: fs::DirEntry| {
+            let process = entry.file_name().to_str()?.parse().ok()?;
+            (fs::read_link(entry.path().join("cwd")).ok()? == self.directory()).then_some(process)
+        };
+        fs::read_dir("/proc").expect("a list of processes").filter_map(|entry| own(entry.ok()?)).collect()
     }
 
     /// Starts the server anew in its directory, on what it has left there; kills it first if it still runs.
