@@ -41,6 +41,9 @@ const TOO_SHORT: usize = 20;
 /// A compressed string must be so much shorter at least.
 const GAIN: usize = 4;
 
+/// The RDB version of the oldest server that has payloads, 7.0: all read it.
+pub const OLDEST_VERSION: u16 = 10;
+
 const VERSION: usize = size_of::<u16>();
 const FOOTER: usize = VERSION + size_of::<u64>();
 
@@ -99,7 +102,7 @@ pub enum Versions {
     Redis(u16),
     /// Valkey, given its own: not 0 and none of those that Redis has had since the two went apart.
     Valkey(u16),
-    /// Valkey with `rdb-version-check relaxed`: any but 0.
+    /// Valkey with `rdb-version-check relaxed`, and a server that does not tell its own: any but 0.
     Relaxed,
 }
 

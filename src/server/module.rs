@@ -161,12 +161,9 @@ impl Module {
     }
 
     /// All libraries as a payload.
-    ///
-    /// # Errors
-    /// When the server does not tell the version of its files.
-    pub fn dump(&self, context: &Context) -> Result<Vec<u8>, Error> {
+    pub fn dump(&self, context: &Context) -> Vec<u8> {
         let compress = context.setting(c"rdbcompression").is_none_or(|value| value == b"yes");
-        Ok(self.generation.dump(self.rdb_version(context)?, compress))
+        self.generation.dump(self.rdb_version(context).unwrap_or(payload::OLDEST_VERSION), compress)
     }
 
     /// Loads the libraries of a payload.
@@ -175,11 +172,12 @@ impl Module {
     /// The server's text for what is wrong with the payload, a library in it, or the two together with what is there.
     /// Nothing has changed then.
     pub fn restore(&mut self, context: &Context, payload: &[u8], policy: Policy) -> Result<(), Error> {
-        let own = self.rdb_version(context)?;
-        let versions = match (self.dialect.valkey, context.setting(c"rdb-version-check").as_deref()) {
-            (false, _) => Versions::Redis(own),
-            (true, Some(b"relaxed")) => Versions::Relaxed,
-            (true, _) => Versions::Valkey(own),
+        let relaxed = || context.setting(c"rdb-version-check").as_deref() == Some(b"relaxed");
+        let versions = match self.rdb_version(context) {
+            None => Versions::Relaxed,
+            Some(own) if !self.dialect.valkey => Versions::Redis(own),
+            Some(_) if relaxed() => Versions::Relaxed,
+            Some(own) => Versions::Valkey(own),
         };
         let records = payload::read(payload, versions, self.dialect.is_7_0())?;
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
@@ -200,15 +198,13 @@ impl Module {
         }
     }
 
-    /// The version of the server's files, which payloads carry: it stands in a payload of the server's own.
-    fn rdb_version(&self, context: &Context) -> Result<u16, Error> {
-        if let Some(version) = self.rdb_version.get() {
-            return Ok(version);
+    /// The version of the server's files, which payloads carry: it stands in a payload of the server's own. None where
+    /// FUNCTION was renamed away.
+    fn rdb_version(&self, context: &Context) -> Option<u16> {
+        if self.rdb_version.get().is_none() {
+            self.rdb_version.set(context.own_functions().as_deref().and_then(payload::version));
         }
-        let own = context.own_functions();
-        let version = own.as_deref().and_then(payload::version);
-        self.rdb_version.set(version);
-        version.ok_or_else(|| "ERR The version of the server's files is not known".into())
+        self.rdb_version.get()
     }
 
     /// Begins to prepare a generation beside the current one.

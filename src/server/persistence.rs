@@ -6,6 +6,7 @@
 //! libraries are sent to the file as a command as soon as the rewriting process has been started.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw;
 
@@ -22,6 +23,9 @@ const ENCODING_VERSION: c_int = 1;
 
 /// From this version of the type's methods on a field may be left out when there is nothing to save (Redis 7.2).
 const OMITTABLE: c_int = 5;
+
+/// A rewrite without a preamble began while nothing could be sent to the file: the libraries are owed to it.
+static OWED: AtomicBool = AtomicBool::new(false);
 
 /// Registers the data type.
 ///
@@ -73,21 +77,29 @@ fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
         Ok(())
     });
     if let Err(error) = written {
-        log(std::ptr::null_mut(), c"warning", &[b"libraries are missing from the file: ", error.text()].concat());
+        log(context_of(io), c"warning", &[b"libraries are missing from the file: ", error.text()].concat());
     }
 }
 
-/// Sends the libraries to the append-only file if it is being rewritten without a preamble.
+/// Sends the libraries to the append-only file if it is being rewritten without a preamble. They are sent as well when
+/// the setting cannot be read, since CONFIG may have been renamed away: beside a preamble they change nothing.
 pub fn log_libraries(context: &Context) {
     let [rewriting] = context.info(c"persistence", [c"aof_rewrite_in_progress"]);
-    if rewriting.as_deref() != Some(b"1")
-        || context.setting(c"aof-use-rdb-preamble").is_none_or(|value| value == b"yes")
-    {
+    if rewriting.as_deref() == Some(b"1") && context.setting(c"aof-use-rdb-preamble").as_deref() != Some(b"yes") {
+        OWED.store(true, Ordering::Relaxed);
+        log_owed(context);
+    }
+}
+
+/// Sends the libraries to the append-only file if it is owed them and the server lets anything be sent.
+pub fn log_owed(context: &Context) {
+    if !OWED.load(Ordering::Relaxed) || context.replication_is_held() {
         return;
     }
+    OWED.store(false, Ordering::Relaxed);
     let sent = module::look(|module| {
         if !module.generation.registry().is_empty() {
-            context.log_restore(&module.dump(context)?, Policy::Flush.word());
+            context.log_restore(&module.dump(context), Policy::Flush.word());
         }
         Ok(())
     });
@@ -102,12 +114,18 @@ unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, encoding: c_int, _when: c
     let status = match result {
         Some(Ok(())) => raw::REDISMODULE_OK,
         Some(Err(reason)) => {
-            log(std::ptr::null_mut(), c"warning", reason.text());
+            log(context_of(io), c"warning", reason.text());
             raw::REDISMODULE_ERR
         }
         None => raw::REDISMODULE_ERR,
     };
     status as c_int
+}
+
+/// The context that belongs to `io`; it lives as long.
+fn context_of(io: *mut raw::RedisModuleIO) -> *mut raw::RedisModuleCtx {
+    // SAFETY: `io` is alive during the callback.
+    unsafe { api!(RedisModule_GetContextFromIO)(io) }
 }
 
 /// Reads the field and loads the libraries.
@@ -120,7 +138,7 @@ fn read(io: *mut raw::RedisModuleIO, encoding: c_int) -> Result<(), Error> {
     }
     let sources = read_sources(io)?;
     // SAFETY: `io` is alive during the callback, and its context as long.
-    let context = unsafe { Context::new(api!(RedisModule_GetContextFromIO)(io)) };
+    let context = unsafe { Context::new(context_of(io)) };
     module::change(|module| {
         for source in sources {
             module.load_from_file(&context, &source)?;

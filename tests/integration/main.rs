@@ -29,6 +29,7 @@ mod kill;
 mod list;
 mod load;
 mod module;
+mod persistence;
 mod redis_api;
 mod register;
 mod replication;

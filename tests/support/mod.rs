@@ -3,7 +3,7 @@
 //! The integration tests and the benchmarks both include this directory by path. What it needs to know comes from the
 //! environment: `SERVER` names the server's binary (default `redis-server`), `SHADOW_MODULE` the built module.
 
-#![allow(dead_code, reason = "each binary that includes the harness uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each binary that includes the harness uses a part of it")]
 
 pub mod client;
 pub mod resp;

@@ -52,6 +52,12 @@ impl Options {
         self
     }
 
+    /// Gives a command of the server another name.
+    pub fn rename_command(mut self, from: &str, to: &str) -> Self {
+        self.settings.extend(["--rename-command", from, to].map(str::to_owned));
+        self
+    }
+
     /// Adds load arguments of the module.
     pub fn module_arguments(mut self, arguments: &str) -> Self {
         let all = self.module.get_or_insert_default();
@@ -76,23 +82,35 @@ impl Options {
 
     /// Starts the server; when it gives up, returns what it had logged.
     pub fn try_start(self) -> Result<Server, String> {
-        for attempt in 1.. {
-            let mut server = Server::spawn(&self);
-            let mut ended = false;
-            let settled = holds_within(PATIENCE, || {
-                ended = server.child.try_wait().expect("the server is a child of ours").is_some();
-                ended || server.answers()
-            });
-            if settled && !ended {
-                return Ok(server);
-            }
-            let log = server.log();
-            server.abandoned.store(true, Ordering::Relaxed);
-            if attempt == PORTS_TO_TRY || !log.contains("Address already in use") {
-                return Err(log);
+        let directory = TempDir::with_prefix("shadow-").expect("a temporary directory");
+        let (port, child) = self.spawn(directory.path());
+        let mut server = Server { child, port, directory, abandoned: AtomicBool::new(false) };
+        match server.come_up(&self) {
+            Ok(()) => Ok(server),
+            Err(log) => {
+                server.abandoned.store(true, Ordering::Relaxed);
+                Err(log)
             }
         }
-        unreachable!("the last attempt returns")
+    }
+
+    /// Starts the process, on a port that is returned as well.
+    fn spawn(&self, directory: &Path) -> (u16, Child) {
+        let log = File::create(log_path(directory)).expect("a log file");
+        let port = free_port();
+        let mut command = Command::new(server_binary());
+        command
+            .current_dir(directory)
+            .args(["--port", &port.to_string()])
+            .args(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log);
+        if let Some(arguments) = &self.module {
+            command.arg("--loadmodule").arg(module_path()).args(arguments);
+        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", server_binary()));
+        (port, child)
     }
 }
 
@@ -110,30 +128,76 @@ impl Server {
         Options::new().start()
     }
 
-    fn spawn(options: &Options) -> Self {
-        let directory = TempDir::with_prefix("shadow-").expect("a temporary directory");
-        let log = File::create(log_path(directory.path())).expect("a log file");
-        let port = free_port();
-        let mut command = Command::new(server_binary());
-        command
-            .current_dir(directory.path())
-            .args(["--port", &port.to_string()])
-            .args(&options.settings)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle of the log"))
-            .stderr(log);
-        if let Some(arguments) = &options.module {
-            command.arg("--loadmodule").arg(module_path()).args(arguments);
+    /// Waits until the process that was just started serves; another port is tried when its own is taken. The log when it
+    /// gives up.
+    fn come_up(&mut self, options: &Options) -> Result<(), String> {
+        for attempt in 1.. {
+            let mut ended = false;
+            let settled = holds_within(PATIENCE, || {
+                ended = self.child.try_wait().expect("the server is a child of ours").is_some();
+                ended || self.answers()
+            });
+            if settled && !ended {
+                break;
+            }
+            let log = self.log();
+            if attempt == PORTS_TO_TRY || !log.contains("Address already in use") {
+                return Err(log);
+            }
+            (self.port, self.child) = options.spawn(self.directory.path());
         }
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", server_binary()));
-        Self { child, port, directory, abandoned: AtomicBool::new(false) }
+        Ok(())
     }
 
-    /// Whether this very process answers: another one may have got the port.
+    /// Kills the process, with signal 9 as a crash would. A child of it that writes a file goes on; this waits for its
+    /// end.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server is a child of ours");
+        self.child.wait().expect("the server is a child of ours");
+        wait_until("the server's children end", || self.processes().is_empty());
+    }
+
+    /// [`Server::kill`], its children as well.
+    pub fn kill_all(&mut self) {
+        self.child.kill().expect("the server is a child of ours");
+        for process in self.processes() {
+            // It may have ended by itself in the meantime.
+            let _ = Command::new("kill").args(["-9", &process.to_string()]).stderr(Stdio::null()).status();
+        }
+        self.kill();
+    }
+
+    /// The processes that work in its directory: itself and its children.
+    fn processes(&self) -> Vec<u32> {
+        let own = |entry: fs::DirEntry| {
+            let process = entry.file_name().to_str()?.parse().ok()?;
+            (fs::read_link(entry.path().join("cwd")).ok()? == self.directory()).then_some(process)
+        };
+        fs::read_dir("/proc").expect("a list of processes").filter_map(|entry| own(entry.ok()?)).collect()
+    }
+
+    /// Starts the server anew in its directory, on what it has left there; kills it first if it still runs.
+    ///
+    /// # Panics
+    ///
+    /// With the server's log, when it does not come up.
+    pub fn restart(&mut self, options: &Options) {
+        self.try_restart(options).unwrap_or_else(|log| panic!("the server did not start again:\n{log}"));
+    }
+
+    /// [`Server::restart`]; when the server gives up, returns what it had logged.
+    pub fn try_restart(&mut self, options: &Options) -> Result<(), String> {
+        self.kill();
+        (self.port, self.child) = options.spawn(self.directory.path());
+        self.come_up(options)
+    }
+
+    /// Whether this very process answers and has loaded its files: another one may have got the port.
     fn answers(&self) -> bool {
         let Ok(mut client) = Client::connect(self.port) else { return false };
-        let Ok(reply) = client.try_raw(&["INFO", "server"]) else { return false };
-        String::from_utf8_lossy(&reply).contains(&format!("process_id:{}\r", self.pid()))
+        let Ok(reply) = client.try_raw(&["INFO", "everything"]) else { return false };
+        let reply = String::from_utf8_lossy(&reply);
+        reply.contains(&format!("process_id:{}\r", self.pid())) && reply.contains("\nloading:0\r")
     }
 
     /// A new connection.

@@ -177,6 +177,13 @@ impl Context<'_> {
         }
     }
 
+    /// Whether the server holds back everything that replicas would have to follow (CLIENT PAUSE, a failover). What is
+    /// sent to them or to the append-only file nevertheless ends the server.
+    pub fn replication_is_held(&self) -> bool {
+        // SAFETY: takes nothing.
+        unsafe { api!(RedisModule_AvoidReplicaTraffic)() != 0 }
+    }
+
     pub fn selected_db(&self) -> c_int {
         // SAFETY: Living context.
         unsafe { api!(RedisModule_GetSelectedDb)(self.raw) }

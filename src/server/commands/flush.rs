@@ -2,7 +2,7 @@ use super::super::api::{Arguments, Context};
 use super::super::events;
 use super::super::module::{self, FlushMode};
 use super::entry::Command;
-use super::wrong_arguments;
+use super::{is_option, wrong_arguments};
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION FLUSH [ASYNC | SYNC]`: deletes all libraries.
@@ -30,9 +30,9 @@ impl Command for Flush {
 }
 
 fn mode(word: &[u8]) -> Result<FlushMode, Error> {
-    if word.eq_ignore_ascii_case(b"async") {
+    if is_option(word, "async") {
         Ok(FlushMode::Async)
-    } else if word.eq_ignore_ascii_case(b"sync") {
+    } else if is_option(word, "sync") {
         Ok(FlushMode::Sync)
     } else {
         Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into())

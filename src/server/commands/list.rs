@@ -1,6 +1,7 @@
 use super::super::api::{Arguments, Context};
 use super::super::module;
 use super::entry::Command;
+use super::is_option;
 use crate::error::Error;
 use crate::registry::{Function, Library, glob};
 
@@ -38,9 +39,9 @@ impl<'a> Options<'a> {
         let mut options = Self::default();
         let mut words = arguments.range(2, arguments.len());
         while let Some(word) = words.next() {
-            if !options.with_code && word.eq_ignore_ascii_case(b"withcode") {
+            if !options.with_code && is_option(word, "withcode") {
                 options.with_code = true;
-            } else if options.pattern.is_none() && word.eq_ignore_ascii_case(b"libraryname") {
+            } else if options.pattern.is_none() && is_option(word, "libraryname") {
                 options.pattern = Some(words.next().ok_or("ERR library name argument was not given")?);
             } else {
                 return Err(Error::new([b"ERR Unknown argument ", word].concat()));

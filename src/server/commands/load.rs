@@ -2,6 +2,7 @@ use super::super::api::{Arguments, Context};
 use super::super::call::ServerHost;
 use super::super::module;
 use super::entry::Command;
+use super::is_option;
 use crate::engine::LOAD_LIMIT;
 use crate::error::Error;
 use crate::registry::FunctionFlags;
@@ -15,7 +16,7 @@ impl Command for Load {
         let code = arguments.len() - 1;
         let mut replace = false;
         for option in arguments.range(2, code) {
-            if !option.eq_ignore_ascii_case(b"replace") {
+            if !is_option(option, "replace") {
                 return Err(Error::new([b"ERR Unknown option given: ", option].concat()));
             }
             replace = true;

@@ -34,3 +34,9 @@ fn wrong_arguments(arguments: Arguments) -> Error {
         .concat(),
     )
 }
+
+/// Whether a word of a command is `option`, in any case. The server reads such words as C strings: up to a NUL.
+fn is_option(word: &[u8], option: &str) -> bool {
+    let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
+    word[..end].eq_ignore_ascii_case(option.as_bytes())
+}

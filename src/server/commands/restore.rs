@@ -2,7 +2,7 @@ use super::super::api::{Arguments, Context};
 use super::super::events;
 use super::super::module::{self, Policy};
 use super::entry::Command;
-use super::wrong_arguments;
+use super::{is_option, wrong_arguments};
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION RESTORE payload [FLUSH | APPEND | REPLACE]`: loads the libraries of a payload, all or none.
@@ -43,7 +43,7 @@ fn policy(word: Option<&[u8]>) -> Result<Policy, Error> {
     let Some(word) = word else { return Ok(Policy::Append) };
     [Policy::Flush, Policy::Append, Policy::Replace]
         .into_iter()
-        .find(|policy| word.eq_ignore_ascii_case(policy.word().to_bytes()))
+        .find(|policy| policy.word().to_str().is_ok_and(|name| is_option(word, name)))
         .ok_or_else(|| "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.".into())
 }
 

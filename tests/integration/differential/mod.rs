@@ -3,6 +3,7 @@
 
 mod bodies;
 mod chunks;
+mod payloads;
 mod registrations;
 mod sessions;
 
