@@ -47,7 +47,7 @@ fn any_other_word_changes_nothing() {
     let server = Server::start();
     let mut client = server.client();
     load_many(&mut client, 3);
-    for word in ["BAD", "", "ASYNCX", "SYN", "a\r\nb", "ASYNC\0"] {
+    for word in ["BAD", "", "ASYNCX", "SYN", "a\r\nb", "ASYN\0C"] {
         assert_eq!(
             client.call(&["SHADOW.FUNCTION", "FLUSH", word]),
             Value::Error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".to_owned()),
