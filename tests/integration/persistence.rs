@@ -590,3 +590,31 @@ fn an_import_reaches_what_interception_hides() {
     server.restart(&options.module_arguments("intercept yes"));
     assert_eq!(server.client().run("FCALL f1 0"), Value::Integer(1));
 }
+
+#[test]
+fn an_append_only_file_with_libraries_needs_the_module() {
+    // With one, Redis 7.0 would begin the file with a snapshot that needs the module anyway.
+    let options = append_only().set("aof-use-rdb-preamble", "no");
+    let mut server = options.clone().start();
+    load(&mut server.client(), &numbered(1));
+    assert_logged(&refusal(&mut server, &options.clone().without_module()), "SHADOW.FUNCTION");
+    server.restart(&options);
+    assert_eq!(names(&mut server.client()), ["lib1"], "and nothing is lost by the attempt");
+}
+
+/// The way out on Redis 7.0 as well, where a snapshot always has the field.
+#[test]
+fn a_rewrite_of_an_empty_registry_without_a_preamble_needs_no_module() {
+    let mut server = Options::new().start();
+    let mut client = server.client();
+    load(&mut client, &numbered(1));
+    client.run("SET key value");
+    client.run("SHADOW.FUNCTION FLUSH");
+    client.run("CONFIG SET aof-use-rdb-preamble no");
+    client.run("CONFIG SET appendonly yes");
+    rewritten(&mut client);
+    client.send(&["SHUTDOWN"]);
+    assert!(server.wait_for_exit().success());
+    server.restart(&append_only().without_module());
+    assert_eq!(server.client().run("GET key").text(), "value");
+}
