@@ -84,11 +84,16 @@ fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
 /// Sends the libraries to the append-only file if it is being rewritten without a preamble. They are sent as well when
 /// the setting cannot be read, since CONFIG may have been renamed away: beside a preamble they change nothing.
 pub fn log_libraries(context: &Context) {
-    let [rewriting] = context.info(c"persistence", [c"aof_rewrite_in_progress"]);
-    if rewriting.as_deref() == Some(b"1") && context.setting(c"aof-use-rdb-preamble").as_deref() != Some(b"yes") {
-        OWED.store(true, Ordering::Relaxed);
-        log_owed(context);
+    let [rewriting, enabled] = context.info(c"persistence", [c"aof_rewrite_in_progress", c"aof_enabled"]);
+    if rewriting.as_deref() != Some(b"1") || context.setting(c"aof-use-rdb-preamble").as_deref() == Some(b"yes") {
+        return;
     }
+    if enabled.as_deref() == Some(b"0") {
+        let reason = b"libraries are missing from the rewritten file: it has no preamble, and appendonly is off";
+        return context.log(c"warning", reason);
+    }
+    OWED.store(true, Ordering::Relaxed);
+    log_owed(context);
 }
 
 /// Sends the libraries to the append-only file if it is owed them and the server lets anything be sent.

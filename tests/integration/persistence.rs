@@ -259,6 +259,20 @@ fn an_append_only_file_that_is_turned_on_later_holds_the_libraries() {
     }
 }
 
+/// Nothing can be sent to a file that is not written yet.
+#[test]
+fn a_rewrite_that_cannot_hold_the_libraries_says_so() {
+    for (preamble, warned) in [("no", true), ("yes", false)] {
+        let server = Options::new().set("aof-use-rdb-preamble", preamble).start();
+        let mut client = server.client();
+        load(&mut client, &numbered(1));
+        rewrite(&mut client);
+        let warning =
+            "<shadow> libraries are missing from the rewritten file: it has no preamble, and appendonly is off";
+        assert_eq!(server.log().contains(warning), warned, "with preamble {preamble}");
+    }
+}
+
 /// The server ends when anything is propagated while it holds writes back, so the libraries wait.
 #[test]
 fn a_rewrite_while_writes_are_paused_gets_the_libraries_afterwards() {
