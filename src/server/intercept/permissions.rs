@@ -45,17 +45,12 @@ pub fn translate(command: &FilteredCommand, categories: bool) {
         let inner = rule.strip_prefix(b"(").unwrap_or(&rule);
         let inner = inner.strip_suffix(b")").unwrap_or(inner);
         if opens && closes {
-            let words: Vec<Vec<u8>> = inner
-                .split(u8::is_ascii_whitespace)
-                .filter(|word| !word.is_empty())
-                .flat_map(|word| std::iter::once(word.to_vec()).chain(shadow_rules(word, categories)))
-                .collect();
-            // Patterns of keys keep their case: the selector is written anew only if a rule was added.
-            if words.len() > inner.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count() {
-                let original = command.word(position);
-                let kept = &original[1..original.len() - 1];
-                let added: Vec<Vec<u8>> =
-                    inner.split(u8::is_ascii_whitespace).flat_map(|word| shadow_rules(word, categories)).collect();
+            let added: Vec<Vec<u8>> =
+                inner.split(u8::is_ascii_whitespace).flat_map(|word| shadow_rules(word, categories)).collect();
+            if !added.is_empty() {
+                // As it was written: patterns of keys keep their case.
+                let written = command.word(position);
+                let kept = &written[1..written.len() - 1];
                 command.replace(position, &Text::new(&[b"(", kept, b" ", &added.join(&b' '), b")"].concat()));
             }
             position += 1;
