@@ -6,30 +6,34 @@ use redis_module::raw;
 
 use super::api::{Context, Refused, api, checked, log};
 use super::intercept::debug::{self, Reload};
-use super::{guard, module, persistence};
+use super::{guard, module, rewrite};
+use crate::engine::Dialect;
 use crate::error::Error;
 
 /// The layout of the data that callbacks get; the same since 7.0.
 const DATA_VERSION: u64 = 1;
 
-/// Subscribes to the events.
+/// Valkey's option of modules that do not keep its nodes from moving slots in one step (`CLUSTER MIGRATESLOTS`). The
+/// module keeps nothing by slot.
+const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+
+/// Subscribes to the events, and says which of the server's features the module can live with.
 ///
 /// # Errors
 /// When the server does not know an event that every supported one has.
-pub fn subscribe(context: &Context) -> Result<(), Refused> {
+pub fn subscribe(context: &Context, dialect: &Dialect) -> Result<(), Refused> {
     // Loads from the network may break off, and may run beside what is served: both are handled.
-    // SAFETY: the context is that of the module's entry point.
-    unsafe {
-        api!(RedisModule_SetModuleOptions)(
-            context.raw(),
-            (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD) as i32,
-        );
+    let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
+    if dialect.valkey {
+        options |= HANDLE_ATOMIC_SLOT_MIGRATION;
     }
+    // SAFETY: the context is that of the module's entry point.
+    unsafe { api!(RedisModule_SetModuleOptions)(context.raw(), options as i32) };
     subscribe_to(context, raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_CRON_LOOP, on_timer)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_LOADING, on_loading)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, on_async_load)?;
-    subscribe_to(context, raw::REDISMODULE_EVENT_FORK_CHILD, on_fork)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_PERSISTENCE, on_persistence)?;
     // From 7.2 on; without it a changed setting is seen at the next tick of the timer.
     let _ = subscribe_to(context, raw::REDISMODULE_EVENT_CONFIG, on_setting);
     Ok(())
@@ -77,21 +81,22 @@ unsafe extern "C" fn on_loading(
     });
 }
 
-/// A child process was started. If it rewrites the append-only file without a preamble, nothing asks the module for its
-/// libraries; they are sent to the file that the server opened for what comes after the rewrite.
-unsafe extern "C" fn on_fork(
+/// A file is begun or completed, in the process that writes it.
+unsafe extern "C" fn on_persistence(
     context: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,
     subevent: u64,
     _: *mut c_void,
 ) {
-    if subevent != raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
-        return;
+    match subevent {
+        raw::REDISMODULE_SUBEVENT_PERSISTENCE_AOF_START => rewrite::begin(),
+        raw::REDISMODULE_SUBEVENT_PERSISTENCE_ENDED => {
+            // SAFETY: the context of the callback that is running.
+            guard::callback(context, || rewrite::complete(&unsafe { Context::new(context) }));
+            rewrite::insist();
+        }
+        _ => {}
     }
-    guard::callback(context, || {
-        // SAFETY: the context of the callback that is running.
-        persistence::log_libraries(&unsafe { Context::new(context) });
-    });
 }
 
 /// A replica loads beside what it has (`repl-diskless-load swapdb`). What it has goes on being served only if both are of
@@ -135,9 +140,7 @@ fn report(result: Result<(), Error>) {
 unsafe extern "C" fn on_timer(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     guard::callback(context, || {
         // SAFETY: the context of the callback that is running.
-        let context = unsafe { Context::new(context) };
-        module::gate().watch(&context);
-        persistence::log_owed(&context);
+        module::gate().watch(&unsafe { Context::new(context) });
     });
 }
 

@@ -13,6 +13,7 @@ mod intercept;
 mod module;
 mod persistence;
 mod reply;
+mod rewrite;
 mod running;
 mod settings;
 mod variadic;
@@ -88,7 +89,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     module::install(Some(Module::new(&settings, dialect.clone())?));
     commands::register(context, &settings)?;
     persistence::register(context)?;
-    events::subscribe(context).map_err(|_| "the server refused the subscription to its events")?;
+    events::subscribe(context, &dialect).map_err(|_| "the server refused the subscription to its events")?;
     // SAFETY: the context is that of the entry point.
     unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }
         .map_err(|_| "the server refused the section of INFO")?;

@@ -1,18 +1,15 @@
-//! Libraries in snapshots, and in the file that a rewrite of the append-only file leaves.
+//! Libraries in snapshots.
 //!
 //! A data type of the module, which no key ever has, brings a field of its own to the RDB file: the sources of the
 //! libraries, before the keys. The same field is what a replica gets in a full synchronisation, and it is in the
-//! preamble of a rewritten append-only file. Without a preamble nothing asks the module for its data: there the
-//! libraries are sent to the file as a command as soon as the rewriting process has been started.
+//! preamble of a rewritten append-only file.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw;
 
 use super::api::{Context, api, log};
-use super::module::Policy;
-use super::{guard, module};
+use super::{guard, module, rewrite};
 use crate::error::Error;
 
 /// The name of the data type: nine characters, as the API wants it.
@@ -23,9 +20,6 @@ const ENCODING_VERSION: c_int = 1;
 
 /// From this version of the type's methods on a field may be left out when there is nothing to save (Redis 7.2).
 const OMITTABLE: c_int = 5;
-
-/// A rewrite without a preamble began while nothing could be sent to the file: the libraries are owed to it.
-static OWED: AtomicBool = AtomicBool::new(false);
 
 /// Registers the data type.
 ///
@@ -62,6 +56,7 @@ unsafe extern "C" fn save_unless_empty(io: *mut raw::RedisModuleIO, _when: c_int
 
 /// Writes the field. Runs in the process that writes the file, often a fork: no lock of the worker is touched.
 fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
+    rewrite::note_snapshot();
     let written = module::look(|module| {
         let registry = module.generation.registry();
         if omit_empty && registry.is_empty() {
@@ -78,39 +73,6 @@ fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
     });
     if let Err(error) = written {
         log(context_of(io), c"warning", &[b"libraries are missing from the file: ", error.text()].concat());
-    }
-}
-
-/// Sends the libraries to the append-only file if it is being rewritten without a preamble. They are sent as well when
-/// the setting cannot be read, since CONFIG may have been renamed away: beside a preamble they change nothing.
-pub fn log_libraries(context: &Context) {
-    let [rewriting, enabled] = context.info(c"persistence", [c"aof_rewrite_in_progress", c"aof_enabled"]);
-    if rewriting.as_deref() != Some(b"1") || context.setting(c"aof-use-rdb-preamble").as_deref() == Some(b"yes") {
-        return;
-    }
-    if enabled.as_deref() == Some(b"0") {
-        let reason = b"libraries are missing from the rewritten file: it has no preamble, and appendonly is off";
-        return context.log(c"warning", reason);
-    }
-    OWED.store(true, Ordering::Relaxed);
-    log_owed(context);
-}
-
-/// Sends the libraries to the append-only file if it is owed them and the server lets anything be sent.
-pub fn log_owed(context: &Context) {
-    if !OWED.load(Ordering::Relaxed) || context.replication_is_held() {
-        return;
-    }
-    OWED.store(false, Ordering::Relaxed);
-    let sent = module::look(|module| {
-        if !module.generation.registry().is_empty() {
-            context.log_restore(&module.dump(context), Policy::Flush.word());
-        }
-        Ok(())
-    });
-    if let Err(error) = sent {
-        let line = [b"libraries are missing from the rewritten file: ", error.text()].concat();
-        context.log(c"warning", &line);
     }
 }
 

@@ -250,6 +250,26 @@ fn a_node_answers_calls_while_a_slot_moves_like_the_servers_own() {
     pair.finish();
 }
 
+/// Valkey refuses that as soon as a module is loaded that does not allow it.
+#[test]
+fn a_node_moves_slots_in_one_step_where_the_server_can() {
+    let Cluster { masters, replica: _replica } = Cluster::start();
+    let (from, to) = (&masters[0], &masters[1]);
+    let (mut source, mut target) = (from.client(), to.client());
+    if source.run("CLUSTER GETSLOTMIGRATIONS").is_error() {
+        return;
+    }
+    load(&mut source, &functions());
+    load(&mut target, &functions());
+    ok(&mut source, "SET b x");
+    let slot = source.run("CLUSTER KEYSLOT b").text();
+    ok(&mut source, &format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {}", to.id()));
+    wait_until("the slot has moved", || target.run("SHADOW.FCALL get 1 b").text() == "x");
+    let moved = format!("MOVED {slot} {LOCALHOST}:{}", to.server.port());
+    wait_until("the node knows it", || source.run("SHADOW.FCALL get 1 b").text() == moved);
+    assert_eq!(source.run("SHADOW.FCALL nothing 0"), Value::Integer(0));
+}
+
 #[test]
 fn libraries_belong_to_a_node_and_its_replica() {
     let cluster = Cluster::start();

@@ -38,8 +38,9 @@ fn rewrite(client: &mut Client) {
 }
 
 fn rewritten(client: &mut Client) {
+    // In this order: what is scheduled becomes what is in progress between the two questions.
     wait_until("the file is rewritten", || {
-        client.info_number("aof_rewrite_in_progress") + client.info_number("aof_rewrite_scheduled") == 0
+        client.info_number("aof_rewrite_scheduled") + client.info_number("aof_rewrite_in_progress") == 0
     });
     assert_eq!(client.info("aof_last_bgrewrite_status").as_deref(), Some("ok"));
 }
@@ -209,22 +210,21 @@ fn a_rewritten_file_brings_back_the_libraries_with_a_preamble_and_without() {
 }
 
 #[test]
-fn only_a_rewrite_without_a_preamble_sends_the_libraries_to_the_file() {
-    for (preamble, sent) in [("yes", 0), ("no", 1)] {
-        let server = append_only().set("aof-use-rdb-preamble", preamble).start();
-        let replica = Options::new().set("replicaof", &format!("127.0.0.1 {}", server.port())).start();
-        let (mut client, mut reader) = (server.client(), replica.client());
-        load(&mut client, &numbered(1));
-        wait_until("the replica has it", || names(&mut reader) == ["lib1"]);
-        let seen = reader.command_stat("shadow.function|restore", "calls");
-        rewrite(&mut client);
-        let restores = server.aof().into_iter().filter(|command| command.get(1).is_some_and(|word| word == "RESTORE"));
-        let policies: Vec<String> = restores.map(|command| command[3].clone()).collect();
-        assert_eq!(policies, vec!["FLUSH"; sent]);
-        load(&mut client, &numbered(2));
-        wait_until("the replica has the next one", || names(&mut reader) == ["lib1", "lib2"]);
-        assert_eq!(reader.command_stat("shadow.function|restore", "calls"), seen, "the file alone gets it");
-    }
+fn a_rewritten_file_without_a_preamble_ends_with_the_libraries() {
+    let server = append_only().set("aof-use-rdb-preamble", "no").start();
+    let replica = Options::new().set("replicaof", &format!("127.0.0.1 {}", server.port())).start();
+    let (mut client, mut reader) = (server.client(), replica.client());
+    client.run("SET key value");
+    load(&mut client, &numbered(1));
+    wait_until("the replica has it", || names(&mut reader) == ["lib1"]);
+    let seen = reader.command_stat("shadow.function|load", "calls");
+    rewrite(&mut client);
+    let words: Vec<String> = server.rewritten_aof().into_iter().map(|command| command[0].clone()).collect();
+    assert_eq!(words, ["SELECT", "SET", "SHADOW.FUNCTION"]);
+    load(&mut client, &numbered(2));
+    wait_until("the replica has the next one", || names(&mut reader) == ["lib1", "lib2"]);
+    let now = reader.command_stat("shadow.function|load", "calls");
+    assert_eq!(now, seen + 1.0, "only the file got the first one again");
 }
 
 #[test]
@@ -259,36 +259,47 @@ fn an_append_only_file_that_is_turned_on_later_holds_the_libraries() {
     }
 }
 
-/// Nothing can be sent to a file that is not written yet.
+/// What the server rewrites for later use.
 #[test]
-fn a_rewrite_that_cannot_hold_the_libraries_says_so() {
-    for (preamble, warned) in [("no", true), ("yes", false)] {
-        let server = Options::new().set("aof-use-rdb-preamble", preamble).start();
+fn a_file_that_is_rewritten_while_append_only_is_off_holds_the_libraries() {
+    for preamble in ["yes", "no"] {
+        let options = Options::new().set("aof-use-rdb-preamble", preamble);
+        let mut server = options.clone().start();
         let mut client = server.client();
         load(&mut client, &numbered(1));
         rewrite(&mut client);
-        let warning =
-            "<shadow> libraries are missing from the rewritten file: it has no preamble, and appendonly is off";
-        assert_eq!(server.log().contains(warning), warned, "with preamble {preamble}");
+        server.restart(&append_only().set("aof-use-rdb-preamble", preamble));
+        assert_eq!(names(&mut server.client()), ["lib1"], "with preamble {preamble}");
     }
 }
 
-/// The server ends when anything is propagated while it holds writes back, so the libraries wait.
 #[test]
-fn a_rewrite_while_writes_are_paused_gets_the_libraries_afterwards() {
+fn a_file_that_is_rewritten_while_writes_are_paused_holds_the_libraries() {
     let options = append_only().set("aof-use-rdb-preamble", "no");
     let mut server = options.clone().start();
     let mut client = server.client();
     load(&mut client, &numbered(1));
     client.run("CLIENT PAUSE 600000 WRITE");
     rewrite(&mut client);
-    assert_eq!(names(&mut client), ["lib1"]);
-    client.run("CLIENT UNPAUSE");
-    wait_until("the file has the libraries", || {
-        server.aof().iter().any(|command| command.get(1).is_some_and(|word| word == "RESTORE"))
-    });
     server.restart(&options);
     assert_eq!(names(&mut server.client()), ["lib1"]);
+}
+
+/// The keys of the new file fit, which the old one does not hold, the libraries after them do not.
+#[test]
+fn a_rewrite_that_cannot_hold_the_libraries_fails_and_the_old_file_stays() {
+    let options = append_only().set("aof-use-rdb-preamble", "no");
+    let mut server = options.clone().file_limit(1280).start();
+    let mut client = server.client();
+    load(&mut client, &numbered(1));
+    load(&mut client, &format!("{}--{}", numbered(2), "-".repeat(1 << 20)));
+    assert_eq!(client.run("DEBUG POPULATE 1000 key 500").text(), "OK");
+    client.run("BGREWRITEAOF");
+    wait_until("the rewrite has failed", || client.info("aof_last_bgrewrite_status").as_deref() == Some("err"));
+    let warning = "<shadow> the rewritten append-only file cannot hold the libraries: temp-rewriteaof-bg-";
+    assert!(server.log().contains(warning), "{}", server.log());
+    server.restart(&options);
+    assert_eq!(names(&mut server.client()), ["lib1", "lib2"]);
 }
 
 #[test]

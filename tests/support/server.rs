@@ -27,12 +27,13 @@ pub enum Flavour {
 pub struct Options {
     settings: Vec<String>,
     module: Option<Vec<String>>,
+    file_limit: Option<u32>,
 }
 
 impl Options {
     /// A server that keeps nothing on disk, with the module and its default load arguments.
     pub fn new() -> Self {
-        let mut options = Self { settings: Vec::new(), module: Some(Vec::new()) };
+        let mut options = Self { settings: Vec::new(), module: Some(Vec::new()), file_limit: None };
         for (name, value) in [
             ("bind", "127.0.0.1"),
             ("save", ""),
@@ -71,6 +72,12 @@ impl Options {
         self
     }
 
+    /// Lets no file of the server grow beyond so many KiB: writing fails there, as on a full disk.
+    pub fn file_limit(mut self, kib: u32) -> Self {
+        self.file_limit = Some(kib);
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Panics
@@ -98,7 +105,16 @@ impl Options {
     fn spawn(&self, directory: &Path) -> (u16, Child) {
         let log = File::create(log_path(directory)).expect("a log file");
         let port = free_port();
-        let mut command = Command::new(server_binary());
+        let mut command = match self.file_limit {
+            None => Command::new(server_binary()),
+            Some(kib) => {
+                // The shell counts in blocks of 512 bytes. The signal would end the process that writes.
+                let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kib * 2);
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &limited, &server_binary()]);
+                shell
+            }
+        };
         command
             .current_dir(directory)
             .args(["--port", &port.to_string()])
@@ -299,10 +315,19 @@ impl Server {
 
     /// The commands in its append only file.
     pub fn aof(&self) -> Vec<Vec<String>> {
+        self.commands_in(".incr.aof")
+    }
+
+    /// The commands of the file that the last rewrite without a preamble has left.
+    pub fn rewritten_aof(&self) -> Vec<Vec<String>> {
+        self.commands_in(".base.aof")
+    }
+
+    fn commands_in(&self, ending: &str) -> Vec<Vec<String>> {
         let directory = self.directory().join("appendonlydir");
         let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.retain(|path| path.to_string_lossy().ends_with(".incr.aof"));
+        files.retain(|path| path.to_string_lossy().ends_with(ending));
         files.sort();
         files.iter().flat_map(|path| super::resp::parse_commands(&fs::read(path).unwrap_or_default())).collect()
     }

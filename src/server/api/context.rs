@@ -134,21 +134,12 @@ impl Context<'_> {
 
     /// Sends `SHADOW.FUNCTION RESTORE <payload> <policy>` to the replicas and the append-only file.
     pub fn replicate_restore(&self, payload: &[u8], policy: &CStr) {
-        self.send_restore(c"cbc", payload, policy);
-    }
-
-    /// Sends it to the append-only file alone.
-    pub fn log_restore(&self, payload: &[u8], policy: &CStr) {
-        self.send_restore(c"Rcbc", payload, policy);
-    }
-
-    fn send_restore(&self, format: &CStr, payload: &[u8], policy: &CStr) {
         // SAFETY: Living context; the format names a C string, a buffer with its length, and a C string.
         unsafe {
             api!(RedisModule_Replicate)(
                 self.raw,
                 c"SHADOW.FUNCTION".as_ptr(),
-                format.as_ptr(),
+                c"cbc".as_ptr(),
                 c"RESTORE".as_ptr(),
                 payload.as_ptr(),
                 payload.len(),
@@ -175,13 +166,6 @@ impl Context<'_> {
             // SAFETY: Living context; the command checked that it has so many words.
             unsafe { api!(RedisModule_KeyAtPosWithFlags)(self.raw, position as c_int, access.flags() as c_int) };
         }
-    }
-
-    /// Whether the server holds back everything that replicas would have to follow (CLIENT PAUSE, a failover). What is
-    /// sent to them or to the append-only file nevertheless ends the server.
-    pub fn replication_is_held(&self) -> bool {
-        // SAFETY: takes nothing.
-        unsafe { api!(RedisModule_AvoidReplicaTraffic)() != 0 }
     }
 
     pub fn selected_db(&self) -> c_int {

@@ -1,0 +1,80 @@
+//! Libraries in an append-only file that is rewritten without a preamble.
+//!
+//! With a preamble the rewritten file begins as a snapshot, which has a field for the libraries. Without one the server
+//! asks no module for anything. So the process that rewrites the file adds the libraries to it as commands, when the
+//! server has completed the file and before it takes the place of the old one. A file that cannot be completed like that
+//! never does: the process fails, and the server keeps what it has.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::api::Context;
+use super::module;
+use crate::error::Error;
+
+/// Bytes that are collected before they are written.
+const BUFFER: usize = 64 * 1024;
+
+/// Whether this process rewrites the file and has not written the libraries. Only ever true in a forked process.
+static OWED: AtomicBool = AtomicBool::new(false);
+
+/// This process begins to rewrite the file.
+pub fn begin() {
+    OWED.store(true, Ordering::Relaxed);
+}
+
+/// The server has asked for the libraries: the file has a preamble.
+pub fn note_snapshot() {
+    OWED.store(false, Ordering::Relaxed);
+}
+
+/// The server has completed its part of a file. Adds the libraries if they are not in it.
+pub fn complete(context: &Context) {
+    if !OWED.load(Ordering::Relaxed) {
+        return;
+    }
+    match append_libraries() {
+        Ok(()) => OWED.store(false, Ordering::Relaxed),
+        Err(error) => {
+            let reason = [b"the rewritten append-only file cannot hold the libraries: ", error.text()].concat();
+            context.log(c"warning", &reason);
+        }
+    }
+}
+
+/// Has the rewriting fail if the file is still without the libraries.
+pub fn insist() {
+    if OWED.load(Ordering::Relaxed) {
+        // SAFETY: takes nothing. This is the forked process, which the server itself would end like that, with another
+        // code; the parent learns from the code that the rewriting has failed.
+        unsafe { libc::_exit(1) };
+    }
+}
+
+fn append_libraries() -> Result<(), Error> {
+    module::look(|module| {
+        let registry = module.generation.registry();
+        if registry.is_empty() {
+            return Ok(());
+        }
+        // The name that the server gives the file until it takes the old one's place, in its working directory.
+        let path = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
+        let written = OpenOptions::new().append(true).open(&path).and_then(|file| {
+            let sources = registry.libraries().map(|library| &*library.code);
+            write(file, sources)
+        });
+        written.map_err(|error| Error::new(format!("{path}: {error}")))
+    })
+}
+
+/// Writes a LOAD for each source and waits until the disk has them.
+fn write<'s>(file: File, sources: impl Iterator<Item = &'s [u8]>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    for source in sources {
+        write!(out, "*3\r\n$15\r\nSHADOW.FUNCTION\r\n$4\r\nLOAD\r\n${}\r\n", source.len())?;
+        out.write_all(source)?;
+        out.write_all(b"\r\n")?;
+    }
+    out.into_inner()?.sync_all()
+}
