@@ -1,8 +1,47 @@
 //! A replica takes the place of its master.
 
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
 use crate::library::{load, names, numbered, source};
 use crate::replicas::{follow, replica_of, wait_in_step};
-use crate::support::{Client, Server, wait_until};
+use crate::support::server::{free_port, server_binary};
+use crate::support::{Client, Server, Value, wait_until};
+
+/// A Sentinel that decides alone. It ends with this value.
+struct Sentinel {
+    child: Child,
+    port: u16,
+    _directory: TempDir,
+}
+
+impl Sentinel {
+    fn start() -> Self {
+        let directory = TempDir::with_prefix("shadow-").expect("a temporary directory");
+        // It keeps what it learns there.
+        File::create(directory.path().join("sentinel.conf")).expect("a file");
+        let port = free_port();
+        let mut command = Command::new(server_binary());
+        command.current_dir(directory.path()).args(["sentinel.conf", "--sentinel", "--bind", "127.0.0.1", "--port"]);
+        command.arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().expect("the server's binary starts as a Sentinel");
+        wait_until("the Sentinel answers", || Client::connect(port).is_ok());
+        Self { child, port, _directory: directory }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.port).expect("the Sentinel answers")
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// A function that writes.
 fn counter() -> String {
@@ -91,4 +130,25 @@ fn a_master_that_comes_back_empty_is_filled_by_its_successor() {
     follow(&back, &replica);
     wait_in_step(&replica, &back);
     assert_eq!(names(&mut client), ["counter", "lib1", "lib2"]);
+}
+
+#[test]
+fn a_replica_that_sentinel_promotes_keeps_everything() {
+    let master = master();
+    let replica = replica_of(&master);
+    wait_in_step(&master, &replica);
+    let sentinel = Sentinel::start();
+    let mut watcher = sentinel.client();
+    watcher.run(&format!("SENTINEL MONITOR main 127.0.0.1 {} 1", master.port()));
+    for (name, value) in [("down-after-milliseconds", "500"), ("failover-timeout", "5000")] {
+        assert_eq!(watcher.run(&format!("SENTINEL SET main {name} {value}")).text(), "OK");
+    }
+    wait_until("it knows the replica", || watcher.run("SENTINEL REPLICAS main").items().len() == 1);
+    drop(master);
+    let promoted = ["127.0.0.1".to_owned(), replica.port().to_string()];
+    wait_until("it names the replica as master", || match watcher.run("SENTINEL GET-MASTER-ADDR-BY-NAME main") {
+        Value::Array(address) => address.iter().map(Value::text).eq(promoted.iter().cloned()),
+        _ => false,
+    });
+    check_serves(&mut replica.client(), 1);
 }
