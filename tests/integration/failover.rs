@@ -140,7 +140,8 @@ fn a_replica_that_sentinel_promotes_keeps_everything() {
     let sentinel = Sentinel::start();
     let mut watcher = sentinel.client();
     watcher.run(&format!("SENTINEL MONITOR main 127.0.0.1 {} 1", master.port()));
-    for (name, value) in [("down-after-milliseconds", "500"), ("failover-timeout", "5000")] {
+    // An attempt for which it does not trust the replica yet is repeated after twice the second time.
+    for (name, value) in [("down-after-milliseconds", "1000"), ("failover-timeout", "2000")] {
         assert_eq!(watcher.run(&format!("SENTINEL SET main {name} {value}")).text(), "OK");
     }
     wait_until("it knows the replica", || watcher.run("SENTINEL REPLICAS main").items().len() == 1);
