@@ -3,13 +3,13 @@
 //! A flush hands the old generation to the thread `shadow-reclaim` and takes a spare that the thread built beforehand,
 //! so that the server's thread neither frees nor builds. The queue is bounded: what does not fit is the caller's.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use crate::fault::Faults;
 use crate::generation::Generation;
 use crate::thread;
 
@@ -21,6 +21,8 @@ enum Job {
     Free(Box<Generation>),
     /// Only build a spare.
     Prepare,
+    /// End by a panic. Tests ask for it.
+    Panic,
 }
 
 /// What both sides see.
@@ -32,6 +34,8 @@ struct Shared {
     freed: AtomicU64,
     /// The process is about to end: what waits is left to it.
     abandon: AtomicBool,
+    /// What panicked.
+    faults: Faults,
     /// Holds the worker before its next job.
     held: Mutex<bool>,
     release: Condvar,
@@ -44,7 +48,7 @@ impl Shared {
         let libraries = generation.registry().library_count() as u64;
         if self.abandon.load(Ordering::Relaxed) {
             std::mem::forget(generation);
-        } else if catch_unwind(AssertUnwindSafe(|| drop(generation))).is_ok() {
+        } else if self.faults.catch(|| drop(generation)).is_some() {
             self.freed.fetch_add(libraries, Ordering::Relaxed);
         }
         self.pending.fetch_sub(libraries, Ordering::Relaxed);
@@ -54,6 +58,8 @@ impl Shared {
 /// The worker, as its owner on the main thread sees it. Dropping it ends the thread after what is queued.
 pub struct Reclaim {
     jobs: Option<Sender<Job>>,
+    /// The worker's end, to take back what it has left when it is gone.
+    left: Receiver<Job>,
     spares: Receiver<Box<Generation>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -70,9 +76,11 @@ impl Reclaim {
         let (jobs, incoming) = bounded(capacity);
         let (outgoing, spares) = bounded(1);
         let shared = Arc::new(Shared::default());
-        let worker = Worker { incoming, outgoing, shared: Arc::clone(&shared), build };
-        let thread = thread::spawn(THREAD_NAME, move || worker.run())?;
-        Ok(Self { jobs: Some(jobs), spares, shared, thread: Some(thread), parked: None })
+        let worker = Worker { incoming: incoming.clone(), outgoing, shared: Arc::clone(&shared), build };
+        let thread = thread::spawn(THREAD_NAME, move || {
+            worker.shared.faults.catch(|| worker.run());
+        })?;
+        Ok(Self { jobs: Some(jobs), left: incoming, spares, shared, thread: Some(thread), parked: None })
     }
 
     /// Takes the spare, if one is ready. The worker builds the next one before its next job.
@@ -113,8 +121,7 @@ impl Reclaim {
     /// Sends the worker what waits.
     pub fn deliver(&mut self) {
         if let (Some(jobs), Some(job)) = (&self.jobs, self.parked.take()) {
-            // There is room: only this side sends, and it looked. If the worker has died since, the job comes back
-            // and is dropped here.
+            // There is room: only this side sends, and it looked.
             if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = jobs.try_send(job) {
                 self.shared.free(job);
             }
@@ -123,8 +130,24 @@ impl Reclaim {
 
     /// Whether the worker takes no more: its queue is full, or it is gone.
     fn is_full(&self) -> bool {
-        let alive = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
-        !alive || self.jobs.as_ref().is_none_or(Sender::is_full)
+        !self.is_alive() || self.jobs.as_ref().is_none_or(Sender::is_full)
+    }
+
+    /// Whether the worker is there. Without it, everything is freed in place.
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Frees here what a worker that is gone has left.
+    pub fn recover(&self) {
+        if !self.is_alive() {
+            self.left.try_iter().for_each(|job| self.shared.free(job));
+        }
+    }
+
+    /// What panicked in the worker since this was asked last.
+    pub fn faults(&self) -> Vec<String> {
+        self.shared.faults.take()
     }
 
     /// Jobs that wait for the worker.
@@ -153,6 +176,13 @@ impl Reclaim {
         self.shared.release.notify_all();
     }
 
+    /// Has the worker end by a panic after what is queued.
+    pub fn panic(&mut self) {
+        self.deliver();
+        self.parked = Some(Job::Panic);
+        self.deliver();
+    }
+
     /// Ends the worker. What is queued is freed first, unless `abandon`: then it is left to the end of the process.
     pub fn stop(&mut self, abandon: bool) {
         self.shared.abandon.store(abandon, Ordering::Relaxed);
@@ -163,6 +193,7 @@ impl Reclaim {
             // A worker that panicked outside of its jobs has ended all the same.
             let _ = thread.join();
         }
+        self.recover();
     }
 }
 
@@ -181,19 +212,22 @@ struct Worker<B> {
 }
 
 impl<B: Fn() -> Option<Generation>> Worker<B> {
-    fn run(self) {
+    fn run(&self) {
         self.prepare();
         while let Ok(job) = self.incoming.recv() {
             self.wait_while_held();
             // The spare comes first: the next flush may be waiting for it, and freeing takes its time.
             self.prepare();
+            if let Job::Panic = job {
+                panic!("a panic of the worker was asked for");
+            }
             self.shared.free(job);
         }
     }
 
     fn prepare(&self) {
         if self.outgoing.is_empty()
-            && let Ok(Some(spare)) = catch_unwind(AssertUnwindSafe(&self.build))
+            && let Some(Some(spare)) = self.shared.faults.catch(&self.build)
         {
             let _ = self.outgoing.try_send(Box::new(spare));
         }
@@ -290,6 +324,33 @@ mod tests {
         assert_eq!((reclaim.queued(), reclaim.pending_libraries()), (1, 10));
         reclaim.stop(false);
         assert_eq!((reclaim.freed_libraries(), reclaim.pending_libraries()), (10, 0));
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_is_noticed_and_what_it_left_is_freed() {
+        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        wait_until("the first spare is ready", || reclaim.has_spare());
+        reclaim.hold(true);
+        reclaim.panic();
+        assert!(reclaim.retire(loaded(10)).is_ok());
+        reclaim.deliver();
+        reclaim.hold(false);
+        wait_until("it is gone", || !reclaim.is_alive());
+        assert_eq!(reclaim.faults(), ["a panic of the worker was asked for"]);
+        assert!(reclaim.retire(loaded(1)).is_err());
+        assert_eq!(reclaim.pending_libraries(), 10);
+        reclaim.recover();
+        assert_eq!((reclaim.freed_libraries(), reclaim.pending_libraries()), (10, 0));
+    }
+
+    #[test]
+    fn a_spare_whose_building_panics_ends_nothing() {
+        let mut reclaim = Reclaim::start(4, || panic!("no spare today")).unwrap();
+        assert!(reclaim.retire(loaded(10)).is_ok());
+        reclaim.deliver();
+        wait_until("it is freed", || reclaim.freed_libraries() == 10);
+        assert!(reclaim.is_alive());
+        assert_eq!(reclaim.faults(), ["no spare today"; 2]);
     }
 
     #[test]

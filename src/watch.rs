@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::engine::Alarm;
+use crate::fault::Faults;
 use crate::thread;
 
 /// The watch's name among the server's threads.
@@ -32,8 +33,19 @@ struct Shared {
     limit: AtomicU64,
     /// The alarm of the VM that calls run in. Whoever gives up that VM takes the alarm away first, under this lock.
     alarm: Mutex<Option<Alarm>>,
-    stopped: Mutex<bool>,
-    stop: Condvar,
+    order: Mutex<Order>,
+    ordered: Condvar,
+    /// What panicked.
+    faults: Faults,
+}
+
+/// What the thread is to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Watch,
+    /// Panic once. Tests ask for it.
+    Panic,
+    Stop,
 }
 
 /// The watch, as the server's thread sees it. Dropping it ends the thread.
@@ -53,11 +65,13 @@ impl Watch {
             call: AtomicU64::new(0),
             limit: AtomicU64::new(FIRST_LOOK),
             alarm: Mutex::new(None),
-            stopped: Mutex::new(false),
-            stop: Condvar::new(),
+            order: Mutex::new(Order::Watch),
+            ordered: Condvar::new(),
+            faults: Faults::default(),
         });
         let seen = Arc::clone(&shared);
-        let thread = thread::spawn(THREAD_NAME, move || seen.watch())?;
+        // A call without end could not be ended without the watch, so it survives whatever happens to it.
+        let thread = thread::spawn(THREAD_NAME, move || while seen.faults.catch(|| seen.watch()).is_none() {})?;
         Ok(Self { shared, calls: Cell::new(0), thread: Some(thread) })
     }
 
@@ -78,6 +92,21 @@ impl Watch {
         self.shared.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Has the thread panic, and go on after it.
+    pub fn panic(&self) {
+        self.order(Order::Panic);
+    }
+
+    /// What panicked in the thread since this was asked last.
+    pub fn faults(&self) -> Vec<String> {
+        self.shared.faults.take()
+    }
+
+    fn order(&self, order: Order) {
+        *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
+        self.shared.ordered.notify_all();
+    }
+
     /// The call has ended.
     pub fn end(&self) {
         self.shared.call.store(0, Ordering::Relaxed);
@@ -86,10 +115,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.shared.stop.notify_all();
+        self.order(Order::Stop);
         if let Some(thread) = self.thread.take() {
-            // A watch that panicked has ended all the same.
             let _ = thread.join();
         }
     }
@@ -108,10 +135,15 @@ impl Shared {
 
     /// Waits for `period`; true when the watch is over.
     fn wait(&self, period: Duration) -> bool {
-        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.stop.wait_timeout_while(stopped, period, |stopped| !*stopped);
-        let (stopped, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        *stopped
+        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ordered.wait_timeout_while(order, period, |order| *order == Order::Watch);
+        let (mut order, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if *order == Order::Panic {
+            *order = Order::Watch;
+            drop(order);
+            panic!("a panic of the watch was asked for");
+        }
+        *order == Order::Stop
     }
 
     fn look(&self, call: u64, seen: &mut Seen) {

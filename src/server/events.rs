@@ -140,7 +140,13 @@ fn report(result: Result<(), Error>) {
 unsafe extern "C" fn on_timer(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     guard::callback(context, || {
         // SAFETY: the context of the callback that is running.
-        module::gate().watch(&unsafe { Context::new(context) });
+        let context = unsafe { Context::new(context) };
+        module::gate().watch(&context);
+        // Not while a function is running: the next tick comes.
+        let _ = module::change(|module| {
+            module.attend_threads(&context);
+            Ok(())
+        });
     });
 }
 

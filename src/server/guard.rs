@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redis_module::raw;
 
 use super::api::log;
+use crate::fault;
 
 /// Runs `body`, which the server called; None after a panic. `context` is for the line in the log and may be null.
 pub fn callback<T>(context: *mut raw::RedisModuleCtx, body: impl FnOnce() -> T) -> Option<T> {
@@ -21,12 +22,7 @@ pub fn callback<T>(context: *mut raw::RedisModuleCtx, body: impl FnOnce() -> T) 
 }
 
 fn report(context: *mut raw::RedisModuleCtx, panic: &(dyn Any + Send)) {
-    let what = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without words");
-    let line = format!("internal error: {what}");
+    let line = format!("internal error: {}", fault::words(panic));
     let _ = catch_unwind(AssertUnwindSafe(|| log(context, c"warning", line.as_bytes())));
 }
 

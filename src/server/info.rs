@@ -23,6 +23,7 @@ pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: 
                 (c"freed_libraries", reclaim.freed_libraries()),
                 (c"spare_ready", reclaim.has_spare().into()),
                 (c"spares_missed", module.totals.spares_missed),
+                (c"reclaim_alive", reclaim.is_alive().into()),
             ];
             // SAFETY: `info` is alive during the callback; the names are static C strings.
             unsafe {

@@ -11,10 +11,10 @@ use super::settings::Settings;
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::generation::Generation;
-use crate::reclaim::Reclaim;
+use crate::reclaim::{self, Reclaim};
 use crate::registry::payload::{self, Versions};
 use crate::registry::{FunctionFlags, shebang};
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// How a flush frees the old generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct Module {
     pub watch: Watch,
     pub totals: Totals,
     pub dialect: Dialect,
+    /// Whether the log says that the worker is gone.
+    worker_missed: bool,
     /// While a file is loaded into the current generation: what the load was told.
     reload: Option<Reload>,
     /// The version of the server's files, once it was asked for.
@@ -92,9 +94,29 @@ impl Module {
             reclaim,
             totals: Totals::default(),
             dialect,
+            worker_missed: false,
             reload: None,
             rdb_version: Cell::new(None),
         })
+    }
+
+    /// Writes down what went wrong in the threads, and does what a worker that is gone has left.
+    pub fn attend_threads(&mut self, context: &Context) {
+        let faults = [(reclaim::THREAD_NAME, self.reclaim.faults()), (watch::THREAD_NAME, self.watch.faults())];
+        for (thread, words) in faults {
+            for words in words {
+                context.log(c"warning", format!("internal error in the thread {thread}: {words}").as_bytes());
+            }
+        }
+        if !self.reclaim.is_alive() {
+            if !std::mem::replace(&mut self.worker_missed, true) {
+                let thread = reclaim::THREAD_NAME;
+                let line =
+                    format!("the thread {thread} has ended: flushes free in place until the server is restarted");
+                context.log(c"warning", line.as_bytes());
+            }
+            self.reclaim.recover();
+        }
     }
 
     /// Deletes all libraries: puts a fresh generation in the place of the current one and retires that.

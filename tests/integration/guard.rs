@@ -1,7 +1,16 @@
 //! A panic is an error of one command, not the end of the server.
 
-use crate::library::{load, numbered};
-use crate::support::{Options, Value};
+use crate::library::{load, load_many, numbered, source};
+use crate::support::{Client, Options, Server, Value, wait_until};
+
+fn with_faults() -> Server {
+    Options::new().module_arguments("enable-debug-command yes").start()
+}
+
+/// Asks for a fault outside of the command that asks.
+fn ask_for(client: &mut Client, fault: &str) {
+    assert_eq!(client.run(&format!("SHADOW.DEBUG {fault}")).text(), "OK");
+}
 
 #[test]
 fn a_panic_is_answered_logged_and_survived() {
@@ -30,6 +39,69 @@ fn a_panic_in_a_transaction_leaves_the_other_replies_in_place() {
     assert_eq!(replies[0].text(), "before");
     assert!(replies[1].text().starts_with("ERR internal error"), "{replies:?}");
     assert_eq!(replies[2].text(), "after");
+}
+
+#[test]
+fn a_panic_in_the_middle_of_a_reply_closes_that_connection_alone() {
+    let server = with_faults();
+    let (mut client, mut other) = (server.client(), server.client());
+    load(&mut client, &numbered(1));
+    client.send(&["SHADOW.DEBUG", "PANIC-IN-REPLY"]);
+    assert!(client.read_raw().is_err(), "the reply has no end");
+    assert_eq!(other.run("SHADOW.FCALL f1 0"), Value::Integer(1));
+}
+
+#[test]
+fn a_panic_in_a_callback_is_logged_and_survived() {
+    let server = with_faults();
+    let mut client = server.client();
+    load(&mut client, &numbered(1));
+    ask_for(&mut client, "PANIC-IN-CALLBACK");
+    server.wait_for_log("<shadow> internal error: a panic in a callback was asked for");
+    assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1));
+}
+
+#[test]
+fn a_worker_that_is_gone_is_noticed_and_flushes_free_in_place() {
+    const COUNT: usize = 1000;
+    let mut server = with_faults();
+    let mut client = server.client();
+    wait_until("the worker has built a spare", || client.info_number("shadow_spare_ready") == 1);
+    assert_eq!(client.info_number("shadow_reclaim_alive"), 1);
+    load_many(&mut client, COUNT);
+    ask_for(&mut client, "RECLAIM-HOLD");
+    ask_for(&mut client, "PANIC-IN-WORKER");
+    // It waits behind the fault.
+    assert_eq!(client.run("SHADOW.FUNCTION FLUSH ASYNC").text(), "OK");
+    wait_until("it is with the worker", || client.info_number("shadow_pending_libraries") == COUNT as i64);
+    ask_for(&mut client, "RECLAIM-RELEASE");
+    wait_until("INFO says that the worker is gone", || client.info_number("shadow_reclaim_alive") == 0);
+    server.wait_for_log("<shadow> internal error in the thread shadow-reclaim: a panic of the worker was asked for");
+    server.wait_for_log("<shadow> the thread shadow-reclaim has ended: flushes free in place");
+    wait_until("what it left is freed", || client.info_number("shadow_pending_libraries") == 0);
+    assert_eq!(client.info_number("shadow_flushes_in_place"), 0);
+    for round in 1..=3 {
+        load_many(&mut client, COUNT);
+        assert_eq!(client.run("SHADOW.FCALL f999 0"), Value::Integer(999));
+        assert_eq!(client.run("SHADOW.FUNCTION FLUSH ASYNC").text(), "OK");
+        assert_eq!(client.info_number("shadow_flushes_in_place"), round);
+        assert_eq!(client.info_number("shadow_pending_libraries"), 0);
+    }
+    client.send(&["SHUTDOWN", "NOSAVE"]);
+    assert!(server.wait_for_exit().success(), "{}", server.log());
+}
+
+#[test]
+fn a_watch_that_panics_still_lets_functions_be_killed() {
+    let server = Options::new().module_arguments("enable-debug-command yes").set("busy-reply-threshold", "50").start();
+    let (mut client, mut other) = (server.client(), server.client());
+    load(&mut client, &source("endless", "redis.register_function('spin', function() while true do end end)"));
+    ask_for(&mut client, "PANIC-IN-WATCH");
+    server.wait_for_log("<shadow> internal error in the thread shadow-watch: a panic of the watch was asked for");
+    client.send(&["SHADOW.FCALL", "spin", "0"]);
+    wait_until("others are told", || other.run("PING").text().starts_with("BUSY "));
+    assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
+    assert!(client.read_raw().expect("a reply").starts_with(b"-ERR "));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::library::{load, load_many, source};
 use crate::support::{Server, wait_until};
 
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "shadow_libraries",
     "shadow_functions",
     "shadow_reclaim_queue",
@@ -13,6 +13,7 @@ const FIELDS: [&str; 9] = [
     "shadow_flushes_in_place",
     "shadow_spare_ready",
     "shadow_spares_missed",
+    "shadow_reclaim_alive",
 ];
 
 #[test]

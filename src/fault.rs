@@ -1,0 +1,72 @@
+//! Panics of the module's threads. They end neither the thread nor the server; their words are kept until the server's
+//! thread writes them to the log.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// As many are kept; what comes on top of them is forgotten.
+const LIMIT: usize = 16;
+
+/// What a panic says.
+pub fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
+}
+
+/// The panics of a thread.
+#[derive(Default)]
+pub struct Faults {
+    any: AtomicBool,
+    words: Mutex<Vec<String>>,
+}
+
+impl Faults {
+    /// Runs `body`; None after a panic, which is kept.
+    pub fn catch<T>(&self, body: impl FnOnce() -> T) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(body)).map_err(|panic| self.keep(words(&*panic))).ok()
+    }
+
+    fn keep(&self, what: &str) {
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        if words.len() < LIMIT {
+            words.push(what.to_owned());
+        }
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// What was kept; it is forgotten here.
+    pub fn take(&self) -> Vec<String> {
+        if !self.any.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_kept_once_in_its_own_words() {
+        let faults = Faults::default();
+        assert_eq!(faults.catch(|| 1), Some(1));
+        assert_eq!(faults.take(), [""; 0]);
+        assert_eq!(faults.catch::<()>(|| panic!("in a test")), None);
+        assert_eq!(faults.catch::<()>(|| panic!("number {}", 2)), None);
+        assert_eq!(faults.catch::<()>(|| std::panic::panic_any(7)), None);
+        assert_eq!(faults.take(), ["in a test", "number 2", "a panic without words"]);
+        assert_eq!(faults.take(), [""; 0]);
+    }
+
+    #[test]
+    fn no_more_are_kept_than_a_log_wants() {
+        let faults = Faults::default();
+        for _ in 0..100 {
+            faults.catch::<()>(|| panic!("again"));
+        }
+        assert_eq!(faults.take().len(), LIMIT);
+    }
+}
