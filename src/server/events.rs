@@ -6,7 +6,8 @@ use redis_module::raw;
 
 use super::api::{Context, Refused, api, checked, log};
 use super::intercept::debug::{self, Reload};
-use super::{guard, module, rewrite};
+use super::module::{self, Module};
+use super::{guard, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
 
@@ -66,18 +67,16 @@ unsafe extern "C" fn on_loading(
     _: *mut c_void,
 ) {
     guard::callback(context, || {
-        report(module::change(|module| {
-            match subevent {
-                raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => module.begin_file(debug::take_reload())?,
-                raw::REDISMODULE_SUBEVENT_LOADING_AOF_START | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
-                    module.begin_file(Reload::default())?;
-                }
-                raw::REDISMODULE_SUBEVENT_LOADING_FAILED => module.end_file(false)?,
-                _ => module.end_file(true)?,
+        let begin = |reload| module::begin_load(|module| module.begin_file(reload));
+        let end = |complete| module::end_load(complete, |module| module.end_file(complete));
+        report(match subevent {
+            raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => begin(debug::take_reload()),
+            raw::REDISMODULE_SUBEVENT_LOADING_AOF_START | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
+                begin(Reload::default())
             }
-            module.reclaim.deliver();
-            Ok(())
-        }));
+            raw::REDISMODULE_SUBEVENT_LOADING_FAILED => end(false),
+            _ => end(true),
+        });
     });
 }
 
@@ -108,15 +107,17 @@ unsafe extern "C" fn on_async_load(
     _: *mut c_void,
 ) {
     guard::callback(context, || {
-        report(module::change(|module| {
-            match subevent {
-                raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => module.stage()?,
-                raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => module.commit_stage(),
-                _ => module.unstage(),
-            }
-            module.reclaim.deliver();
-            Ok(())
-        }));
+        report(match subevent {
+            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => module::begin_load(Module::stage),
+            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => module::end_load(true, |module| {
+                module.commit_stage();
+                Ok(())
+            }),
+            _ => module::end_load(false, |module| {
+                module.unstage();
+                Ok(())
+            }),
+        });
     });
 }
 

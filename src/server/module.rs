@@ -7,6 +7,7 @@ use super::api::Context;
 use super::call::ServerHost;
 use super::gate::Gate;
 use super::intercept::debug::Reload;
+use super::running::{self, Running};
 use super::settings::Settings;
 use crate::engine::Dialect;
 use crate::error::Error;
@@ -141,6 +142,13 @@ impl Module {
                 Ok(Box::new(Generation::new(self.dialect.clone())?))
             }
         }
+    }
+
+    /// Runs `body`, and sends the worker what it has retired.
+    fn delivering(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        body(self)?;
+        self.reclaim.deliver();
+        Ok(())
     }
 
     /// A file is going to be loaded: what is in memory goes, unless the file is to be added to it or a generation beside
@@ -281,13 +289,18 @@ impl Module {
 struct MainThread {
     module: RefCell<Option<Module>>,
     gate: Gate,
+    /// A load began while nothing could be changed. Its libraries are refused.
+    unready: Cell<bool>,
+    /// Such a load was completed without libraries: what there is does not belong to the data any more.
+    stale: Cell<bool>,
 }
 
 // SAFETY: everything that reaches the state runs in callbacks of the server, which all run on its main thread (with
 // its global lock held). The worker knows nothing of it.
 unsafe impl Sync for MainThread {}
 
-static MAIN: MainThread = MainThread { module: RefCell::new(None), gate: Gate::new() };
+static MAIN: MainThread =
+    MainThread { module: RefCell::new(None), gate: Gate::new(), unready: Cell::new(false), stale: Cell::new(false) };
 
 const BUSY: &str = "ERR The function registry cannot be changed while one of its functions is running";
 const ABSENT: &str = "ERR The shadow module is not loaded";
@@ -310,9 +323,48 @@ pub fn look<T>(body: impl FnOnce(&Module) -> Result<T, Error>) -> Result<T, Erro
 /// Those of `body`; and while a function is running, whose generation must not go away under it.
 pub fn change<T>(body: impl FnOnce(&mut Module) -> Result<T, Error>) -> Result<T, Error> {
     match &mut *MAIN.module.try_borrow_mut().map_err(|_| BUSY)? {
-        Some(module) => body(module),
+        Some(module) => {
+            if MAIN.stale.get() {
+                module.flush(FlushMode::Async)?;
+                MAIN.stale.set(false);
+            }
+            body(module)
+        }
         None => Err(ABSENT.into()),
     }
+}
+
+/// Begins a load by `body`.
+///
+/// # Errors
+/// Those of [`change`]. The function that runs is ended then, the load gets no libraries, and those that are there go as
+/// soon as they can.
+pub fn begin_load(body: impl FnOnce(&mut Module) -> Result<(), Error>) -> Result<(), Error> {
+    let begun = change(|module| module.delivering(body));
+    MAIN.unready.set(begun.is_err());
+    if begun.is_err() {
+        running::with_current(|running| running.map(Running::kill));
+    }
+    begun
+}
+
+/// Changes the state by what a load has read, unless it could not begin.
+///
+/// # Errors
+/// Those of [`change`]; and when the load could not begin.
+pub fn change_in_load(body: impl FnOnce(&mut Module) -> Result<(), Error>) -> Result<(), Error> {
+    if MAIN.unready.get() { Err(BUSY.into()) } else { change(body) }
+}
+
+/// Ends a load by `body`.
+///
+/// # Errors
+/// Those of [`change`].
+pub fn end_load(complete: bool, body: impl FnOnce(&mut Module) -> Result<(), Error>) -> Result<(), Error> {
+    if MAIN.unready.take() && complete {
+        MAIN.stale.set(true);
+    }
+    change(|module| module.delivering(body))
 }
 
 /// Puts the module's state in place, or takes it away; what was there is dropped, the worker ended.

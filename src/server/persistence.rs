@@ -106,7 +106,7 @@ fn read(io: *mut raw::RedisModuleIO, encoding: c_int) -> Result<(), Error> {
     let sources = read_sources(io)?;
     // SAFETY: `io` is alive during the callback, and its context as long.
     let context = unsafe { Context::new(context_of(io)) };
-    module::change(|module| {
+    module::change_in_load(|module| {
         for source in sources {
             module.load_from_file(&context, &source)?;
         }

@@ -2,7 +2,7 @@
 
 use crate::library::{load, load_many, names, numbered, source};
 use crate::replicas::{follow, replica_with, wait_in_step};
-use crate::support::{Client, Options, Server, wait_until};
+use crate::support::{Client, Flavour, Options, Server, wait_until};
 
 /// How a file gets to a replica: `repl-diskless-sync` of the master, `repl-diskless-load` of the replica.
 const WAYS: &[(&str, &str)] = &[
@@ -136,6 +136,11 @@ const VALUE: usize = 40_000;
 
 /// A master of `keys` keys that sends a file slowly, `delay` microseconds for each key, from memory.
 fn slow_master(keys: usize, delay: usize) -> Server {
+    slow_master_of(VALUE, keys, delay)
+}
+
+/// [`slow_master`] of keys with so many bytes.
+fn slow_master_of(bytes: usize, keys: usize, delay: usize) -> Server {
     let master = Options::new()
         .set("repl-diskless-sync", "yes")
         .set("rdbcompression", "no")
@@ -144,7 +149,7 @@ fn slow_master(keys: usize, delay: usize) -> Server {
         .start();
     let mut client = master.client();
     let commands: Vec<Vec<Vec<u8>>> =
-        (0..keys).map(|key| vec![b"SET".to_vec(), format!("key{key}").into_bytes(), vec![b'x'; VALUE]]).collect();
+        (0..keys).map(|key| vec![b"SET".to_vec(), format!("key{key}").into_bytes(), vec![b'x'; bytes]]).collect();
     client.pipeline(&commands);
     master
 }
@@ -308,6 +313,52 @@ fn a_second_full_sync_brings_what_was_missed() {
     std::thread::scope(|scope| {
         for (sync, load) in WAYS {
             scope.spawn(move || check_second_sync(sync, load));
+        }
+    });
+}
+
+// ---- a function that runs when the file comes -------------------------------------------------------------------
+
+/// A library whose function runs until somebody ends it.
+fn endless() -> String {
+    let body =
+        "redis.register_function{function_name='spin', flags={'no-writes'}, callback=function() while true do end end}";
+    source("endless", body)
+}
+
+/// Checks that a file which is sent while a function of the replica is running takes the place of all, and ends the
+/// function if it cannot wait for it.
+fn check_file_meets_a_running_function(libraries: &[&str], load_way: &str) {
+    // All of the file goes out at its end, when the function is running.
+    let master = slow_master_of(1, 20, 20_000);
+    libraries.iter().for_each(|name| load(&mut master.client(), &reader(name, name)));
+    let replica = way(load_way).set("busy-reply-threshold", "20").start();
+    let (mut client, mut other) = (replica.client(), replica.client());
+    load(&mut client, &endless());
+    // Redis 8 reads a file while a function is running, others when it has ended.
+    let reads_on = replica.version().0 >= 8 && replica.flavour() == Flavour::Redis;
+    follow(&replica, &master);
+    wait_until("the file is on its way", || other.info("master_sync_in_progress").as_deref() == Some("1"));
+    client.send(&["SHADOW.FCALL_RO", "spin", "0"]);
+    wait_until("the function keeps others waiting", || other.run("PING").text().starts_with("BUSY "));
+    if !reads_on {
+        master.wait_for_log("terminated with success");
+        assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
+    }
+    let reply = client.read().text();
+    assert!(reply.starts_with("ERR ") && reply.contains("spin"), "{load_way}, {libraries:?}: {reply}");
+    wait_in_step(&master, &replica);
+    assert_eq!(names(&mut other), names(&mut master.client()), "{load_way}, {libraries:?}");
+    assert_eq!(other.run("SHADOW.FCALL_RO spin 0").text(), "ERR Function not found");
+}
+
+#[test]
+fn a_file_that_meets_a_running_function_takes_its_place() {
+    std::thread::scope(|scope| {
+        for libraries in [[].as_slice(), &["new", "newer"]] {
+            for load_way in ["disabled", "swapdb"] {
+                scope.spawn(move || check_file_meets_a_running_function(libraries, load_way));
+            }
         }
     });
 }
