@@ -129,7 +129,7 @@ impl Engine {
         let mut compiled = false;
         let result = self.contained(|engine| {
             let run = || {
-                engine.stack.protect(HANDLER, ENTRY, |stack| {
+                engine.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
                     environment::push(stack);
                     let environment = stack.top();
                     if chunk::compile(stack, body, CHUNK, environment).is_err() {
@@ -188,10 +188,8 @@ impl Engine {
         self.context.running_slot.set(slot);
         let result = self.contained(|engine| {
             engine.context.running(host, || {
-                engine.stack.protect(HANDLER, ENTRY, |stack| {
-                    // The root table is in the main frame; this is the entry's own.
-                    Slots::push_root(stack);
-                    slots::push(stack, stack.top(), slot);
+                engine.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
+                    slots::push(stack, Stack::GIVEN, slot);
                     push_strings(stack, keys.clone());
                     push_strings(stack, arguments.clone());
                     stack.call(2, 1);

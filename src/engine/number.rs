@@ -2,14 +2,19 @@
 
 use std::ffi::CStr;
 
+use smallvec::SmallVec;
+
+/// The text of a number: on the stack, unless it is a very long one.
+pub type Text = SmallVec<[u8; 32]>;
+
 /// The text of a number that a script passes to a command.
 ///
 /// `shortest` is the newer servers' form (integers as such, else the shortest text that reads back as the same
 /// number); without it 17 digits are printed, as 7.0 does.
-pub fn argument_text(number: f64, shortest: bool) -> Vec<u8> {
+pub fn argument_text(number: f64, shortest: bool) -> Text {
     if number.is_nan() {
         // The server's own VM makes a negative NaN of 0/0, and that is how its C library prints it.
-        return b"-nan".to_vec();
+        return Text::from_slice(b"-nan");
     }
     if !shortest {
         return seventeen_digits(number);
@@ -18,12 +23,16 @@ pub fn argument_text(number: f64, shortest: bool) -> Vec<u8> {
     if number.abs() <= 4_611_686_018_427_387_904.0
         && let Some(integer) = exact_integer(number)
     {
-        return itoa::Buffer::new().format(integer).as_bytes().to_vec();
+        return integer_text(integer);
     }
     if number.is_infinite() {
-        return if number > 0.0 { b"inf".to_vec() } else { b"-inf".to_vec() };
+        return Text::from_slice(if number > 0.0 { b"inf" } else { b"-inf" });
     }
-    shortest_text(number)
+    Text::from_vec(shortest_text(number))
+}
+
+fn integer_text(integer: i64) -> Text {
+    Text::from_slice(itoa::Buffer::new().format(integer).as_bytes())
 }
 
 /// The shortest digits that read back as `number`, laid out as the server's own printer does: as an integer while fewer
@@ -74,21 +83,28 @@ pub fn truncated(number: f64) -> i64 {
 }
 
 /// The text of a number as the server's VM prints it where it wants a string.
-pub fn text(number: f64) -> Vec<u8> {
+pub fn text(number: f64) -> Text {
     // The NaN of that VM is a negative one, and its C library says so.
-    if number.is_nan() { b"-nan".to_vec() } else { printed(number, c"%.14g") }
+    if number.is_nan() { Text::from_slice(b"-nan") } else { printed(number, 1e14, c"%.14g") }
 }
 
-fn seventeen_digits(number: f64) -> Vec<u8> {
-    printed(number, c"%.17g")
+fn seventeen_digits(number: f64) -> Text {
+    printed(number, 1e17, c"%.17g")
 }
 
-/// `format` is one of the two above.
-fn printed(number: f64, format: &CStr) -> Vec<u8> {
+/// `format` is one of the two above, `limit` the first integer that it prints with an exponent: below, it prints an
+/// integer's digits, which needs no C library.
+fn printed(number: f64, limit: f64, format: &CStr) -> Text {
+    if number.abs() < limit
+        && let Some(integer) = exact_integer(number)
+        && (integer != 0 || number.is_sign_positive())
+    {
+        return integer_text(integer);
+    }
     let mut buffer = [0u8; 64];
     // SAFETY: the buffer has room for every output of these formats (at most 24 bytes), and its length is given.
     let length = unsafe { libc::snprintf(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), number) };
-    buffer[..usize::try_from(length).unwrap_or(0)].to_vec()
+    Text::from_slice(&buffer[..usize::try_from(length).unwrap_or(0)])
 }
 
 #[cfg(test)]
@@ -96,11 +112,11 @@ mod tests {
     use super::*;
 
     fn old(number: f64) -> String {
-        String::from_utf8(argument_text(number, false)).unwrap()
+        String::from_utf8(argument_text(number, false).to_vec()).unwrap()
     }
 
     fn new(number: f64) -> String {
-        String::from_utf8(argument_text(number, true)).unwrap()
+        String::from_utf8(argument_text(number, true).to_vec()).unwrap()
     }
 
     #[test]
@@ -136,12 +152,25 @@ mod tests {
 
     #[test]
     fn the_servers_vm_prints_fourteen_digits() {
-        let text = |number| String::from_utf8(text(number)).unwrap();
+        let text = |number| String::from_utf8(text(number).to_vec()).unwrap();
         assert_eq!(text(0.1), "0.1");
         assert_eq!(text(1.0 / 3.0), "0.33333333333333");
         assert_eq!(text(1e14), "1e+14");
         assert_eq!(text(-0.0), "-0");
         assert_eq!(text(f64::NEG_INFINITY), "-inf");
+    }
+
+    #[test]
+    fn integers_are_printed_as_the_c_library_prints_them() {
+        let edges = (0..18).flat_map(|exponent| {
+            let edge = 10f64.powi(exponent);
+            [edge - 2.0, edge - 1.0, edge, edge + 1.0, edge + 16.0]
+        });
+        for number in edges.flat_map(|number| [number, -number]).chain([0.0, -0.0, 9_007_199_254_740_993.0]) {
+            for (limit, format) in [(1e14, c"%.14g"), (1e17, c"%.17g")] {
+                assert_eq!(printed(number, limit, format), printed(number, 0.0, format), "{number} {format:?}");
+            }
+        }
     }
 
     #[test]

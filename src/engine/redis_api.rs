@@ -1,5 +1,7 @@
 //! The table `redis` that functions see: commands, replies, the log, and what a call can set.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::context::Context;
@@ -23,8 +25,12 @@ natives! {
     AclCheckCommand = c"acl_check_cmd", acl_check_command;
 }
 
-/// The arguments of a command. They point into strings on the stack.
+/// The arguments of a command. They point into strings on the stack, and into the texts of numbers.
 type Arguments<'a> = SmallVec<[&'a [u8]; 16]>;
+
+/// The texts of a command's numbers, one after the other. They are no strings of the VM: the collector would have to
+/// free them.
+type Numbers = SmallVec<[u8; 128]>;
 
 fn call(stack: &Stack) -> Outcome {
     let failed = execute(stack)?;
@@ -48,32 +54,39 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
     if context.loading() {
         return Err(Raise::api("redis.call/pcall can only be called inside a script invocation"));
     }
-    let arguments = arguments(stack)?;
+    let mut numbers = Numbers::new();
+    let arguments = arguments(stack, &mut numbers)?;
     let mode = context.mode();
     let mut pusher = Pusher::new(stack);
     context.with_host(|host| resp::read(host.call(&arguments, mode), &mut pusher))?;
     Ok(pusher.failed())
 }
 
-/// The arguments as strings. Numbers are replaced in their slots by the server's text for them.
-fn arguments(stack: &Stack) -> Result<Arguments<'_>, Raise> {
+/// The arguments as strings. The server's text for a number goes to `numbers`.
+fn arguments<'a>(stack: &'a Stack, numbers: &'a mut Numbers) -> Result<Arguments<'a>, Raise> {
     let count = stack.top();
     if count == 0 {
         return Err(Raise::api("Please specify at least one argument for this redis lib call"));
     }
     let mut arguments = Arguments::new();
+    let mut texts: SmallVec<[(usize, Range<usize>); 8]> = SmallVec::new();
     for index in 1..=count {
         match stack.kind(index) {
-            Kind::String => {}
+            Kind::String => arguments.push(stack.text(index).unwrap_or_default()),
             Kind::Number => {
                 let number = stack.number(index).unwrap_or(f64::NAN);
+                let start = numbers.len();
                 let shortest = Context::of(stack).dialect.shortest_numbers();
-                stack.push_bytes(&number::argument_text(number, shortest));
-                stack.replace(index);
+                numbers.extend_from_slice(&number::argument_text(number, shortest));
+                texts.push((arguments.len(), start..numbers.len()));
+                arguments.push(&[]);
             }
             _ => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
         }
-        arguments.push(stack.bytes(index).unwrap_or_default());
+    }
+    let numbers: &[u8] = numbers;
+    for (place, range) in texts {
+        arguments[place] = &numbers[range];
     }
     Ok(arguments)
 }
@@ -183,9 +196,9 @@ fn set_replication(stack: &Stack) -> Outcome {
 
 fn acl_check_command(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
-    let arguments = arguments(stack)?;
+    let mut numbers = Numbers::new();
+    let arguments = arguments(stack, &mut numbers)?;
     let permitted = context.with_host(|host| host.permits(&arguments))?;
-    drop(arguments);
     let permitted = permitted.ok_or_else(|| Raise::api("Invalid command passed to redis.acl_check_cmd()"))?;
     stack.push_boolean(permitted);
     Ok(1)

@@ -87,8 +87,21 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The decimal number `text`, which the server wrote; 0 for anything else.
 fn number(text: &[u8]) -> i64 {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+    let (negative, digits) = match text.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let mut number: i64 = 0;
+    for byte in digits {
+        if !byte.is_ascii_digit() {
+            return 0;
+        }
+        // Downwards, since the lowest number is one further from 0 than the highest.
+        number = number.wrapping_mul(10).wrapping_sub(i64::from(byte - b'0'));
+    }
+    if negative { number } else { number.wrapping_neg() }
 }
 
 fn double(text: &[u8]) -> f64 {
@@ -171,6 +184,10 @@ mod tests {
         assert_eq!(transcript(b"+OK\r\n"), "+OK");
         assert_eq!(transcript(b"-ERR no\r\n"), "-ERR no");
         assert_eq!(transcript(b":-7\r\n"), "-7");
+        assert_eq!(transcript(b":9223372036854775807\r\n"), "9223372036854775807");
+        assert_eq!(transcript(b":-9223372036854775808\r\n"), "-9223372036854775808");
+        assert_eq!(transcript(b":\r\n"), "0");
+        assert_eq!(transcript(b":1x\r\n"), "0");
         assert_eq!(transcript(b"$4\r\na\r\nb\r\n"), "a\\r\\nb");
         assert_eq!(transcript(b"$-1\r\n"), "nil");
         assert_eq!(transcript(b"*-1\r\n"), "nil");

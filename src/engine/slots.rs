@@ -67,13 +67,11 @@ impl Slots {
     }
 }
 
-/// Pushes the callback in `slot`.
+/// Pushes the callback in `slot`, above the bucket that it is in.
 pub fn push(stack: &Stack, root: i32, slot: u32) {
     let (bucket, place) = position(slot);
     stack.raw_get_at(root, bucket);
     stack.raw_get_at(-1, place);
-    stack.insert(-2);
-    stack.pop(1);
 }
 
 /// The bucket of a slot in the root table and its place in the bucket, both counted from 1.

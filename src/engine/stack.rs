@@ -490,17 +490,28 @@ impl Stack {
     pub const ALL: i32 = ffi::LUA_MULTRET;
 
     /// Runs `body` in protected mode: what is raised inside is left on top after a call of the function at `handler`.
-    /// `entry` is the slot of a function from `push_entry`. On success one result is on top.
-    pub fn protect(&self, handler: i32, entry: i32, mut body: impl FnMut(&Stack) -> Outcome) -> Result<(), Failed> {
+    /// `entry` is the slot of a function from `push_entry`. The value in slot `given` is in slot [`Self::GIVEN`] of the
+    /// body's own frame. On success one result is on top.
+    pub fn protect(
+        &self,
+        handler: i32,
+        entry: i32,
+        given: i32,
+        mut body: impl FnMut(&Stack) -> Outcome,
+    ) -> Result<(), Failed> {
         let mut body: &mut dyn FnMut(&Stack) -> Outcome = &mut body;
         self.push_value(entry);
         // SAFETY: Alive, Bounds; the address of `body` is used by `enter_body` alone and only during the call.
         let status = unsafe {
             ffi::lua_pushlightuserdata(self.state, (&raw mut body).cast::<c_void>());
-            ffi::lua_pcall(self.state, 1, 1, handler)
+            ffi::lua_pushvalue(self.state, given);
+            ffi::lua_pcall(self.state, 2, 1, handler)
         };
         if status == 0 { Ok(()) } else { Err(Failed) }
     }
+
+    /// Where a body finds the value given to it.
+    pub const GIVEN: i32 = 2;
 
     /// The chunk and line of the function at `level` (0 is the running one); None when it is not written in Lua.
     pub fn place(&self, level: i32) -> Option<(Vec<u8>, i32)> {

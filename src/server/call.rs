@@ -340,6 +340,9 @@ fn refused(reply: &Option<CallReply>, errno: c_int, expected: c_int, text: &[u8]
         })
 }
 
+/// The flags of `RM_Call` for the plainest of a script's commands.
+pub const PLAIN_FLAGS: &[u8] = b"E!SC";
+
 /// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
 /// replies (E), refusing what scripts may not do (S), no writes (W), as the caller's user (C), RESP3 (3).
 fn flags(mode: CallMode, read_only: bool, as_user: bool, script: bool) -> SmallVec<[u8; 16]> {

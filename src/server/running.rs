@@ -72,10 +72,12 @@ impl<'a> Running<'a> {
 
     /// Remembers that it ran a command.
     pub fn note(&self, command: &[u8]) {
-        let name = CommandName::new(command);
         let mut commands = self.commands.borrow_mut();
-        if !commands.contains(&name) {
-            commands.push(name);
+        if commands.iter().all(|known| known.get() != Some(command)) {
+            let name = CommandName::new(command);
+            if !commands.contains(&name) {
+                commands.push(name);
+            }
         }
     }
 

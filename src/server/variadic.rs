@@ -40,7 +40,7 @@ pub fn call(context: &Context, name: &[u8], words: &[&[u8]], flags: &[u8]) -> (O
     if words.len() > ONE_BY_ONE {
         format.push(b'v');
     } else {
-        format.extend(words.iter().map(|_| b'b'));
+        format.extend_from_slice(&[b'b'; ONE_BY_ONE][..words.len()]);
     }
     format.push(0);
     let (context, command, format) = (context.raw(), command.as_ptr().cast(), format.as_ptr().cast());

@@ -1,12 +1,15 @@
 use redis_module::raw;
 
-use super::super::api::{Arguments, Context};
+use super::super::api::{Arguments, CallReply, Context};
+use super::super::call::PLAIN_FLAGS;
+use super::super::variadic;
 use super::super::{guard, module};
 use super::entry::Command;
 use crate::error::Error;
 
 /// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | RECLAIM-HOLD |
-/// RECLAIM-RELEASE`: faults that the tests need.
+/// RECLAIM-RELEASE`: faults that the tests need. `SHADOW.DEBUG CALL <times> <command> [word ...]`: what the benchmark
+/// compares functions with, the same inner commands without a function.
 pub struct Debug;
 
 impl Command for Debug {
@@ -26,6 +29,7 @@ impl Command for Debug {
                 module.watch.panic();
                 Ok(())
             })?,
+            b"CALL" => call(context, arguments)?,
             b"RECLAIM-HOLD" => hold(true)?,
             b"RECLAIM-RELEASE" => hold(false)?,
             word => return Err(Error::new([b"ERR unknown fault '", word, b"'"].concat())),
@@ -33,6 +37,22 @@ impl Command for Debug {
         context.reply_status(b"OK");
         Ok(())
     }
+}
+
+/// Runs a command over and over, as a function would.
+fn call(context: &Context, arguments: Arguments) -> Result<(), Error> {
+    let times = std::str::from_utf8(arguments.get(2)).ok().and_then(|text| text.parse::<u32>().ok());
+    let name = arguments.get(3);
+    let times = times.filter(|_| !name.is_empty() && !name.contains(&0));
+    let times = times.ok_or("ERR CALL needs a number and a command")?;
+    let words: Vec<&[u8]> = arguments.range(4, arguments.len()).collect();
+    for _ in 0..times {
+        let (reply, _) = variadic::call(context, name, &words, PLAIN_FLAGS);
+        if let Some(refusal) = reply.as_ref().map(CallReply::wire).and_then(|wire| wire.strip_prefix(b"-")) {
+            return Err(Error::new(refusal));
+        }
+    }
+    Ok(())
 }
 
 unsafe extern "C" fn panic_in_callback(context: *mut raw::RedisModuleCtx, _: *mut std::ffi::c_void) {

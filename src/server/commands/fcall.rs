@@ -83,10 +83,18 @@ fn redirection(context: &Context, arguments: Arguments, state: State, flags: Fun
 fn key_count(arguments: Arguments) -> Result<usize, Error> {
     const BAD: &str = "ERR Bad number of keys provided";
     let text = arguments.get(2);
+    // Next to every call has few keys.
+    if let [digit @ b'0'..=b'9'] = text {
+        return checked_count(i64::from(digit - b'0'), arguments);
+    }
     let number: i64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(BAD)?;
     if itoa::Buffer::new().format(number).as_bytes() != text {
         return Err(BAD.into());
     }
+    checked_count(number, arguments)
+}
+
+fn checked_count(number: i64, arguments: Arguments) -> Result<usize, Error> {
     if number > (arguments.len() - HEAD) as i64 {
         return Err("ERR Number of keys can't be greater than number of args".into());
     }
