@@ -56,15 +56,20 @@ impl Pairs {
         }
     }
 
-    /// The cells of a table's row: stock, shadow, and how often shadow fits into stock, pair by pair.
-    pub fn cells(&self) -> [String; 3] {
+    /// How often shadow fits into stock: the median over the pairs.
+    pub fn ratio(&self) -> f64 {
         let ratios: Vec<f64> = self.stock.iter().zip(&self.shadow).map(|(stock, shadow)| stock / shadow).collect();
-        [Spread::of(&self.stock).to_string(), Spread::of(&self.shadow).to_string(), ratio(Spread::of(&ratios).median())]
+        Spread::of(&ratios).median()
+    }
+
+    /// The cells of a table's row: stock, shadow, and their ratio.
+    pub fn cells(&self) -> [String; 3] {
+        [Spread::of(&self.stock).to_string(), Spread::of(&self.shadow).to_string(), ratio(self.ratio())]
     }
 }
 
 /// A ratio; none where one of the two sides never got there.
-fn ratio(value: f64) -> String {
+pub fn ratio(value: f64) -> String {
     if value.is_normal() { format!("{}x", number(value)) } else { "-".to_owned() }
 }
 
@@ -74,7 +79,7 @@ pub fn count(value: usize) -> String {
 }
 
 /// A number with as many decimals as are worth reading, its thousands apart. Not below zero.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     if value.is_infinite() {
         return "never".to_owned();
     }
