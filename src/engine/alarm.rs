@@ -16,8 +16,19 @@ thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
 }
 
-/// How many safepoints go by between two questions to the host.
+/// How many safepoints go by between two questions to the host, if they go by fast.
 const PATIENCE: u32 = 256;
+
+/// After how many milliseconds the host is asked at the next safepoint, however few there were.
+const PAUSE: u64 = 10;
+
+/// Milliseconds of the clock that is cheap to read and a few milliseconds coarse.
+fn coarse_clock() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the address is of a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
 
 /// Puts the callback of overdue calls into a VM, from any thread.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +53,8 @@ impl Alarm {
 #[derive(Default)]
 pub struct Patience {
     safepoints: Cell<u32>,
+    /// When the host was asked last, by the coarse clock in milliseconds.
+    asked: Cell<u64>,
     /// The text that ends the call. Raised again at every safepoint, which beats code that catches it.
     verdict: Cell<Option<&'static str>>,
 }
@@ -77,9 +90,12 @@ impl Interrupt for Overdue {
         if patience.verdict.get().is_none() {
             let safepoints = patience.safepoints.get();
             patience.safepoints.set(safepoints.wrapping_add(1));
-            if safepoints % PATIENCE != 0 {
+            // Between two safepoints a function that is not written in Lua may have run, for long.
+            let now = coarse_clock();
+            if safepoints % PATIENCE != 0 && now.saturating_sub(patience.asked.get()) < PAUSE {
                 return None;
             }
+            patience.asked.set(now);
             match context.with_host(|host| host.tick()) {
                 Ok(Tick::Kill(text)) => patience.verdict.set(Some(text)),
                 Ok(Tick::GoOn) => {}
