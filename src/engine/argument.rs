@@ -34,6 +34,10 @@ fn expected(stack: &Stack, function: &str, index: i32, what: &str) -> Raise {
 
 /// A number, or a string that reads as one.
 pub fn number(stack: &Stack, function: &str, index: i32) -> Result<f64, Raise> {
+    if stack.kind(index) == Kind::String {
+        // Reading a long one takes time, and a function may take many.
+        stack.safepoint();
+    }
     stack.number(index).ok_or_else(|| expected(stack, function, index, "number"))
 }
 

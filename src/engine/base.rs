@@ -1,7 +1,13 @@
 //! Global functions that the server has and Luau lacks or does otherwise.
 
+use super::chunk;
 use super::error::{READONLY, translate};
 use super::stack::{Collect, Kind, Outcome, Raise, Stack, natives};
+
+/// A VM that holds less than this, in bytes, is collected in one go.
+const QUICK_COLLECTION: usize = 256 << 20;
+/// How much a step of a large collection goes through, in KiB.
+const COLLECTOR_STEP: i32 = 16 << 10;
 
 natives! {
     /// Reading a global that does not exist.
@@ -89,7 +95,7 @@ fn collect_garbage(stack: &Stack) -> Outcome {
     let argument = stack.number(2).unwrap_or(0.0) as i32;
     match option.as_slice() {
         b"collect" => {
-            stack.collect(Collect::Full, 0);
+            collect_all(stack);
             stack.push_number(0.0);
         }
         b"count" => stack.push_number(stack.memory() as f64 / 1024.0),
@@ -115,8 +121,24 @@ fn collect_garbage(stack: &Stack) -> Outcome {
     Ok(1)
 }
 
+/// A full collection; a large one in steps, with safepoints between them.
+fn collect_all(stack: &Stack) {
+    if stack.memory() < QUICK_COLLECTION {
+        stack.collect(Collect::Full, 0);
+        return;
+    }
+    // What became garbage after the collector passed it is found by the cycle after the current one.
+    for _cycle in 0..2 {
+        while stack.collect(Collect::Step, COLLECTOR_STEP) == 0 {
+            stack.safepoint();
+        }
+    }
+}
+
 fn load_string(stack: &Stack) -> Outcome {
-    let Some(source) = stack.text(1).map(<[u8]>::to_vec) else {
+    // What is longer is refused; it is not copied for that.
+    let whole = |source: &[u8]| source[..source.len().min(chunk::SOURCE_LIMIT + 1)].to_vec();
+    let Some(source) = stack.text(1).map(whole) else {
         return Err(Raise::at(&format!(
             "bad argument #1 to 'loadstring' (string expected, got {})",
             stack.type_name(1)
@@ -139,7 +161,9 @@ fn load(stack: &Stack) -> Outcome {
         _ => b"=(load)".to_vec(),
     };
     let mut source = Vec::new();
-    loop {
+    // A reader that is not written in Lua passes no safepoint, and may never end.
+    while source.len() <= chunk::SOURCE_LIMIT {
+        stack.safepoint();
         stack.push_value(1);
         if stack.protected_call(0, 1).is_err() {
             stack.push_nil();
@@ -170,7 +194,7 @@ fn load(stack: &Stack) -> Outcome {
 fn compile(stack: &Stack, source: &[u8], name: &[u8]) -> Outcome {
     stack.reserve(4);
     stack.push_globals();
-    if super::chunk::compile(stack, source, name, stack.top()).is_ok() {
+    if chunk::compile(stack, source, name, stack.top()).is_ok() {
         return Ok(1);
     }
     stack.push_nil();

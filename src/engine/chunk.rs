@@ -24,10 +24,19 @@ lazy_static! {
         ]);
 }
 
+/// The longest source, in bytes. Compiling it takes some tenths of a second, in which nothing else runs.
+pub const SOURCE_LIMIT: usize = 1 << 20;
+
 /// Compiles `source`, which is always taken for text, into a function named `name` (as the VM names chunks: `@file`,
 /// `=name` or the source) with the environment at `environment`, and pushes it. On an error its message is pushed.
 pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> Result<(), Failed> {
-    let compiled = if source.contains(&0) { Ok(nul_refusal(source)) } else { COMPILER.compile(source) };
+    let compiled = if source.len() > SOURCE_LIMIT {
+        Ok(format!("\0:1: the source is longer than {SOURCE_LIMIT} bytes").into_bytes())
+    } else if source.contains(&0) {
+        Ok(nul_refusal(source))
+    } else {
+        COMPILER.compile(source)
+    };
     let bytecode = match compiled {
         Ok(bytecode) => bytecode,
         // Loading bytecode that begins with a zero byte makes the VM put the chunk's name before the message, which

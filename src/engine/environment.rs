@@ -10,6 +10,7 @@ use std::ffi::CStr;
 
 use super::base;
 use super::bit;
+use super::builtin;
 use super::cjson;
 use super::cmsgpack;
 use super::context::Context;
@@ -176,10 +177,28 @@ fn add_missing(stack: &Stack, context: &Context, globals: i32) {
     text(stack, globals, c"_VERSION", "Lua 5.1");
     inside(stack, globals, c"string", |string| {
         native::<base::StringDump>(stack, context, string);
+        wrap::<builtin::Char>(stack, context, string);
+        wrap::<builtin::Find>(stack, context, string);
+        wrap::<builtin::Format>(stack, context, string);
+        wrap::<builtin::GlobalMatch>(stack, context, string);
+        wrap::<builtin::GlobalSubstitute>(stack, context, string);
+        wrap::<builtin::Lower>(stack, context, string);
+        wrap::<builtin::Match>(stack, context, string);
+        wrap::<builtin::Repeat>(stack, context, string);
+        wrap::<builtin::Reverse>(stack, context, string);
+        wrap::<builtin::Upper>(stack, context, string);
         alias(stack, string, c"gmatch", c"gfind");
     });
-    inside(stack, globals, c"table", |table| native::<base::SetN>(stack, context, table));
+    inside(stack, globals, c"table", |table| {
+        native::<base::SetN>(stack, context, table);
+        wrap::<builtin::Concat>(stack, context, table);
+        wrap::<builtin::ForEach>(stack, context, table);
+        wrap::<builtin::ForEachElement>(stack, context, table);
+        wrap::<builtin::Sort>(stack, context, table);
+    });
     inside(stack, globals, c"math", |math| {
+        wrap::<builtin::Max>(stack, context, math);
+        wrap::<builtin::Min>(stack, context, math);
         native::<random::Random>(stack, context, math);
         native::<random::RandomSeed>(stack, context, math);
         alias(stack, math, c"fmod", c"mod");
@@ -295,6 +314,13 @@ fn lock_strings(stack: &Stack, globals: i32) {
 
 fn native<F: super::stack::Native>(stack: &Stack, context: &Context, table: i32) {
     stack.push_native::<F, _>(context);
+    stack.raw_set_field(table, F::NAME);
+}
+
+/// Puts the native `F` in the place of the VM's function of its name, which it captures.
+fn wrap<F: super::stack::Native>(stack: &Stack, context: &Context, table: i32) {
+    stack.raw_get_field(table, F::NAME);
+    stack.push_capturing::<F, _>(context);
     stack.raw_set_field(table, F::NAME);
 }
 

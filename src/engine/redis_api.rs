@@ -25,6 +25,15 @@ natives! {
     AclCheckCommand = c"acl_check_cmd", acl_check_command;
 }
 
+/// How long the arguments of a command may be together, in bytes: as long as the server lets a client's be.
+const ARGUMENTS_LIMIT: usize = 1 << 30;
+
+/// After how many bytes of a message nothing is added: the server cuts its log lines far before that.
+const MESSAGE_LIMIT: usize = 1 << 16;
+
+/// How many bytes are hashed between two safepoints.
+const HASH_STRIDE: usize = 1 << 20;
+
 /// The arguments of a command. They point into strings on the stack, and into the texts of numbers.
 type Arguments<'a> = SmallVec<[&'a [u8]; 16]>;
 
@@ -70,6 +79,7 @@ fn arguments<'a>(stack: &'a Stack, numbers: &'a mut Numbers) -> Result<Arguments
     }
     let mut arguments = Arguments::new();
     let mut texts: SmallVec<[(usize, Range<usize>); 8]> = SmallVec::new();
+    let mut length = 0_usize;
     for index in 1..=count {
         match stack.kind(index) {
             Kind::String => arguments.push(stack.text(index).unwrap_or_default()),
@@ -82,6 +92,11 @@ fn arguments<'a>(stack: &'a Stack, numbers: &'a mut Numbers) -> Result<Arguments
                 arguments.push(&[]);
             }
             _ => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
+        }
+        // The server copies each of them, also those that are one string here.
+        length += arguments.last().map_or(0, |argument| argument.len());
+        if length > ARGUMENTS_LIMIT {
+            return Err(Raise::api("Lua redis lib command arguments are too long"));
         }
     }
     let numbers: &[u8] = numbers;
@@ -145,11 +160,12 @@ fn log(stack: &Stack) -> Outcome {
     let mut message = Vec::new();
     for index in 2..=count {
         // What is neither string nor number is left out, its separator too.
-        if matches!(stack.kind(index), Kind::String | Kind::Number) {
+        if matches!(stack.kind(index), Kind::String | Kind::Number) && message.len() < MESSAGE_LIMIT {
             if index > 2 {
                 message.push(b' ');
             }
-            message.extend_from_slice(stack.text(index).unwrap_or_default());
+            let text = stack.text(index).unwrap_or_default();
+            message.extend_from_slice(&text[..text.len().min(MESSAGE_LIMIT)]);
         }
     }
     context.with_host(|host| host.log(level, &message))?;
@@ -162,8 +178,12 @@ fn sha1hex(stack: &Stack) -> Outcome {
     }
     // What has no text is hashed as the empty string.
     let text = if matches!(stack.kind(1), Kind::String | Kind::Number) { stack.text(1) } else { None };
-    let digest = sha1_smol::Sha1::from(text.unwrap_or_default()).digest().to_string();
-    stack.push_bytes(digest.as_bytes());
+    let mut hash = sha1_smol::Sha1::new();
+    for part in text.unwrap_or_default().chunks(HASH_STRIDE) {
+        stack.safepoint();
+        hash.update(part);
+    }
+    stack.push_bytes(hash.digest().to_string().as_bytes());
     Ok(1)
 }
 

@@ -247,6 +247,26 @@ impl Stack {
         (is_number != 0).then_some(number)
     }
 
+    /// [`Stack::number`], cut to 32 bits as the VM's own functions cut it.
+    pub fn integer(&self, index: i32) -> Option<i32> {
+        let mut is_number = 0;
+        // SAFETY: Alive, Bounds.
+        let integer = unsafe { ffi::lua_tointegerx_(self.state, index, &mut is_number) };
+        (is_number != 0).then_some(integer)
+    }
+
+    /// Whether the value is a function that is not written in Lua: no safepoint is passed when it is called.
+    pub fn is_native(&self, index: i32) -> bool {
+        // SAFETY: Alive, Bounds.
+        unsafe { ffi::lua_iscfunction(self.state, index) != 0 }
+    }
+
+    /// What `<` gives for two values. Raises what it raises.
+    pub fn less(&self, left: i32, right: i32) -> bool {
+        // SAFETY: Alive, Bounds, Raising.
+        unsafe { ffi::lua_lessthan(self.state, left, right) != 0 }
+    }
+
     /// Whether the value is the null of JSON: the address zero.
     pub fn is_null(&self, index: i32) -> bool {
         // SAFETY: Alive, Bounds.
@@ -354,6 +374,12 @@ impl Stack {
     pub fn replace(&self, index: i32) {
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_replace(self.state, index) }
+    }
+
+    /// Replaces the top `count` strings and numbers by the one string that they make together. May raise.
+    pub fn join(&self, count: i32) {
+        // SAFETY: Alive, Bounds, Raising.
+        unsafe { ffi::lua_concat(self.state, count) }
     }
 
     // ---- tables ---------------------------------------------------------------------------------------------
@@ -477,6 +503,41 @@ impl Stack {
     pub fn call(&self, arguments: i32, results: i32) {
         // SAFETY: Alive, Bounds, Raising.
         unsafe { ffi::lua_call(self.state, arguments, results) }
+    }
+
+    /// Runs the VM's own function that the running native captured in the native's place: with its arguments, in its
+    /// frame. Gives the number of results. Raises what it raises.
+    pub fn run_captured(&self) -> i32 {
+        // SAFETY: Alive, Raising. Functions of the VM's libraries take their arguments from the frame that they are called
+        // in, and those that are captured (`environment::wrap`) have no upvalues of their own.
+        unsafe {
+            match ffi::lua_tocfunction(self.state, Self::CAPTURED) {
+                Some(function) => function(self.state),
+                None => 0,
+            }
+        }
+    }
+
+    /// A safepoint inside a native that takes long: asks what the VM asks at its own. Without anything to ask it is one
+    /// load. May raise.
+    #[inline]
+    pub fn safepoint(&self) {
+        // SAFETY: Alive. An optional function has the size and alignment of a pointer, null for none; another thread
+        // may write it.
+        let callback = unsafe { AtomicPtr::from_ptr(self.interrupt_slot().0.cast::<*mut c_void>()) };
+        let callback = callback.load(Ordering::Acquire);
+        if !callback.is_null() {
+            self.ask(callback);
+        }
+    }
+
+    #[cold]
+    fn ask(&self, callback: *mut c_void) {
+        // SAFETY: what is in the slot is null or a callback of this type (`InterruptSlot::store`). Alive, Raising.
+        unsafe {
+            let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = std::mem::transmute(callback);
+            callback(self.state, -1);
+        }
     }
 
     /// Calls the function below `arguments` values and keeps what it raises.

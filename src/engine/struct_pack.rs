@@ -6,7 +6,9 @@
 use smallvec::SmallVec;
 
 use super::argument::{self, bad, check_slots};
+use super::builtin::{LENGTH_LIMIT, too_large};
 use super::number;
+use super::pace::Pace;
 use super::stack::{Outcome, Raise, Stack, natives};
 
 natives! {
@@ -184,7 +186,9 @@ fn pack(stack: &Stack) -> Outcome {
         argument += 1;
         argument - 1
     };
+    let mut pace = Pace::default();
     while let Some(item) = format.item().map_err(wrong)? {
+        pace.step(stack);
         let padding = format.padding(bytes.len(), &item);
         if padding > 0 {
             bytes.resize(bytes.len() + padding, 0);
@@ -210,6 +214,9 @@ fn pack(stack: &Stack) -> Outcome {
                 let size = if item.size == 0 { text.len() } else { item.size };
                 // The server has moved on when it finds the string too short: it names the next argument.
                 let text = text.get(..size).ok_or_else(|| bad(stack, NAME, next(), "string too short"))?;
+                if bytes.len() + text.len() > LENGTH_LIMIT {
+                    return Err(too_large());
+                }
                 bytes.extend_from_slice(text);
                 if item.option == b's' {
                     bytes.push(0);
@@ -234,7 +241,9 @@ fn unpack(stack: &Stack) -> Outcome {
     let short = || bad(stack, NAME, 2, "data string too short");
     let arguments = stack.top();
     let mut results = 0;
+    let mut pace = Pace::default();
     while let Some(item) = format.item().map_err(wrong)? {
+        pace.step(stack);
         position = position.checked_add(format.padding(position, &item)).ok_or_else(short)?;
         let Some(rest) = data.get(position..).filter(|rest| rest.len() >= item.size) else {
             return Err(short());
@@ -291,15 +300,17 @@ fn unpack(stack: &Stack) -> Outcome {
 fn size(stack: &Stack) -> Outcome {
     const NAME: &str = "size";
     let format = Format::new(argument::text(stack, NAME, 1)?);
-    let size = total(format).map_err(|fault| fault.raise(stack, NAME))?;
+    let mut pace = Pace::default();
+    let size = total(format, || pace.step(stack)).map_err(|fault| fault.raise(stack, NAME))?;
     stack.push_number(size as f64);
     Ok(1)
 }
 
-/// The bytes that all items of the format take together.
-fn total(mut format: Format) -> Result<usize, Fault> {
+/// The bytes that all items of the format take together. `step` is called for each.
+fn total(mut format: Format, mut step: impl FnMut()) -> Result<usize, Fault> {
     let mut position = 0usize;
     while let Some(item) = format.item()? {
+        step();
         match item {
             Item { option: b's', .. } => return Err(Fault::option("option 's' has no fixed size")),
             Item { option: b'c', size: 0 } => return Err(Fault::option("option 'c0' has no fixed size")),
@@ -317,7 +328,7 @@ mod tests {
     use super::*;
 
     fn size_of(format: &str) -> Result<usize, Fault> {
-        total(Format::new(format.as_bytes()))
+        total(Format::new(format.as_bytes()), || {})
     }
 
     fn number(text: &str) -> Result<usize, Fault> {

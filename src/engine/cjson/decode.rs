@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::super::context::Context;
 use super::super::number::text as text_of_number;
+use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::Settings;
 use super::{STACK_LIMIT, bad_argument, number, skip};
@@ -15,6 +16,9 @@ const WAITING: i32 = 256;
 const WAITING_BELOW: i32 = 4_000;
 /// ... and only if the script has not set a depth above this one, so that room is left for the deepest nesting.
 const WAITING_DEPTH: i32 = 1_500;
+
+/// How much of a string with escapes is read between two safepoints, in bytes.
+const STRIDE: usize = 1 << 20;
 
 /// `cjson.decode(text)`.
 pub fn decode(stack: &Stack) -> Outcome {
@@ -38,7 +42,8 @@ pub fn decode(stack: &Stack) -> Outcome {
     }
     let settings = Settings::of(stack);
     let context = Context::of(stack);
-    let mut lexer = Lexer::new(text, context.json.buffer.take(), settings.decode_invalid());
+    let safepoint = || stack.safepoint();
+    let mut lexer = Lexer::new(text, context.json.buffer.take(), settings.decode_invalid(), &safepoint);
     let result = Decoder { stack, open: SmallVec::new(), slots: 1, limit: settings.decode_depth() }.run(&mut lexer);
     context.json.buffer.give_back(lexer.string);
     result.map(|()| 1)
@@ -110,8 +115,10 @@ impl Decoder<'_> {
     /// Reads a whole text and leaves its value on top.
     fn run(mut self, lexer: &mut Lexer) -> Result<(), Raise> {
         let stack = self.stack;
+        let mut pace = Pace::default();
         let mut token = lexer.next();
         loop {
+            pace.step(stack);
             // Here a value begins with `token`.
             match token {
                 Token::String => stack.push_bytes(lexer.string()),
@@ -278,11 +285,13 @@ struct Lexer<'a> {
     string: Vec<u8>,
     /// Whether numbers that JSON does not have are read.
     lenient: bool,
+    /// Called now and then inside a long string.
+    safepoint: &'a dyn Fn(),
 }
 
 impl<'a> Lexer<'a> {
-    const fn new(text: &'a [u8], string: Vec<u8>, lenient: bool) -> Self {
-        Self { text, at: 0, start: 0, plain: None, string, lenient }
+    const fn new(text: &'a [u8], string: Vec<u8>, lenient: bool, safepoint: &'a dyn Fn()) -> Self {
+        Self { text, at: 0, start: 0, plain: None, string, lenient, safepoint }
     }
 
     /// The byte at `at`; the text ends with a NUL, as does one with a NUL inside.
@@ -383,7 +392,12 @@ impl<'a> Lexer<'a> {
         self.plain = None;
         self.string.clear();
         self.string.extend_from_slice(&self.text[start..self.at]);
+        let mut next_safepoint = self.at + STRIDE;
         loop {
+            if self.at > next_safepoint {
+                next_safepoint = self.at + STRIDE;
+                (self.safepoint)();
+            }
             match self.byte(self.at) {
                 b'"' => break,
                 b'\\' => {
@@ -466,7 +480,7 @@ mod tests {
     use super::*;
 
     fn tokens(text: &[u8], lenient: bool) -> Vec<Token> {
-        let mut lexer = Lexer::new(text, Vec::new(), lenient);
+        let mut lexer = Lexer::new(text, Vec::new(), lenient, &|| {});
         let mut tokens = Vec::new();
         loop {
             let token = lexer.next();
@@ -478,7 +492,7 @@ mod tests {
     }
 
     fn string(text: &[u8]) -> Result<Vec<u8>, (&'static str, usize)> {
-        let mut lexer = Lexer::new(text, Vec::new(), true);
+        let mut lexer = Lexer::new(text, Vec::new(), true, &|| {});
         match lexer.next() {
             Token::Error(reason) => Err((reason, lexer.start + 1)),
             token => {

@@ -2,13 +2,15 @@
 
 use smallvec::SmallVec;
 
+use super::super::builtin::LENGTH_LIMIT;
 use super::super::context::Context;
+use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::{Invalid, Settings};
 use super::{STACK_LIMIT, bad_argument, number, skip};
 
-/// The longest string that the VM makes.
-const LENGTH_LIMIT: usize = 1 << 30;
+/// How much of a string is written between two safepoints, in bytes.
+const STRIDE: usize = 1 << 20;
 
 /// The slots that a table takes while it is written; the server's library asks its VM for as many.
 const SLOTS: i32 = 3;
@@ -19,8 +21,13 @@ pub fn encode(stack: &Stack) -> Outcome {
         return Err(bad_argument(stack, "encode", 1, "expected 1 argument"));
     }
     let context = Context::of(stack);
-    let mut encoder =
-        Encoder { stack, settings: Settings::of(stack), open: SmallVec::new(), out: context.json.buffer.take() };
+    let mut encoder = Encoder {
+        stack,
+        settings: Settings::of(stack),
+        open: SmallVec::new(),
+        out: context.json.buffer.take(),
+        pace: Pace::default(),
+    };
     let result = encoder.run();
     let out = encoder.out;
     if result.is_ok() {
@@ -49,6 +56,7 @@ struct Encoder<'a> {
     /// stack.
     open: SmallVec<[Open; 16]>,
     out: Vec<u8>,
+    pace: Pace,
 }
 
 impl Encoder<'_> {
@@ -142,9 +150,8 @@ impl Encoder<'_> {
 
     /// Writes a value, or opens it if it is a table.
     fn value(&mut self, index: i32, kind: Kind) -> Result<(), Raise> {
-        if self.out.len() > LENGTH_LIMIT {
-            return Err(Raise::at("not enough memory"));
-        }
+        self.pace.step(self.stack);
+        self.check_length()?;
         match kind {
             Kind::String => return self.string(index),
             Kind::Number => return self.number(index),
@@ -180,7 +187,7 @@ impl Encoder<'_> {
     }
 
     /// The length of the array that a table is; 0 when it is an object. The pair before `position` is on the stack.
-    fn array_length(&self, table: i32, mut position: i32) -> Result<i32, Raise> {
+    fn array_length(&mut self, table: i32, mut position: i32) -> Result<i32, Raise> {
         let (mut length, mut elements) = (0, 0_i32);
         loop {
             let key = match self.stack.kind(table + 1) {
@@ -188,6 +195,7 @@ impl Encoder<'_> {
                 _ => 0.0,
             };
             self.stack.pop(2);
+            self.pace.step(self.stack);
             // What is beyond the integers of the server's library does not make an array. (There, such a key can hide
             // the other elements, depending on their order.)
             let whole = key as i32;
@@ -230,12 +238,23 @@ impl Encoder<'_> {
     }
 
     fn string(&mut self, index: i32) -> Result<(), Raise> {
-        let bytes = self.stack.text(index).unwrap_or_default();
-        if bytes.len() > LENGTH_LIMIT {
-            return Err(Raise::at("not enough memory"));
+        let stack = self.stack;
+        let bytes = stack.text(index).unwrap_or_default();
+        self.out.push(b'"');
+        for part in bytes.chunks(STRIDE) {
+            write_escaped(&mut self.out, part);
+            if bytes.len() > STRIDE {
+                // A byte may take six.
+                self.check_length()?;
+                stack.safepoint();
+            }
         }
-        write_string(&mut self.out, bytes);
+        self.out.push(b'"');
         Ok(())
+    }
+
+    fn check_length(&self) -> Result<(), Raise> {
+        if self.out.len() > LENGTH_LIMIT { Err(Raise::at("not enough memory")) } else { Ok(()) }
     }
 
     fn refused(&self, index: i32, reason: &str) -> Raise {
@@ -269,9 +288,9 @@ fn plain(bytes: &[u8]) -> usize {
     skip(bytes, special, |byte| ESCAPES[usize::from(byte)] != 0)
 }
 
-fn write_string(out: &mut Vec<u8>, mut bytes: &[u8]) {
+/// Writes what stands between the quotes.
+fn write_escaped(out: &mut Vec<u8>, mut bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
     loop {
         let length = plain(bytes);
         out.extend_from_slice(&bytes[..length]);
@@ -287,7 +306,6 @@ fn write_string(out: &mut Vec<u8>, mut bytes: &[u8]) {
         }
         bytes = &bytes[length + 1..];
     }
-    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -296,15 +314,15 @@ mod tests {
 
     fn written(bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        write_string(&mut out, bytes);
+        write_escaped(&mut out, bytes);
         out
     }
 
     #[test]
     fn strings_are_escaped() {
-        assert_eq!(written(b""), b"\"\"");
-        assert_eq!(written(b"a\n\t\"\\/\x01\x7f\xc8\0"), b"\"a\\n\\t\\\"\\\\\\/\\u0001\\u007f\xc8\\u0000\"");
-        assert_eq!(written(b"\x08\x0c\r\x1f"), b"\"\\b\\f\\r\\u001f\"");
+        assert_eq!(written(b""), b"");
+        assert_eq!(written(b"a\n\t\"\\/\x01\x7f\xc8\0"), b"a\\n\\t\\\"\\\\\\/\\u0001\\u007f\xc8\\u0000");
+        assert_eq!(written(b"\x08\x0c\r\x1f"), b"\\b\\f\\r\\u001f");
     }
 
     #[test]
@@ -314,7 +332,7 @@ mod tests {
                 let mut bytes = vec![b'x'; length];
                 bytes[place] = b'/';
                 assert_eq!(plain(&bytes), place);
-                assert_eq!(written(&bytes).len(), length + 3);
+                assert_eq!(written(&bytes).len(), length + 1);
             }
             assert_eq!(plain(&vec![0x80; length]), length);
         }

@@ -4,6 +4,7 @@ use rmp::Marker;
 use smallvec::SmallVec;
 
 use crate::engine::argument::check_slots;
+use crate::engine::pace::Pace;
 use crate::engine::stack::{Raise, Stack};
 
 /// Slots of the VM that an open table takes at most: itself, a key and a value; and what growing it anew takes.
@@ -23,6 +24,7 @@ pub struct Decoder<'a> {
     /// has bytes, whatever sizes it claims.
     room: usize,
     open: SmallVec<[Open; 16]>,
+    pace: Pace,
 }
 
 /// A table that waits for values.
@@ -68,7 +70,7 @@ enum Pushed {
 
 impl<'a> Decoder<'a> {
     pub fn new(stack: &'a Stack, input: &'a [u8]) -> Self {
-        Self { stack, rest: input, room: input.len(), open: SmallVec::new() }
+        Self { stack, rest: input, room: input.len(), open: SmallVec::new(), pace: Pace::default() }
     }
 
     /// The bytes that were not read.
@@ -80,6 +82,7 @@ impl<'a> Decoder<'a> {
     pub fn value(&mut self, mut used: i32) -> Result<(), Raise> {
         self.stack.reserve(SLOTS_A_TABLE);
         loop {
+            self.pace.step(self.stack);
             let pushed = match self.token(used)? {
                 Token::Value(pushed) => pushed,
                 Token::Array(length) => {

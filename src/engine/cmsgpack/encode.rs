@@ -3,14 +3,15 @@
 use rmp::encode::{self, ByteBuf};
 
 use crate::engine::argument::check_slots;
+use crate::engine::pace::Pace;
 use crate::engine::stack::{Kind, Raise, Stack};
 
 /// How deep tables are encoded; one below is nil. So cycles end too.
 const NESTING: u32 = 16;
 
-/// How long the result may become: the longest string of the VM. Tables that share others write them again and again,
+/// How long the result may become: as long as that of every other built-in. Tables that share others write them again and again,
 /// and could ask for any amount of memory.
-const LENGTH: usize = 1 << 30;
+const LENGTH: usize = crate::engine::builtin::LENGTH_LIMIT;
 
 /// After how many bytes written in vain tables are looked through before they are written. A hole at the end of an array,
 /// and again in every array that it holds, would double the work with each level.
@@ -28,11 +29,12 @@ pub struct Encoder<'a> {
     out: ByteBuf,
     /// Bytes written for arrays that turned out to be none.
     wasted: usize,
+    pace: Pace,
 }
 
 impl<'a> Encoder<'a> {
     pub fn new(stack: &'a Stack) -> Self {
-        Self { stack, out: ByteBuf::with_capacity(128), wasted: 0 }
+        Self { stack, out: ByteBuf::with_capacity(128), wasted: 0, pace: Pace::default() }
     }
 
     /// What was written.
@@ -47,6 +49,7 @@ impl<'a> Encoder<'a> {
 
     fn nested(&mut self, kind: Kind, index: i32, level: u32, used: i32) -> Result<(), Raise> {
         let stack = self.stack;
+        self.pace.step(stack);
         match kind {
             Kind::Number => write_number(&mut self.out, stack.number(index).unwrap_or(f64::NAN)),
             Kind::String => self.string(stack.text(index).unwrap_or_default())?,
@@ -143,11 +146,12 @@ impl<'a> Encoder<'a> {
     }
 
     /// How many pairs the table at `index` has, and whether their keys are 1 to that number.
-    fn survey(&self, index: i32) -> (u32, bool) {
+    fn survey(&mut self, index: i32) -> (u32, bool) {
         let stack = self.stack;
         let (mut count, mut sequence, mut highest) = (0u32, true, 0.0f64);
         let mut position = 0;
         while let Some(next) = stack.raw_iterate(index, position) {
+            self.pace.step(stack);
             position = next;
             count += 1;
             if sequence {

@@ -1,0 +1,55 @@
+//! Functions of the VM's own libraries that could run long without passing a safepoint.
+//!
+//! Each has a native in its place, which captures it. What is short goes to the VM's function as it is: in the same
+//! frame, so that results and errors are the VM's. What could take long is done here, a safepoint now and then, or
+//! refused.
+
+mod number;
+mod pattern;
+mod table;
+mod text;
+
+use super::stack::{Outcome, Raise, Stack, natives};
+
+natives! {
+    Char = c"char", number::char;
+    Max = c"max", number::max;
+    Min = c"min", number::min;
+
+    Find = c"find", pattern::find;
+    Match = c"match", pattern::only_match;
+    GlobalMatch = c"gmatch", pattern::only_match;
+    GlobalSubstitute = c"gsub", pattern::substitute;
+
+    Format = c"format", text::format;
+    Lower = c"lower", text::lower;
+    Repeat = c"rep", text::repeat;
+    Reverse = c"reverse", text::reverse;
+    Upper = c"upper", text::upper;
+
+    Concat = c"concat", table::concat;
+    ForEach = c"foreach", table::for_each;
+    ForEachElement = c"foreachi", table::for_each;
+    Sort = c"sort", table::sort;
+    /// `<`, with a safepoint.
+    Less = c"less", table::less;
+    /// The function that it captures, with a safepoint.
+    Relay = c"relay", table::relay;
+}
+
+/// The longest string that a built-in makes, in bytes: the longest that the server takes for a value by default.
+pub const LENGTH_LIMIT: usize = 512 << 20;
+
+/// What is done between two safepoints, in bytes.
+const STRIDE: usize = 1 << 20;
+
+/// Goes on with the VM's own function.
+fn usual(stack: &Stack) -> Outcome {
+    Ok(stack.run_captured())
+}
+
+/// The VM's words for a result that would be too long.
+#[cold]
+pub fn too_large() -> Raise {
+    Raise::at("resulting string too large")
+}

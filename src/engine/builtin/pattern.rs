@@ -1,0 +1,204 @@
+//! Searching: `string.find`, `match`, `gmatch` and `gsub`.
+//!
+//! The VM passes a safepoint for each step of a match that may branch. Between two of them its work can be that of the
+//! string's length times that of one set of the pattern, or times the number of captures. That product is bounded here.
+//! A search for a plain string passes none and may look at every byte of the one string for every byte of the other; for
+//! long ones a search in linear time takes its place.
+
+use memchr::memmem::Finder;
+
+use super::super::stack::{Kind, Outcome, Raise, Stack};
+use super::{STRIDE, usual};
+
+/// Up to this product of the lengths of string and pattern there is nothing to look at.
+const SHORT: usize = 1 << 24;
+
+/// How much work there may be between two safepoints, in bytes looked at: some tenths of a second.
+const WORK_LIMIT: usize = 1 << 28;
+
+/// The longest plain string that is searched for: preparing the search passes no safepoint.
+const PLAIN_LIMIT: usize = 64 << 20;
+
+/// Copying a byte of a capture is cheaper than matching one, by this factor.
+const CAPTURES_A_BYTE: usize = 4;
+
+/// The longest replacement, and what one match may add to the result of `gsub`.
+const REPLACEMENT_LIMIT: usize = 128 << 20;
+/// The longest replacement that is a string.
+const REPLACEMENT_TEXT_LIMIT: usize = 32 << 20;
+
+/// What makes a string a pattern.
+const SPECIALS: &[u8] = b"^$*+?.([%-";
+
+/// The string and the pattern, if they are long. Numbers are turned into strings, as the VM's functions do it.
+fn long(stack: &Stack) -> Option<(&[u8], &[u8])> {
+    let (text, pattern) = (stack.text(1)?, stack.text(2)?);
+    (text.len().saturating_mul(pattern.len()) > SHORT).then_some((text, pattern))
+}
+
+pub fn find(stack: &Stack) -> Outcome {
+    let Some((text, pattern)) = long(stack) else {
+        return usual(stack);
+    };
+    if stack.boolean(4) || !pattern.iter().any(|byte| SPECIALS.contains(byte)) {
+        return find_plain(stack, text, pattern);
+    }
+    check(text, pattern)?;
+    usual(stack)
+}
+
+/// `match` and `gmatch`.
+pub fn only_match(stack: &Stack) -> Outcome {
+    if let Some((text, pattern)) = long(stack) {
+        check(text, pattern)?;
+    }
+    usual(stack)
+}
+
+pub fn substitute(stack: &Stack) -> Outcome {
+    if let Some((text, pattern)) = long(stack) {
+        check(text, pattern)?;
+    }
+    if let (Kind::String, Some(text)) = (stack.kind(1), stack.bytes(1)) {
+        check_replacement(stack, text.len())?;
+    }
+    usual(stack)
+}
+
+fn find_plain(stack: &Stack, text: &[u8], pattern: &[u8]) -> Outcome {
+    let start = match stack.kind(3) {
+        Kind::None | Kind::Nil => 1,
+        _ => match stack.integer(3) {
+            Some(start) => start,
+            None => return usual(stack),
+        },
+    };
+    // A negative position counts from the end; before the beginning is the beginning.
+    let start = if start < 0 { i64::from(start) + text.len() as i64 + 1 } else { i64::from(start) };
+    let start = usize::try_from(start.max(1) - 1).unwrap_or(usize::MAX);
+    if pattern.len() > PLAIN_LIMIT {
+        return Err(too_long());
+    }
+    let found = text.get(start..).and_then(|rest| search(stack, rest, pattern));
+    match found {
+        Some(at) => {
+            let first = start + at;
+            stack.push_number((first + 1) as f64);
+            stack.push_number((first + pattern.len()) as f64);
+            Ok(2)
+        }
+        None => {
+            stack.push_nil();
+            Ok(1)
+        }
+    }
+}
+
+/// Where `pattern` is in `text`. May raise.
+fn search(stack: &Stack, text: &[u8], pattern: &[u8]) -> Option<usize> {
+    let finder = Finder::new(pattern);
+    let step = STRIDE.max(pattern.len());
+    let mut start = 0;
+    while start <= text.len() {
+        stack.safepoint();
+        // What begins in this step may end in the next.
+        let end = text.len().min(start + step + pattern.len());
+        if let Some(at) = finder.find(&text[start..end]) {
+            return Some(start + at);
+        }
+        start += step;
+    }
+    None
+}
+
+/// Refuses a pattern that could keep the VM from its next safepoint for long.
+fn check(text: &[u8], pattern: &[u8]) -> Result<(), Raise> {
+    let (set, captures) = measure(pattern);
+    let work = text.len().saturating_mul(set.max(1) + captures / CAPTURES_A_BYTE);
+    if work > WORK_LIMIT { Err(too_long()) } else { Ok(()) }
+}
+
+#[cold]
+fn too_long() -> Raise {
+    Raise::at("string and pattern are too long to be matched")
+}
+
+/// The length of the longest set of the pattern that may be repeated, and the number of its captures; no less than they
+/// are.
+fn measure(pattern: &[u8]) -> (usize, usize) {
+    let (mut longest, mut captures, mut at) = (0, 0, 0);
+    while let Some(&byte) = pattern.get(at) {
+        match byte {
+            b'%' => at += 2,
+            b'[' => {
+                let end = set_end(pattern, at);
+                if matches!(pattern.get(end), Some(b'*' | b'+')) {
+                    longest = longest.max(end - at);
+                }
+                at = end;
+            }
+            _ => {
+                captures += usize::from(byte == b'(');
+                at += 1;
+            }
+        }
+    }
+    (longest, captures)
+}
+
+/// Where the set that begins at `start` ends. A bracket that comes first belongs to the set.
+fn set_end(pattern: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    if pattern.get(at) == Some(&b'^') {
+        at += 1;
+    }
+    loop {
+        match pattern.get(at) {
+            None => return pattern.len(),
+            Some(b'%') => at += 2,
+            Some(_) => at += 1,
+        }
+        if pattern.get(at) == Some(&b']') {
+            return at + 1;
+        }
+    }
+}
+
+/// Refuses a replacement that one match could make too much of: the VM passes no safepoint meanwhile.
+fn check_replacement(stack: &Stack, text: usize) -> Result<(), Raise> {
+    if stack.kind(3) != Kind::String {
+        return Ok(());
+    }
+    let replacement = stack.bytes(3).unwrap_or_default();
+    if text.saturating_add(1).saturating_mul(replacement.len()) <= SHORT {
+        return Ok(());
+    }
+    let captures = replacement.windows(2).filter(|pair| pair[0] == b'%' && pair[1].is_ascii_digit()).count();
+    let most = captures.saturating_mul(text).saturating_add(replacement.len());
+    if replacement.len() > REPLACEMENT_TEXT_LIMIT || (captures > 1 && most > REPLACEMENT_LIMIT) {
+        return Err(Raise::at("replacement string is too long"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_sets_and_captures_are_measured() {
+        assert_eq!(measure(b"abc"), (0, 0));
+        assert_eq!(measure(b"[abc]"), (0, 0));
+        assert_eq!(measure(b"[abc]*"), (5, 0));
+        assert_eq!(measure(b"[]abc]+x[a]*"), (6, 0));
+        assert_eq!(measure(b"[^]%]]*"), (6, 0));
+        assert_eq!(measure(b"%[abc*"), (0, 0));
+        assert_eq!(measure(b"(a)((b)%()()"), (0, 4));
+        assert_eq!(measure(b"[(]*"), (3, 0));
+        assert_eq!(measure(b"%f[abc]"), (0, 0));
+        for open in ["[", "[^", "[]", "[^]", "[%", "[a%]"] {
+            assert_eq!(measure(open.as_bytes()), (0, 0), "{open}");
+        }
+        assert_eq!(measure(b"%"), (0, 0));
+    }
+}
