@@ -195,6 +195,7 @@ impl Engine {
                     push_strings(stack, keys.clone());
                     push_strings(stack, arguments.clone());
                     stack.call(2, 1);
+                    value::check_size(stack, stack.top())?;
                     Ok(1)
                 })
             })

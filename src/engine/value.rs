@@ -3,14 +3,64 @@
 use std::ffi::CStr;
 
 use super::number;
+use super::pace::Pace;
 use super::reply::Sink;
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, Raise, Stack};
 
 /// How deep a returned value may nest. The stock server spends one slot of a stack of 8,000 an array and three a map;
 /// what does not fit becomes an error in its place.
 const DEPTH_LIMIT: u32 = 7_994;
 const ARRAY_COST: u32 = 1;
 const MAP_COST: u32 = 3;
+
+/// How many values, and how many bytes of text, a returned value may consist of. Tables that share others can make any
+/// number of few, and once the reply is being written nothing can stop it.
+const ELEMENTS_LIMIT: u32 = 1 << 24;
+const TEXT_LIMIT: usize = 1 << 30;
+
+/// Refuses a value that is too large for a reply. It goes through the value as `write` does, and through what `write`
+/// leaves out, with safepoints. May raise.
+pub fn check_size(stack: &Stack, index: i32) -> Result<(), Raise> {
+    if stack.kind(index) != Kind::Table {
+        return Ok(());
+    }
+    Surveyor { stack, pace: Pace::default(), elements: 0, text: 0 }.table(index, 0)
+}
+
+struct Surveyor<'a> {
+    stack: &'a Stack,
+    pace: Pace,
+    elements: u32,
+    text: usize,
+}
+
+impl Surveyor<'_> {
+    fn table(&mut self, index: i32, depth: u32) -> Result<(), Raise> {
+        let stack = self.stack;
+        if depth > DEPTH_LIMIT || !stack.reserve(4) {
+            return Ok(());
+        }
+        let mut position = 0;
+        while let Some(next) = stack.raw_iterate(index, position) {
+            position = next;
+            self.pace.step(stack);
+            self.elements += 1;
+            let value = stack.top();
+            for slot in [value - 1, value] {
+                match stack.kind(slot) {
+                    Kind::String => self.text += stack.bytes(slot).map_or(0, <[u8]>::len),
+                    Kind::Table => self.table(slot, depth + ARRAY_COST)?,
+                    _ => {}
+                }
+            }
+            if self.elements > ELEMENTS_LIMIT || self.text > TEXT_LIMIT {
+                return Err(Raise::api("the reply is too large"));
+            }
+            stack.pop(2);
+        }
+        Ok(())
+    }
+}
 
 /// Writes the value at `index` to `sink` as the server replies with it, without metamethods. `typed_booleans`: the
 /// function chose RESP3, so that booleans are booleans.
