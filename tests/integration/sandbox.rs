@@ -206,3 +206,111 @@ fn stubborn_recursion_ends_in_an_error() {
     }
     assert_eq!(evaluate(&mut client, "return 'alive'").text(), "alive");
 }
+
+/// Goes through everything that a function can reach, by key and by metatable, and gives a line for each thing: its path
+/// and its type. What was seen before is named by the path that it has there. A key that is no text is named by its type.
+const WALK: &str = "
+    local seen, lines, queue = {}, {}, {}
+    local function visit(path, value)
+        local kind = type(value)
+        local compound = kind == 'table' or kind == 'function' or kind == 'thread'
+        if compound and seen[value] then
+            lines[#lines + 1] = path .. ' = ' .. seen[value]
+            return
+        end
+        lines[#lines + 1] = path .. ' ' .. kind
+        if compound then
+            seen[value] = path
+            queue[#queue + 1] = {path, value}
+        end
+    end
+    for _, root in ipairs({
+        {'_G', _G}, {'metatable(string)', getmetatable('')}, {'metatable(nil)', getmetatable(nil)},
+        {'metatable(number)', getmetatable(1)}, {'metatable(boolean)', getmetatable(true)},
+        {'metatable(function)', getmetatable(function() end)}, {'metatable(thread)', getmetatable(coroutine.create(next))},
+        {'metatable(null)', getmetatable(cjson.null)}, {'metatable(table)', getmetatable({})},
+        {'KEYS', KEYS}, {'ARGV', ARGV}, {'coroutine.running()', coroutine.running()}, {'cjson.new()', cjson.new()},
+    }) do visit(root[1], root[2]) end
+    while #queue > 0 do
+        local path, value = unpack(table.remove(queue, 1))
+        local meta = getmetatable(value)
+        if meta ~= nil then visit('metatable(' .. path .. ')', meta) end
+        if type(value) == 'table' then
+            local keys = {}
+            for key in next, value do keys[#keys + 1] = key end
+            table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+            for _, key in ipairs(keys) do
+                local name = type(key) == 'string' and '.' .. key or '[' .. type(key) .. ']'
+                visit(path .. name, value[key])
+                if type(key) ~= 'string' then visit(path .. name .. ' as a key', key) end
+            end
+        end
+    end
+";
+
+/// The lines that [`WALK`] gives, beside this file.
+const REACHABLE: &str = include_str!("reachable.txt");
+
+/// The lines of the list that hold for this server.
+fn reachable(server: &Server) -> Vec<&'static str> {
+    let clock = server.version() >= (7, 4, 0) || server.flavour() == crate::support::Flavour::Valkey;
+    let holds = |line: &&str| !line.starts_with('#') && (clock || !line.starts_with("_G.os"));
+    REACHABLE.lines().filter(holds).collect()
+}
+
+#[test]
+fn everything_that_a_function_can_reach_is_on_the_list() {
+    let server = Server::start();
+    let mut client = server.client();
+    let reached: Vec<String> =
+        evaluate(&mut client, &format!("{WALK} return lines")).items().iter().map(Value::text).collect();
+    let expected = reachable(&server);
+    assert_eq!(reached, expected, "what is reached, and what tests/integration/reachable.txt lists");
+}
+
+#[test]
+fn no_table_that_libraries_share_can_be_changed() {
+    let server = Server::start();
+    let mut client = server.client();
+    // What a call gets for itself may be changed.
+    let body = format!(
+        "{WALK} local changed, count = {{}}, 0
+        local changes = {{
+            function(t) t.added = 1 end, function(t) t[1] = 1 end, function(t) rawset(t, 'added', 1) end,
+            function(t) t[next(t)] = nil end, function(t) setmetatable(t, {{}}) end, function(t) setmetatable(t, nil) end,
+            function(t) table.insert(t, 1) end, function(t) table.sort(t, function() return true end) end,
+            function(t) table.foreach(t, function(k) t[k] = nil error('reached') end) end,
+        }}
+        for value, path in pairs(seen) do
+            local own = path:find('^KEYS') or path:find('^ARGV') or path:find('^cjson%.new')
+            if type(value) == 'table' and not own then
+                count = count + 1
+                for number, change in ipairs(changes) do
+                    local ok, message = pcall(change, value)
+                    if ok or not message:find('modify a readonly table', 1, true) then
+                        changed[#changed + 1] = path .. ' by change ' .. number .. ': ' .. tostring(message)
+                    end
+                end
+            end
+        end
+        return {{count, changed}}"
+    );
+    let reply = evaluate(&mut client, &body).items();
+    let own = ["KEYS table", "ARGV table", "cjson.new() table"];
+    let tables = reachable(&server).iter().filter(|line| line.ends_with(" table") && !own.contains(line)).count();
+    assert_eq!(reply[0], Value::Integer(tables as i64));
+    assert_eq!(reply[1].items(), [], "tables that were changed");
+}
+
+#[test]
+fn a_library_that_loads_reaches_no_more_than_redis() {
+    let server = Server::start();
+    let mut client = server.client();
+    // The language goes through a table without a function.
+    let body = "local names = {} for name in redis do names[#names + 1] = name end \
+                redis.register_function('f', function() return names end)";
+    load(&mut client, &source("mylib", body));
+    let at_load =
+        words("register_function log LOG_DEBUG LOG_VERBOSE LOG_NOTICE LOG_WARNING REDIS_VERSION REDIS_VERSION_NUM");
+    assert_eq!(client.run("SHADOW.FCALL f 0").sorted_texts(), at_load);
+}
