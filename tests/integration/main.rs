@@ -35,6 +35,7 @@ mod register;
 mod replication;
 mod replies;
 mod sandbox;
+mod security;
 mod stats;
 mod struct_pack;
 mod threads;

@@ -1,0 +1,37 @@
+//! Hostile scripts: the server is alive afterwards and the libraries loaded before still answer.
+
+mod cves;
+mod endless;
+mod refused;
+
+use std::collections::BTreeSet;
+
+use crate::library::{load, source};
+use crate::support::{Options, Server};
+
+/// A call of the library that is loaded before the hostile ones.
+const BYSTANDER: &str = "SHADOW.FCALL bystander 0";
+
+fn load_bystander(server: &Server) {
+    let body = "redis.register_function('bystander', function() return 'here' end)";
+    load(&mut server.client(), &source("bystander", body));
+}
+
+/// A server that lets others in after a tenth of a second.
+pub fn impatient() -> Server {
+    Options::new().set("busy-reply-threshold", "100").start()
+}
+
+#[test]
+fn the_page_and_the_tests_list_the_same_scripts() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md");
+    let page = std::fs::read_to_string(path).expect("docs/security.md");
+    let documented: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let endless = [endless::LANGUAGE, endless::STRINGS, endless::TABLES, endless::BYTES];
+    let endless = endless.iter().flat_map(|group| group.iter().map(|script| script.id));
+    let refused = refused::REFUSED.iter().chain(refused::LIBRARIES).chain(cves::CVES).map(|script| script.id);
+    let tested: Vec<&str> = endless.chain(refused).collect();
+    let set = |ids: &[&'static str]| ids.iter().copied().collect::<BTreeSet<_>>();
+    assert_eq!(documented.iter().copied().collect::<BTreeSet<_>>(), set(&tested));
+    assert_eq!(documented.len(), set(&tested).len(), "a script has two rows");
+}
