@@ -135,17 +135,20 @@ fn collect_all(stack: &Stack) {
     }
 }
 
+/// A copy of a source or of its name, not of what is far too long: a source of that length is refused.
+fn bounded(text: &[u8]) -> Vec<u8> {
+    text[..text.len().min(chunk::SOURCE_LIMIT + 1)].to_vec()
+}
+
 fn load_string(stack: &Stack) -> Outcome {
-    // What is longer is refused; it is not copied for that.
-    let whole = |source: &[u8]| source[..source.len().min(chunk::SOURCE_LIMIT + 1)].to_vec();
-    let Some(source) = stack.text(1).map(whole) else {
+    let Some(source) = stack.text(1).map(bounded) else {
         return Err(Raise::at(&format!(
             "bad argument #1 to 'loadstring' (string expected, got {})",
             stack.type_name(1)
         )));
     };
     let name = match stack.kind(2) {
-        Kind::String | Kind::Number => stack.text(2).unwrap_or_default().to_vec(),
+        Kind::String | Kind::Number => bounded(stack.text(2).unwrap_or_default()),
         _ => source.clone(),
     };
     compile(stack, &source, &name)
@@ -157,7 +160,7 @@ fn load(stack: &Stack) -> Outcome {
         return Err(Raise::at(&format!("bad argument #1 to 'load' (function expected, got {})", stack.type_name(1))));
     }
     let name = match stack.kind(2) {
-        Kind::String | Kind::Number => stack.text(2).unwrap_or_default().to_vec(),
+        Kind::String | Kind::Number => bounded(stack.text(2).unwrap_or_default()),
         _ => b"=(load)".to_vec(),
     };
     let mut source = Vec::new();
@@ -177,7 +180,7 @@ fn load(stack: &Stack) -> Outcome {
                 if piece.is_empty() {
                     break;
                 }
-                source.extend_from_slice(piece);
+                source.extend_from_slice(&bounded(piece));
                 stack.pop(1);
             }
             _ => {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::builtin::LENGTH_LIMIT;
 use super::context::Context;
 use super::host::{LogLevel, Replication};
 use super::number;
@@ -25,8 +26,9 @@ natives! {
     AclCheckCommand = c"acl_check_cmd", acl_check_command;
 }
 
-/// How long the arguments of a command may be together, in bytes: as long as the server lets a client's be.
-const ARGUMENTS_LIMIT: usize = 1 << 30;
+/// How long the arguments of a command may be together, in bytes: the longest value, and room for the others. Nothing
+/// interrupts the server while it copies them.
+const ARGUMENTS_LIMIT: usize = LENGTH_LIMIT + (1 << 20);
 
 /// After how many bytes of a message nothing is added: the server cuts its log lines far before that.
 const MESSAGE_LIMIT: usize = 1 << 16;
@@ -122,19 +124,21 @@ fn error_reply(stack: &Stack) -> Outcome {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
     let text = &text[..end];
-    let text = if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() };
-    push_error(stack, &text);
+    if text.contains(&b' ') {
+        push_error(stack, text);
+    } else {
+        push_error(stack, &[b"ERR ", text].concat());
+    }
     Ok(1)
 }
 
 fn status_reply(stack: &Stack) -> Outcome {
-    let Some(text) = only_string(stack) else {
+    if only_string(stack).is_none() {
         push_error(stack, b"ERR wrong number or type of arguments");
         return Ok(1);
-    };
-    let text = text.to_vec();
+    }
     stack.push_table(0, 1);
-    stack.push_bytes(&text);
+    stack.push_value(1);
     stack.raw_set_field(-2, c"ok");
     Ok(1)
 }

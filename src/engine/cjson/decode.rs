@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::super::builtin::LENGTH_LIMIT;
 use super::super::context::Context;
 use super::super::number::text as text_of_number;
 use super::super::pace::Pace;
@@ -37,6 +38,9 @@ pub fn decode(stack: &Stack) -> Outcome {
         }
     }
     let text = stack.bytes(1).unwrap_or_default();
+    if text.len() > LENGTH_LIMIT {
+        return Err(Raise::at("JSON text is too long"));
+    }
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(Raise::at("JSON parser does not support UTF-16 or UTF-32"));
     }

@@ -113,6 +113,11 @@ pub const REFUSED: &[Refused] = &[
         "the source is longer than 1048576 bytes",
     ),
     refused(
+        "json-decode-too-long",
+        &["local s = ('1'):rep(2^29) cjson.decode(s .. s:sub(-2^20))"],
+        "JSON text is too long",
+    ),
+    refused(
         "msgpack-pack-too-long",
         &["local t, s = {}, ('x'):rep(2^20) for i = 1, 513 do t[i] = s end cmsgpack.pack(t)"],
         "MessagePack data is longer than a string can be.",
@@ -124,7 +129,7 @@ pub const REFUSED: &[Refused] = &[
     ),
     refused(
         "arguments-too-long",
-        &["local t, s = {}, ('x'):rep(2^20) for i = 1, 1025 do t[i] = s end redis.call('echo', unpack(t))"],
+        &["local t, s = {}, ('x'):rep(2^20) for i = 1, 514 do t[i] = s end redis.call('echo', unpack(t))"],
         "command arguments are too long",
     ),
     refused(
