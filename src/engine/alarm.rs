@@ -75,7 +75,16 @@ pub fn during<T>(context: &Context, body: impl FnOnce() -> T) -> T {
     body()
 }
 
-struct Overdue;
+/// Lends the context of the call or load that runs on this thread to `body`, if there is one.
+pub fn with_current(body: impl FnOnce(&Context)) {
+    // SAFETY: `during` borrows the context for as long as its address is there.
+    if let Some(context) = unsafe { CURRENT.get().as_ref() } {
+        body(context);
+    }
+}
+
+/// What the VM asks at its safepoints: whether the call may go on, and whether garbage is to be collected.
+pub struct Overdue;
 
 impl Interrupt for Overdue {
     fn check(stack: &Stack) -> Option<Raise> {
@@ -86,6 +95,7 @@ impl Interrupt for Overdue {
             stack.silence();
             return None;
         };
+        context.memory.relieve(stack);
         let patience = &context.patience;
         if patience.verdict.get().is_none() {
             let safepoints = patience.safepoints.get();

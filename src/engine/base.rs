@@ -1,6 +1,7 @@
 //! Global functions that the server has and Luau lacks or does otherwise.
 
 use super::chunk;
+use super::context::Context;
 use super::error::{READONLY, translate};
 use super::stack::{Collect, Kind, Outcome, Raise, Stack, natives};
 
@@ -180,7 +181,9 @@ fn load(stack: &Stack) -> Outcome {
                 if piece.is_empty() {
                     break;
                 }
-                source.extend_from_slice(&bounded(piece));
+                let piece = bounded(piece);
+                Context::of(stack).memory.check(source.len() + piece.len())?;
+                source.extend_from_slice(&piece);
                 stack.pop(1);
             }
             _ => {

@@ -7,6 +7,7 @@ use super::alarm::{self, Patience};
 use super::cjson;
 use super::error::Place;
 use super::host::{CallMode, Dialect, Host, Replication};
+use super::memory::Memory;
 use super::register::Registration;
 use super::slots::Slots;
 use super::stack::{Raise, Stack};
@@ -29,6 +30,7 @@ pub struct Context {
     pub running_slot: Cell<u32>,
     pub json: cjson::Shared,
     pub patience: Patience,
+    pub memory: Memory,
     pub dialect: Dialect,
 }
 
@@ -45,6 +47,7 @@ impl Context {
             running_slot: Cell::new(0),
             json: cjson::Shared::default(),
             patience: Patience::default(),
+            memory: Memory::default(),
             dialect,
         }
     }

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use super::alarm;
 use super::stack::{Interrupt, Raise, Stack};
 
 /// As long as the stock server lets the body of a library run.
@@ -55,7 +56,8 @@ fn processor_time() -> Duration {
 struct LoadDeadline;
 
 impl Interrupt for LoadDeadline {
-    fn check(_: &Stack) -> Option<Raise> {
+    fn check(stack: &Stack) -> Option<Raise> {
+        alarm::with_current(|context| context.memory.relieve(stack));
         let reached = DEADLINE.get().is_some_and(Deadline::is_reached);
         reached.then(|| Raise::api("FUNCTION LOAD timeout"))
     }

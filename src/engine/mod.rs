@@ -13,6 +13,7 @@ mod deadline;
 mod environment;
 mod error;
 mod host;
+mod memory;
 mod number;
 mod pace;
 mod random;
@@ -35,13 +36,15 @@ use mlua::{Lua, LuaOptions, StdLib};
 
 use context::Context;
 use error::{Place, take_text, translate};
+use memory::OUT_OF_MEMORY;
 use slots::Slots;
-use stack::{Outcome, Stack, natives};
+use stack::{Kind, Outcome, Stack, natives};
 
 pub use alarm::Alarm;
 pub use deadline::LOAD_LIMIT;
 pub use error::ScriptError;
 pub use host::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
+pub use memory::refusals;
 pub use register::Registration;
 pub use reply::Sink;
 
@@ -57,8 +60,8 @@ const ROOT: i32 = 3;
 ///
 /// The fields are dropped in this order: the VM first, then what its natives point to.
 pub struct Engine {
-    /// Owns the VM; everything is done through `stack`.
-    _lua: Lua,
+    /// Owns the VM. Its memory is asked for and limited here; everything else is done through `stack`.
+    lua: Lua,
     stack: Stack,
     context: Box<Context>,
 }
@@ -104,7 +107,7 @@ impl Engine {
                 environment::build(&stack, address);
             })
         }?;
-        let engine = Self { _lua: lua, stack, context };
+        let engine = Self { lua, stack, context };
         engine.fix_slots();
         Ok(engine)
     }
@@ -154,19 +157,22 @@ impl Engine {
                 Ok(registered)
             }
             Err(_) => {
-                self.release(registered.iter().map(|function| function.slot));
-                let text = take_text(&self.stack);
-                Err(load_error(compiled, &text))
+                // The lowest is the next to be taken.
+                self.release(registered.iter().rev().map(|function| function.slot));
+                self.context.failure.take();
+                Err(load_error(compiled, self.take_error()))
             }
         }
     }
 
     /// Forgets callbacks. The collector frees them in its time.
     pub fn release(&mut self, slots: impl IntoIterator<Item = u32>) {
-        let mut free = self.context.slots.borrow_mut();
-        for slot in slots {
-            free.release(&self.stack, ROOT, slot);
-        }
+        self.without_limit(|engine| {
+            let mut free = engine.context.slots.borrow_mut();
+            for slot in slots {
+                free.release(&engine.stack, ROOT, slot);
+            }
+        });
     }
 
     /// Calls the callback in `slot`, registered as `name`, with the tables KEYS and ARGV, and writes what it returns to
@@ -202,7 +208,16 @@ impl Engine {
         });
         let result = match result {
             Ok(()) => {
-                value::write(&self.stack, self.stack.top(), self.context.resp3(), sink);
+                let mut write = |engine: &Self| {
+                    value::write(&engine.stack, engine.stack.top(), engine.context.resp3(), sink);
+                };
+                // A table is walked outside of protected mode, where nothing may be refused: for a deep one the stack
+                // grows.
+                if self.stack.kind(-1) == Kind::Table {
+                    self.without_limit(write)
+                } else {
+                    write(self)
+                }
                 self.stack.pop(1);
                 Ok(())
             }
@@ -214,13 +229,57 @@ impl Engine {
 
     /// The wire text of the error on top, with the function's name and the place where it arose.
     fn call_error(&self, name: &str) -> ScriptError {
-        let mut text = take_text(&self.stack);
+        let mut text = self.take_error();
         if let Some(place) = self.context.failure.borrow_mut().take() {
             text.extend_from_slice(format!(" script: {name}, on ").as_bytes());
             text.extend_from_slice(&place.chunk);
             text.extend_from_slice(format!(":{}.", place.line).as_bytes());
         }
         ScriptError(text)
+    }
+
+    /// The text of the error on top of the stack. When that is want of memory, garbage is collected for the next call.
+    fn take_error(&self) -> Vec<u8> {
+        let text = self.without_limit(|engine| take_text(&engine.stack));
+        if !self.context.memory.is_refusal(&text) {
+            return text;
+        }
+        self.context.memory.end_refused(&self.stack);
+        OUT_OF_MEMORY.to_vec()
+    }
+
+    /// Bounds the memory that the VM may hold, in bytes; 0 for no bound. What it holds beyond that stays.
+    pub fn set_memory_limit(&self, limit: usize) {
+        self.limit_allocator(limit);
+        self.context.memory.set_limit(&self.stack, limit, !self.context.is_running());
+    }
+
+    /// Bytes that the VM may hold; 0 for no bound.
+    pub fn memory_limit(&self) -> usize {
+        self.context.memory.limit()
+    }
+
+    /// Runs `body`, in which the VM is refused nothing: outside of protected mode, a refusal would end the process. What
+    /// it does there is small.
+    fn without_limit<T>(&self, body: impl FnOnce(&Self) -> T) -> T {
+        /// Sets the limit again however `body` ends.
+        struct Limit<'a>(&'a Engine);
+        impl Drop for Limit<'_> {
+            fn drop(&mut self) {
+                self.0.limit_allocator(self.0.memory_limit());
+            }
+        }
+        if self.memory_limit() == 0 {
+            return body(self);
+        }
+        self.limit_allocator(0);
+        let _limit = Limit(self);
+        body(self)
+    }
+
+    fn limit_allocator(&self, limit: usize) {
+        // It is refused for a VM that did not get mlua's allocator alone, and there is none.
+        let _ = self.lua.set_memory_limit(limit);
     }
 
     /// What makes a running call ask its host.
@@ -230,15 +289,17 @@ impl Engine {
 
     /// Bytes that the VM holds.
     pub fn memory(&self) -> usize {
-        self.stack.memory()
+        self.lua.used_memory()
     }
 
     /// Runs `body`. A panic inside has crossed the VM's frames, which know nothing of it: the main stack is put back
     /// to its first state before the panic goes on.
     fn contained<T>(&self, body: impl FnOnce(&Self) -> T) -> T {
         catch_unwind(AssertUnwindSafe(|| body(self))).unwrap_or_else(|panic| {
-            self.stack.reset();
-            self.fix_slots();
+            self.without_limit(|engine| {
+                engine.stack.reset();
+                engine.fix_slots();
+            });
             self.context.end_load();
             resume_unwind(panic)
         })
@@ -246,16 +307,16 @@ impl Engine {
 }
 
 /// The wire text for a library that did not load. `text` is the error with its code.
-fn load_error(compiled: bool, text: &[u8]) -> ScriptError {
-    let mut wire = Vec::new();
-    if compiled {
-        wire.extend_from_slice(b"ERR Error registering functions: ");
-        wire.extend_from_slice(text);
-    } else {
-        wire.extend_from_slice(b"ERR Error compiling function: ");
-        wire.extend_from_slice(text.strip_prefix(b"ERR ").unwrap_or(text));
+fn load_error(compiled: bool, text: Vec<u8>) -> ScriptError {
+    if text == OUT_OF_MEMORY {
+        return ScriptError(text);
     }
-    ScriptError(wire)
+    let (start, text) = if compiled {
+        (b"ERR Error registering functions: ".as_slice(), text.as_slice())
+    } else {
+        (b"ERR Error compiling function: ".as_slice(), text.strip_prefix(b"ERR ").unwrap_or(&text))
+    };
+    ScriptError([start, text].concat())
 }
 
 /// Pushes a table of strings.

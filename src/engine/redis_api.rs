@@ -79,6 +79,7 @@ fn arguments<'a>(stack: &'a Stack, numbers: &'a mut Numbers) -> Result<Arguments
     if count == 0 {
         return Err(Raise::api("Please specify at least one argument for this redis lib call"));
     }
+    let context = Context::of(stack);
     let mut arguments = Arguments::new();
     let mut texts: SmallVec<[(usize, Range<usize>); 8]> = SmallVec::new();
     let mut length = 0_usize;
@@ -88,7 +89,7 @@ fn arguments<'a>(stack: &'a Stack, numbers: &'a mut Numbers) -> Result<Arguments
             Kind::Number => {
                 let number = stack.number(index).unwrap_or(f64::NAN);
                 let start = numbers.len();
-                let shortest = Context::of(stack).dialect.shortest_numbers();
+                let shortest = context.dialect.shortest_numbers();
                 numbers.extend_from_slice(&number::argument_text(number, shortest));
                 texts.push((arguments.len(), start..numbers.len()));
                 arguments.push(&[]);
@@ -101,6 +102,7 @@ fn arguments<'a>(stack: &'a Stack, numbers: &'a mut Numbers) -> Result<Arguments
             return Err(Raise::api("Lua redis lib command arguments are too long"));
         }
     }
+    context.memory.check(length)?;
     let numbers: &[u8] = numbers;
     for (place, range) in texts {
         arguments[place] = &numbers[range];
@@ -169,7 +171,9 @@ fn log(stack: &Stack) -> Outcome {
                 message.push(b' ');
             }
             let text = stack.text(index).unwrap_or_default();
-            message.extend_from_slice(&text[..text.len().min(MESSAGE_LIMIT)]);
+            let text = &text[..text.len().min(MESSAGE_LIMIT)];
+            context.memory.check(message.len() + text.len())?;
+            message.extend_from_slice(text);
         }
     }
     context.with_host(|host| host.log(level, &message))?;

@@ -17,6 +17,9 @@ const ROOT: &CStr = c"shadow.callbacks";
 pub struct Slots {
     next: u32,
     free: Vec<u32>,
+    /// How many callbacks each bucket holds. One that holds none goes: left behind by a load that failed, a few of them
+    /// would keep whole pages of the VM's memory.
+    held: Vec<u32>,
 }
 
 impl Slots {
@@ -31,17 +34,10 @@ impl Slots {
         stack.push_registered(ROOT);
     }
 
-    fn take(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            let slot = self.next;
-            self.next += 1;
-            slot
-        })
-    }
-
-    /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. May raise.
+    /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. May raise; the slot
+    /// stays free then.
     pub fn store(&mut self, stack: &Stack, root: i32) -> u32 {
-        let slot = self.take();
+        let slot = self.free.last().copied().unwrap_or(self.next);
         let (bucket, place) = position(slot);
         if stack.raw_get_at(root, bucket) != Kind::Table {
             stack.pop(1);
@@ -52,6 +48,14 @@ impl Slots {
         stack.insert(-2);
         stack.raw_set_at(-2, place);
         stack.pop(1);
+        if self.free.pop().is_none() {
+            self.next += 1;
+        }
+        let bucket = (slot / BUCKET) as usize;
+        if self.held.len() <= bucket {
+            self.held.resize(bucket + 1, 0);
+        }
+        self.held[bucket] += 1;
         slot
     }
 
@@ -64,6 +68,12 @@ impl Slots {
         }
         stack.pop(1);
         self.free.push(slot);
+        let Some(held) = self.held.get_mut((slot / BUCKET) as usize) else { return };
+        *held = held.saturating_sub(1);
+        if *held == 0 {
+            stack.push_nil();
+            stack.raw_set_at(root, bucket);
+        }
     }
 }
 

@@ -23,6 +23,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use mlua::ffi;
 
+/// How many values the VM lets one frame have. The registry's index is beyond them by a fixed distance.
+const STACK_LIMIT: i32 = -ffi::LUA_REGISTRYINDEX - 2_000;
+
 /// The type of a value on the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -62,6 +65,8 @@ pub enum Raise {
     Table(Vec<u8>),
     /// The value on top of the stack.
     Top,
+    /// What the VM raises when it is refused memory.
+    Memory,
 }
 
 impl Raise {
@@ -151,10 +156,10 @@ impl Stack {
         Ok(state)
     }
 
+    /// Raises, from inside a native.
     fn raise(&self, raise: Raise) -> ! {
         self.push_raised(raise);
-        // SAFETY: One value is on top. This is called only by the two entries above, which own nothing that needs
-        // dropping any more: `raise` was consumed.
+        // SAFETY: Raising. One value is on top.
         unsafe { ffi::lua_error(self.state) }
     }
 
@@ -172,6 +177,8 @@ impl Stack {
                 self.push_bytes(&text);
                 self.raw_set_field(-2, c"err");
             }
+            // The VM keeps this string, so pushing it takes no memory.
+            Raise::Memory => self.push_bytes(super::memory::REFUSED.as_bytes()),
             Raise::Top => {}
         }
     }
@@ -197,8 +204,15 @@ impl Stack {
 
     /// Makes room for `count` more values; false when the VM's stack limit forbids it. May raise for want of memory.
     pub fn reserve(&self, count: i32) -> bool {
-        // SAFETY: Alive; Raising.
-        unsafe { ffi::lua_checkstack(self.state, count) != 0 }
+        // SAFETY: Alive.
+        if unsafe { ffi::lua_checkstack(self.state, count) } != 0 {
+            return true;
+        }
+        // The VM answers the same in both cases.
+        if self.top().saturating_add(count) <= STACK_LIMIT {
+            self.raise(Raise::Memory);
+        }
+        false
     }
 
     pub fn kind(&self, index: i32) -> Kind {
@@ -632,6 +646,24 @@ impl Stack {
         // SAFETY: Alive.
         unsafe { self.interrupt_slot().arm::<I>() }
     }
+
+    /// [`Stack::arm`], unless the VM asks something already.
+    pub fn arm_if_silent<I: Interrupt>(&self) {
+        // SAFETY: Alive.
+        unsafe { self.interrupt_slot().arm_if_silent::<I>() }
+    }
+
+    /// Has the VM tell `G` of each allocation.
+    pub fn follow_growth<G: Growth>(&self) {
+        // SAFETY: Alive; the callbacks live as long as the VM, which reads this one on its own thread only.
+        unsafe { (*ffi::lua_callbacks(self.state)).onallocate = Some(grown::<G>) }
+    }
+
+    /// Has the VM tell nobody.
+    pub fn ignore_growth(&self) {
+        // SAFETY: as in `follow_growth`.
+        unsafe { (*ffi::lua_callbacks(self.state)).onallocate = None }
+    }
 }
 
 /// An operation of the collector.
@@ -668,6 +700,18 @@ impl InterruptSlot {
         unsafe { self.store(callback as *mut c_void) }
     }
 
+    /// [`InterruptSlot::arm`], unless the VM asks something already.
+    ///
+    /// # Safety
+    /// The VM is alive.
+    unsafe fn arm_if_silent<I: Interrupt>(self) {
+        let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = interrupt::<I>;
+        // SAFETY: as in `store`.
+        let slot = unsafe { AtomicPtr::from_ptr(self.0.cast::<*mut c_void>()) };
+        // Whoever was faster has the VM ask, too.
+        let _ = slot.compare_exchange(ptr::null_mut(), callback as *mut c_void, Ordering::Release, Ordering::Relaxed);
+    }
+
     /// # Safety
     /// The VM is alive, and `callback` is null or a callback of its type.
     unsafe fn store(self, callback: *mut c_void) {
@@ -684,5 +728,26 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
     let stack = Stack { state };
     if let Some(raise) = I::check(&stack) {
         stack.raise(raise)
+    }
+}
+
+/// Is told of what a VM allocates.
+pub trait Growth {
+    /// The VM has allocated. It is in the middle of making a value: nothing may be done with it but to look at its size
+    /// and to arm it.
+    fn grown(stack: &Stack);
+}
+
+extern "C-unwind" fn grown<G: Growth>(
+    state: *mut ffi::lua_State,
+    _block: *mut c_void,
+    old: usize,
+    new: usize,
+    _category: u8,
+    _type: c_int,
+    _tag: c_int,
+) {
+    if new > old {
+        G::grown(&Stack { state });
     }
 }

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::argument::{self, bad, check_slots};
 use super::builtin::{LENGTH_LIMIT, too_large};
+use super::context::Context;
 use super::number;
 use super::pace::Pace;
 use super::stack::{Outcome, Raise, Stack, natives};
@@ -180,6 +181,7 @@ fn pack(stack: &Stack) -> Outcome {
     let wrong = |fault: Fault| fault.raise(stack, NAME);
     // The first missing argument is found to be nil, not `no value`, as in the server.
     stack.push_nil();
+    let room = Context::of(stack).memory.room(stack);
     let mut bytes = SmallVec::<[u8; 128]>::new();
     let mut argument = 2;
     let mut next = || {
@@ -190,6 +192,9 @@ fn pack(stack: &Stack) -> Outcome {
     while let Some(item) = format.item().map_err(wrong)? {
         pace.step(stack);
         let padding = format.padding(bytes.len(), &item);
+        if bytes.len() + padding > room {
+            return Err(Raise::Memory);
+        }
         if padding > 0 {
             bytes.resize(bytes.len() + padding, 0);
         }
@@ -214,7 +219,11 @@ fn pack(stack: &Stack) -> Outcome {
                 let size = if item.size == 0 { text.len() } else { item.size };
                 // The server has moved on when it finds the string too short: it names the next argument.
                 let text = text.get(..size).ok_or_else(|| bad(stack, NAME, next(), "string too short"))?;
-                if bytes.len() + text.len() > LENGTH_LIMIT {
+                let length = bytes.len() + text.len();
+                if length > room {
+                    return Err(Raise::Memory);
+                }
+                if length > LENGTH_LIMIT {
                     return Err(too_large());
                 }
                 bytes.extend_from_slice(text);

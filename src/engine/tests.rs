@@ -6,7 +6,7 @@ use super::*;
 
 /// Answers every command with its own words, `PANIC` by panicking, and keeps what is logged.
 #[derive(Default)]
-struct Echo {
+pub struct Echo {
     reply: Vec<u8>,
     log: Vec<(LogLevel, String)>,
     modes: Vec<CallMode>,
@@ -40,7 +40,7 @@ impl Host for Echo {
 
 /// Keeps the last string written to it.
 #[derive(Default)]
-struct Last(String);
+pub struct Last(String);
 
 impl Sink for Last {
     fn null(&mut self, _: bool) {
@@ -81,17 +81,17 @@ impl Sink for Last {
     }
 }
 
-fn engine() -> Engine {
+pub fn engine() -> Engine {
     Engine::new(Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false }).unwrap()
 }
 
 /// Loads the body of a library that registers one function and gives its slot.
-fn load(engine: &mut Engine, body: &str, host: &mut Echo) -> u32 {
+pub fn load(engine: &mut Engine, body: &str, host: &mut Echo) -> u32 {
     let body = format!("\nredis.register_function('f', function(KEYS, ARGV) {body} end)");
     engine.load(body.as_bytes(), None, host).unwrap()[0].slot
 }
 
-fn call(engine: &Engine, slot: u32, host: &mut Echo) -> Result<String, String> {
+pub fn call(engine: &Engine, slot: u32, host: &mut Echo) -> Result<String, String> {
     let mut last = Last::default();
     let keys = [b"key".as_slice()];
     let result = engine.call(slot, "f", keys.into_iter(), [].into_iter(), host, &mut last);

@@ -27,6 +27,7 @@ pub fn encode(stack: &Stack) -> Outcome {
         open: SmallVec::new(),
         out: context.json.buffer.take(),
         pace: Pace::default(),
+        room: context.memory.room(stack),
     };
     let result = encoder.run();
     let out = encoder.out;
@@ -57,6 +58,8 @@ struct Encoder<'a> {
     open: SmallVec<[Open; 16]>,
     out: Vec<u8>,
     pace: Pace,
+    /// How long a string the VM still takes.
+    room: usize,
 }
 
 impl Encoder<'_> {
@@ -240,6 +243,9 @@ impl Encoder<'_> {
     fn string(&mut self, index: i32) -> Result<(), Raise> {
         let stack = self.stack;
         let bytes = stack.text(index).unwrap_or_default();
+        if bytes.len() > self.room {
+            return Err(Raise::Memory);
+        }
         self.out.push(b'"');
         for part in bytes.chunks(STRIDE) {
             write_escaped(&mut self.out, part);
@@ -254,7 +260,11 @@ impl Encoder<'_> {
     }
 
     fn check_length(&self) -> Result<(), Raise> {
-        if self.out.len() > LENGTH_LIMIT { Err(Raise::at("not enough memory")) } else { Ok(()) }
+        let length = self.out.len();
+        if length > self.room {
+            return Err(Raise::Memory);
+        }
+        if length > LENGTH_LIMIT { Err(Raise::at("not enough memory")) } else { Ok(()) }
     }
 
     fn refused(&self, index: i32, reason: &str) -> Raise {

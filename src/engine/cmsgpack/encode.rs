@@ -3,6 +3,7 @@
 use rmp::encode::{self, ByteBuf};
 
 use crate::engine::argument::check_slots;
+use crate::engine::context::Context;
 use crate::engine::pace::Pace;
 use crate::engine::stack::{Kind, Raise, Stack};
 
@@ -30,11 +31,14 @@ pub struct Encoder<'a> {
     /// Bytes written for arrays that turned out to be none.
     wasted: usize,
     pace: Pace,
+    /// How long a string the VM still takes.
+    room: usize,
 }
 
 impl<'a> Encoder<'a> {
     pub fn new(stack: &'a Stack) -> Self {
-        Self { stack, out: ByteBuf::with_capacity(128), wasted: 0, pace: Pace::default() }
+        let room = Context::of(stack).memory.room(stack);
+        Self { stack, out: ByteBuf::with_capacity(128), wasted: 0, pace: Pace::default(), room }
     }
 
     /// What was written.
@@ -72,7 +76,11 @@ impl<'a> Encoder<'a> {
     }
 
     fn check_length(&self, more: usize) -> Result<(), Raise> {
-        if self.out.as_slice().len() + more > LENGTH {
+        let length = self.out.as_slice().len() + more;
+        if length > self.room {
+            return Err(Raise::Memory);
+        }
+        if length > LENGTH {
             return Err(Raise::at("MessagePack data is longer than a string can be."));
         }
         Ok(())
