@@ -41,6 +41,25 @@ impl Generation {
         self.engine.memory()
     }
 
+    /// Bounds the memory of the VM, in bytes; 0 for no bound. What it holds beyond that stays.
+    pub fn set_memory_limit(&self, limit: usize) {
+        self.engine.set_memory_limit(limit);
+    }
+
+    /// Runs `body`, in which the VM takes what it needs: what comes out of a file or from the master is never refused
+    /// for want of memory.
+    pub fn without_memory_limit<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
+        /// Bounds it again however `body` ends.
+        struct Limit<'a>(&'a mut Generation, usize);
+        impl Drop for Limit<'_> {
+            fn drop(&mut self) {
+                self.0.engine.resume_memory_limit(self.1);
+            }
+        }
+        let limit = self.engine.suspend_memory_limit();
+        body(Limit(self, limit).0)
+    }
+
     /// Loads a library from its source, in the place of the one of the same name if `replace`. Returns its name.
     ///
     /// `limit` bounds the time that its body may run.

@@ -47,14 +47,14 @@ impl Memory {
         self.limit.get()
     }
 
-    /// Notes the limit that the allocator was given. `idle`: nothing runs in the VM.
-    pub fn set_limit(&self, stack: &Stack, limit: usize, idle: bool) {
+    /// Notes the limit that the allocator was given. `collect`: garbage that counts against it is collected first.
+    pub fn set_limit(&self, stack: &Stack, limit: usize, collect: bool) {
         self.limit.set(limit);
         if limit == 0 {
             return stack.ignore_growth();
         }
         stack.follow_growth::<Pressure>();
-        if idle && stack.memory() > limit / 2 {
+        if collect && stack.memory() > limit / 2 {
             stack.collect(Collect::Full, 0);
         }
         self.idle.set(stack.memory());

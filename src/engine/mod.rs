@@ -254,8 +254,22 @@ impl Engine {
         self.context.memory.set_limit(&self.stack, limit, !self.context.is_running());
     }
 
+    /// Lifts the bound, and gives it for `resume_memory_limit`.
+    pub fn suspend_memory_limit(&self) -> usize {
+        let limit = self.memory_limit();
+        self.limit_allocator(0);
+        self.context.memory.set_limit(&self.stack, 0, false);
+        limit
+    }
+
+    /// Puts the bound back. Unlike `set_memory_limit`, collects nothing: this comes once for each library of a file.
+    pub fn resume_memory_limit(&self, limit: usize) {
+        self.limit_allocator(limit);
+        self.context.memory.set_limit(&self.stack, limit, false);
+    }
+
     /// Bytes that the VM may hold; 0 for no bound.
-    pub fn memory_limit(&self) -> usize {
+    fn memory_limit(&self) -> usize {
         self.context.memory.limit()
     }
 

@@ -5,6 +5,8 @@ use redis_module::raw;
 use super::api::{api, log};
 use super::guard;
 use super::module;
+use super::settings::MEMORY_LIMIT;
+use crate::engine;
 
 /// Adds the section `shadow_functions`.
 pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: i32) {
@@ -16,6 +18,8 @@ pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: 
                 (c"libraries", registry.library_count() as u64),
                 (c"functions", registry.function_count() as u64),
                 (c"vm_bytes", module.generation.vm_memory() as u64),
+                (c"memory_limit", MEMORY_LIMIT.get()),
+                (c"memory_refusals", engine::refusals()),
                 (c"flushes", module.totals.flushes),
                 (c"flushes_in_place", module.totals.flushes_in_place),
                 (c"reclaim_queue", reclaim.queued() as u64),

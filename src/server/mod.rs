@@ -25,7 +25,6 @@ use redis_module::raw;
 use crate::engine::Dialect;
 use api::{Arguments, Context, api, checked};
 use module::Module;
-use settings::Settings;
 
 /// The module's version as the API wants it: major * 10000 + minor * 100 + patch.
 const VERSION: c_int = 100;
@@ -84,16 +83,16 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
             "Shadow Functions needs Redis 7.0 or newer, or Valkey; this server is {major}.{minor}.{patch}"
         ));
     }
-    let settings = Settings::parse(arguments)?;
+    settings::load(context, arguments)?;
     let dialect = dialect(context, version);
-    module::install(Some(Module::new(&settings, dialect.clone())?));
-    commands::register(context, &settings)?;
+    module::install(Some(Module::new(dialect.clone())?));
+    commands::register(context)?;
     persistence::register(context)?;
     events::subscribe(context, &dialect).map_err(|_| "the server refused the subscription to its events")?;
     // SAFETY: the context is that of the entry point.
     unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }
         .map_err(|_| "the server refused the section of INFO")?;
-    if settings.intercept {
+    if settings::INTERCEPT.is_on() {
         intercept::install(context, dialect)?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use super::call::ServerHost;
 use super::gate::Gate;
 use super::intercept::debug::Reload;
 use super::running::{self, Running};
-use super::settings::Settings;
+use super::settings;
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::generation::Generation;
@@ -81,10 +81,12 @@ impl Module {
     ///
     /// # Errors
     /// A sentence for the log.
-    pub fn new(settings: &Settings, dialect: Dialect) -> Result<Self, String> {
+    pub fn new(dialect: Dialect) -> Result<Self, String> {
         let generation = Box::new(Generation::new(dialect.clone()).map_err(|error| error.to_string())?);
+        generation.set_memory_limit(memory_limit());
         let spare_dialect = dialect.clone();
-        let reclaim = Reclaim::start(settings.reclaim_queue, move || Generation::new(spare_dialect.clone()).ok())
+        let capacity = usize::try_from(settings::RECLAIM_QUEUE.get()).unwrap_or(usize::MAX);
+        let reclaim = Reclaim::start(capacity, move || Generation::new(spare_dialect.clone()).ok())
             .map_err(|error| format!("the worker thread cannot be started: {error}"))?;
         let watch = Watch::start().map_err(|error| format!("the watch thread cannot be started: {error}"))?;
         watch.set_alarm(Some(generation.alarm()));
@@ -135,13 +137,15 @@ impl Module {
 
     /// An empty generation: the spare, or one built here.
     fn fresh(&mut self) -> Result<Box<Generation>, Error> {
-        match self.reclaim.take_spare() {
-            Some(spare) => Ok(spare),
+        let fresh = match self.reclaim.take_spare() {
+            Some(spare) => spare,
             None => {
                 self.totals.spares_missed += 1;
-                Ok(Box::new(Generation::new(self.dialect.clone())?))
+                Box::new(Generation::new(self.dialect.clone())?)
             }
-        }
+        };
+        fresh.set_memory_limit(memory_limit());
+        Ok(fresh)
     }
 
     /// Runs `body`, and sends the worker what it has retired.
@@ -184,7 +188,8 @@ impl Module {
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
         let replace = self.reload.is_some_and(|reload| reload.merge);
         let target = self.staged.as_mut().unwrap_or(&mut self.generation);
-        target.load(code, replace, None, &mut host).map(drop).map_err(|error| {
+        let load = |target: &mut Generation| target.load(code, replace, None, &mut host);
+        target.without_memory_limit(load).map(drop).map_err(|error| {
             let name = shebang::parse(code).map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })
@@ -213,7 +218,12 @@ impl Module {
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
         let target = fresh.as_mut().unwrap_or(&mut self.generation);
-        let restored = target.restore(records, policy == Policy::Replace, &mut host);
+        let replace = policy == Policy::Replace;
+        let restored = if context.state().obeys() {
+            target.without_memory_limit(|target| target.restore(records, replace, &mut host))
+        } else {
+            target.restore(records, replace, &mut host)
+        };
         drop(host);
         match (fresh, restored) {
             (Some(fresh), Ok(())) => {
@@ -283,6 +293,11 @@ impl Module {
             drop(old);
         }
     }
+}
+
+/// Bytes that a VM may hold; 0 for no limit.
+fn memory_limit() -> usize {
+    usize::try_from(settings::MEMORY_LIMIT.get()).unwrap_or(usize::MAX)
 }
 
 /// The module's state, for the server's thread alone.
@@ -365,6 +380,16 @@ pub fn end_load(complete: bool, body: impl FnOnce(&mut Module) -> Result<(), Err
         MAIN.stale.set(true);
     }
     change(|module| module.delivering(body))
+}
+
+/// Gives the VMs the limit that is set now. Those of a module that is not installed yet get it when they are built.
+pub fn limit_memory() {
+    let _ = look(|module| {
+        for generation in [Some(&module.generation), module.staged.as_ref()].into_iter().flatten() {
+            generation.set_memory_limit(memory_limit());
+        }
+        Ok(())
+    });
 }
 
 /// Puts the module's state in place, or takes it away; what was there is dropped, the worker ended.

@@ -3,7 +3,10 @@
 use crate::library::{load, load_many, source};
 use crate::support::{Server, wait_until};
 
-const FIELDS: [&str; 10] = [
+const FIELDS: &[&str] = &[
+    "shadow_vm_bytes",
+    "shadow_memory_limit",
+    "shadow_memory_refusals",
     "shadow_libraries",
     "shadow_functions",
     "shadow_reclaim_queue",

@@ -28,6 +28,7 @@ mod isolation;
 mod kill;
 mod list;
 mod load;
+mod memory;
 mod module;
 mod persistence;
 mod redis_api;

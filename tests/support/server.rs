@@ -25,6 +25,7 @@ pub enum Flavour {
 /// How to start a server.
 #[derive(Clone)]
 pub struct Options {
+    configuration: Option<PathBuf>,
     settings: Vec<String>,
     module: Option<Vec<String>>,
     file_limit: Option<u32>,
@@ -33,7 +34,8 @@ pub struct Options {
 impl Options {
     /// A server that keeps nothing on disk, with the module and its default load arguments.
     pub fn new() -> Self {
-        let mut options = Self { settings: Vec::new(), module: Some(Vec::new()), file_limit: None };
+        let mut options =
+            Self { configuration: None, settings: Vec::new(), module: Some(Vec::new()), file_limit: None };
         for (name, value) in [
             ("bind", "127.0.0.1"),
             ("save", ""),
@@ -63,6 +65,12 @@ impl Options {
     pub fn module_arguments(mut self, arguments: &str) -> Self {
         let all = self.module.get_or_insert_default();
         all.extend(arguments.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// Has the server read a configuration file before everything else.
+    pub fn configuration(mut self, path: &Path) -> Self {
+        self.configuration = Some(path.to_owned());
         self
     }
 
@@ -117,6 +125,7 @@ impl Options {
         };
         command
             .current_dir(directory)
+            .args(&self.configuration)
             .args(["--port", &port.to_string()])
             .args(&self.settings)
             .stdin(Stdio::null())

@@ -28,6 +28,13 @@ impl Text {
         self.0
     }
 
+    /// Gives the string up to whoever takes it over.
+    pub const fn give(self) -> *mut raw::RedisModuleString {
+        let string = self.0;
+        std::mem::forget(self);
+        string
+    }
+
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: a live string that only we own.
         unsafe { string_bytes(self.0) }

@@ -21,10 +21,15 @@ impl Command for Load {
             }
             replace = true;
         }
-        let limit = (!context.state().obeys()).then_some(LOAD_LIMIT);
+        let obeys = context.state().obeys();
         let name = module::change(|module| {
             let mut host = ServerHost::new(context, FunctionFlags::empty(), &module.dialect);
-            module.generation.load(arguments.get(code), replace, limit, &mut host)
+            let code = arguments.get(code);
+            if obeys {
+                module.generation.without_memory_limit(|generation| generation.load(code, replace, None, &mut host))
+            } else {
+                module.generation.load(code, replace, Some(LOAD_LIMIT), &mut host)
+            }
         })?;
         context.replicate_verbatim();
         context.reply_bulk(name.as_bytes());

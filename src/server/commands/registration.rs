@@ -6,7 +6,7 @@ use std::ptr;
 use redis_module::raw;
 
 use super::super::api::{Context, KeyAccess, api, checked};
-use super::super::settings::Settings;
+use super::super::settings;
 use super::table::{Argument, COMMANDS, DEBUG, Kind, Spec};
 
 /// Since when the commands exist: the module's version.
@@ -19,8 +19,8 @@ const NUMKEYS: c_int = 2;
 ///
 /// # Errors
 /// A sentence for the log with the name of the command that the server refused.
-pub fn register(context: &Context, settings: &Settings) -> Result<(), String> {
-    let debug = settings.enable_debug_command.then_some(&DEBUG);
+pub fn register(context: &Context) -> Result<(), String> {
+    let debug = settings::ENABLE_DEBUG_COMMAND.is_on().then_some(&DEBUG);
     for spec in COMMANDS.iter().chain(debug) {
         // SAFETY: the context is that of the module's entry point; the strings are static.
         let command = unsafe {
