@@ -1,5 +1,6 @@
 //! Commands of scripts: how a running function reaches the server.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 
 use redis_module::raw;
@@ -9,7 +10,8 @@ use super::api::{CallReply, Context, Text, c_text};
 use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
-use super::running::Running;
+use super::running::{Ended, Running};
+use super::settings::READ_ONLY_TIMEOUT;
 use super::variadic::call;
 use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
 use crate::registry::FunctionFlags;
@@ -51,6 +53,10 @@ const STALE: &[u8] = b"ERR Can not execute the command on a stale replica";
 const BUSY: &CStr = c"Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
 /// How a call that was killed ends. The server names SCRIPT KILL for functions, too.
 const KILLED: &str = "Script killed by user with SCRIPT KILL...";
+/// How a call ends that has written nothing and runs for too long.
+const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
+/// By how many milliseconds the clock of a call may be behind.
+const COARSENESS: u64 = 10;
 const NOT_LOCAL: &[u8] = b"ERR Script attempted to access a non local key in a cluster node";
 const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash to the same slot";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
@@ -67,10 +73,12 @@ pub struct ServerHost<'a> {
     reply: Option<CallReply>,
     /// A reply that the server did not write.
     own_reply: Vec<u8>,
-    /// The call that is running, and the watch over it; none for a load.
-    running: Option<(&'a Running<'a>, &'a Watch)>,
-    /// The server's limit for a call, in milliseconds, once it was asked for.
+    /// The call that is running, the watch over it, and where its end is counted; none for a load.
+    running: Option<(&'a Running<'a>, &'a Watch, &'a Ended)>,
+    /// When others are let in, in milliseconds from the call's begin; once the server was asked for it.
     threshold: Option<u64>,
+    /// When the call is ended, likewise.
+    timeout: Option<u64>,
     /// Whether the log has a line about its running long.
     warned: bool,
     /// In a cluster: what keeps the call to the keys of one slot.
@@ -90,14 +98,15 @@ impl<'a> ServerHost<'a> {
             own_reply: Vec::new(),
             running: None,
             threshold: None,
+            timeout: None,
             warned: false,
             slot: None,
         }
     }
 
     /// Makes it the host of this call.
-    pub const fn of_call(mut self, running: &'a Running<'a>, watch: &'a Watch) -> Self {
-        self.running = Some((running, watch));
+    pub const fn of_call(mut self, running: &'a Running<'a>, watch: &'a Watch, ended: &'a Ended) -> Self {
+        self.running = Some((running, watch, ended));
         self
     }
 
@@ -121,6 +130,24 @@ impl<'a> ServerHost<'a> {
         self.own_reply.extend_from_slice(text);
         self.own_reply.extend_from_slice(b"\r\n");
         &self.own_reply
+    }
+
+    /// When others are let in. As in the server, 0 means never.
+    fn threshold(&mut self) -> u64 {
+        let context = self.context;
+        *self.threshold.get_or_insert_with(|| {
+            let setting = context.setting(c"busy-reply-threshold");
+            let threshold = setting.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
+            threshold.filter(|&threshold| threshold > 0).unwrap_or(u64::MAX)
+        })
+    }
+
+    /// When a call that has written nothing is ended.
+    fn timeout(&mut self, running: &Running) -> u64 {
+        *self.timeout.get_or_insert_with(|| match READ_ONLY_TIMEOUT.get() {
+            timeout if timeout > 0 && !running.obeys => timeout,
+            _ => u64::MAX,
+        })
     }
 
     /// Runs the command `arguments`, as a script would or as a client; the reply and the errno that a refusal left.
@@ -261,7 +288,7 @@ impl Host for ServerHost<'_> {
             return self.refuse(&text);
         }
         if !self.read_only
-            && let Some((running, _)) = self.running
+            && let Some((running, ..)) = self.running
         {
             running.note(command);
         }
@@ -284,19 +311,22 @@ impl Host for ServerHost<'_> {
     }
 
     fn tick(&mut self) -> Tick {
-        let Some((running, watch)) = self.running else { return Tick::Silence };
+        let Some((running, watch, ended)) = self.running else { return Tick::Silence };
         if running.is_killed() {
-            return Tick::Kill(KILLED);
+            return end(&ended.kills, KILLED);
         }
-        let context = self.context;
-        let threshold = *self.threshold.get_or_insert_with(|| {
-            let setting = context.setting(c"busy-reply-threshold");
-            setting.and_then(|value| String::from_utf8(value).ok()?.parse().ok()).unwrap_or(0)
-        });
         let elapsed = running.elapsed();
-        // As in the server, 0 means that nobody is ever let in.
-        if threshold == 0 || elapsed < threshold {
-            watch.postpone(if threshold == 0 { u64::MAX } else { threshold });
+        if elapsed >= self.timeout(running) {
+            if !running.has_written(self.context) {
+                self.log(LogLevel::Warning, format!("{TIMED_OUT} Script name is: {}.", running.name).as_bytes());
+                return end(&ended.timeouts, TIMED_OUT);
+            }
+            self.timeout = Some(u64::MAX);
+        }
+        let threshold = self.threshold();
+        if elapsed < threshold {
+            // The watch may be ahead of the clock of the call; it rings once for each time that it is told.
+            watch.postpone(threshold.min(self.timeout(running)).max(elapsed + COARSENESS));
             return Tick::Silence;
         }
         if !std::mem::replace(&mut self.warned, true) {
@@ -305,10 +335,10 @@ impl Host for ServerHost<'_> {
                  using the FUNCTION KILL command. Script name is: {}.",
                 running.name
             );
-            context.log(c"warning", line.as_bytes());
+            self.context.log(c"warning", line.as_bytes());
         }
-        context.yield_to_clients(BUSY);
-        if running.is_killed() { Tick::Kill(KILLED) } else { Tick::GoOn }
+        self.context.yield_to_clients(BUSY);
+        if running.is_killed() { end(&ended.kills, KILLED) } else { Tick::GoOn }
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
@@ -320,6 +350,12 @@ impl Host for ServerHost<'_> {
         };
         self.context.log(level, c_text(message).as_bytes());
     }
+}
+
+/// Ends the call with this error, and counts it.
+fn end(counter: &Cell<u64>, text: &'static str) -> Tick {
+    counter.set(counter.get() + 1);
+    Tick::Kill(text)
 }
 
 impl Drop for ServerHost<'_> {

@@ -20,6 +20,8 @@ pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: 
                 (c"vm_bytes", module.generation.vm_memory() as u64),
                 (c"memory_limit", MEMORY_LIMIT.get()),
                 (c"memory_refusals", engine::refusals()),
+                (c"timeouts", module.ended.timeouts.get()),
+                (c"kills", module.ended.kills.get()),
                 (c"flushes", module.totals.flushes),
                 (c"flushes_in_place", module.totals.flushes_in_place),
                 (c"reclaim_queue", reclaim.queued() as u64),

@@ -7,7 +7,7 @@ use super::api::Context;
 use super::call::ServerHost;
 use super::gate::Gate;
 use super::intercept::debug::Reload;
-use super::running::{self, Running};
+use super::running::{self, Ended, Running};
 use super::settings;
 use crate::engine::Dialect;
 use crate::error::Error;
@@ -67,6 +67,7 @@ pub struct Module {
     pub reclaim: Reclaim,
     pub watch: Watch,
     pub totals: Totals,
+    pub ended: Ended,
     pub dialect: Dialect,
     /// Whether the log says that the worker is gone.
     worker_missed: bool,
@@ -96,6 +97,7 @@ impl Module {
             staged: None,
             reclaim,
             totals: Totals::default(),
+            ended: Ended::default(),
             dialect,
             worker_missed: false,
             reload: None,

@@ -8,6 +8,15 @@ use smallvec::SmallVec;
 use super::api::{Arguments, Context};
 use crate::watch::Watch;
 
+/// How many calls were ended before they returned, since the module was loaded.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// By KILL.
+    pub kills: Cell<u64>,
+    /// By the limit for calls that have written nothing.
+    pub timeouts: Cell<u64>,
+}
+
 /// A call of a function.
 pub struct Running<'a> {
     /// The function's name as registered.

@@ -155,7 +155,11 @@ pub static ENABLE_DEBUG_COMMAND: Setting = Setting::new(c"enable-debug-command",
 /// Bytes that the VM of the functions may hold; 0 for no limit. A VM without functions holds less than the least.
 pub static MEMORY_LIMIT: Setting = Setting::new(c"memory-limit", Shape::Memory { least: MIB }, 0, false);
 
-static ALL: [&Setting; 4] = [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT];
+/// For how many milliseconds a function may run that has written nothing; 0 for no limit.
+pub static READ_ONLY_TIMEOUT: Setting =
+    Setting::new(c"read-only-timeout", Shape::Number { least: 0, most: i64::MAX }, 0, false);
+
+static ALL: [&Setting; 5] = [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT];
 
 /// Reads the load arguments, registers the settings with the server, and gives them the values that it has for them.
 ///
@@ -294,6 +298,7 @@ mod tests {
             text,
             "load argument 'memory-limit' must be 0 for no limit, or a memory value of 1mb or more, not '64'"
         );
+        assert!(read("read-only-timeout -5").is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@ const FIELDS: &[&str] = &[
     "shadow_vm_bytes",
     "shadow_memory_limit",
     "shadow_memory_refusals",
+    "shadow_timeouts",
+    "shadow_kills",
     "shadow_libraries",
     "shadow_functions",
     "shadow_reclaim_queue",

@@ -37,6 +37,8 @@ mod replication;
 mod replies;
 mod sandbox;
 mod security;
+mod settings;
 mod stats;
 mod struct_pack;
 mod threads;
+mod timeout;

@@ -251,7 +251,8 @@ impl Context<'_> {
         reply.wire().strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
     }
 
-    /// Whether the command of that name, or one of its subcommands, writes. An unknown one does not.
+    /// Whether the command of that name, or one of its subcommands, writes. An unknown one does not; where COMMAND was
+    /// renamed away, every one may.
     pub fn command_writes(&self, name: &[u8]) -> bool {
         // SAFETY: Living context; the format names a C string and a buffer with its length.
         let reply = unsafe {
@@ -265,7 +266,7 @@ impl Context<'_> {
             )
         };
         const FLAG: &[u8] = b"+write\r\n";
-        CallReply::own(reply).is_some_and(|reply| reply.wire().windows(FLAG.len()).any(|part| part == FLAG))
+        CallReply::own(reply).is_none_or(|reply| reply.wire().windows(FLAG.len()).any(|part| part == FLAG))
     }
 
     /// Lets the server serve others for a moment; who may not be served is answered `-BUSY <text>`.

@@ -53,7 +53,7 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         let keys_end = HEAD + key_count(arguments)?;
         check_call(state, flags, read_only)?;
         let running = Running::new(&function.function().name, arguments, state.obeys());
-        let mut host = ServerHost::new(context, flags, &module.dialect).of_call(&running, &module.watch);
+        let mut host = ServerHost::new(context, flags, &module.dialect).of_call(&running, &module.watch, &module.ended);
         if state.contains(State::CLUSTER) && !state.obeys() && !flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
             host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
         }
