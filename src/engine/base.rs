@@ -140,6 +140,8 @@ fn collect_all(stack: &Stack) {
 fn bounded(text: &[u8]) -> Vec<u8> {
     text[..text.len().min(chunk::SOURCE_LIMIT + 1)].to_vec()
 }
+/// How many times the size of a source the compiler may take while it is at work, outside of the VM.
+const COMPILER: usize = 24;
 
 fn load_string(stack: &Stack) -> Outcome {
     let Some(source) = stack.text(1).map(bounded) else {
@@ -198,6 +200,7 @@ fn load(stack: &Stack) -> Outcome {
 
 /// Compiles text (never bytecode) into a function that sees the globals; on an error gives nil and the message.
 fn compile(stack: &Stack, source: &[u8], name: &[u8]) -> Outcome {
+    Context::of(stack).memory.check(source.len().saturating_mul(COMPILER))?;
     stack.reserve(4);
     stack.push_globals();
     if chunk::compile(stack, source, name, stack.top()).is_ok() {

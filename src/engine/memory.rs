@@ -17,6 +17,9 @@ pub const OUT_OF_MEMORY: &[u8] = b"OOM functions are not allowed to use more mem
 /// What the VM raises when its allocator refuses.
 pub const REFUSED: &str = "not enough memory";
 
+/// What the VM raises when the error handler of a call fails.
+const HANDLER_FAILED: &[u8] = b"error in error handling";
+
 /// Less garbage than this is not worth a collection.
 const LEAST_GARBAGE: usize = 16 * 1024;
 
@@ -84,11 +87,12 @@ impl Memory {
     }
 
     /// Whether `text`, with which a call or load ended, means that the VM was refused memory. A coroutine puts a place
-    /// before it.
+    /// before it. The engine's error handler fails for nothing else.
     pub fn is_refusal(&self, text: &[u8]) -> bool {
         let text = text.strip_prefix(b"ERR ").unwrap_or(text);
         let start = text.strip_suffix(REFUSED.as_bytes());
-        self.limit.get() > 0 && start.is_some_and(|start| start.is_empty() || start.ends_with(b": "))
+        let refused = start.is_some_and(|start| start.is_empty() || start.ends_with(b": "));
+        self.limit.get() > 0 && (refused || text == HANDLER_FAILED)
     }
 
     /// Counts a refusal and, if there is garbage that the next call could be refused for, collects it. Nothing runs.
@@ -338,6 +342,20 @@ mod tests {
         engine.stack.collect(Collect::Full, 0);
         assert!(engine.memory() < before + (256 << 10), "{before} {}", engine.memory());
         assert_eq!(load(&mut engine, "return 1", &mut host), slot + 1);
+    }
+
+    #[test]
+    fn a_source_whose_compilation_could_take_too_much_is_refused() {
+        let (mut engine, mut host) = limited(LIMIT);
+        for (function, argument) in [("loadstring", "s"), ("load", "function() s, t = nil, s return t end")] {
+            for (length, fits) in [(60_000, true), (120_000, false)] {
+                let body = format!("local s, t = 'return 1 ' .. (' '):rep({length}) return {function}({argument})()");
+                let slot = load(&mut engine, &body, &mut host);
+                let result = call(&engine, slot, &mut host);
+                assert_eq!(result.is_ok(), fits, "{body}: {result:?}");
+                assert!(fits || result.unwrap_err().starts_with(TEXT));
+            }
+        }
     }
 
     #[test]

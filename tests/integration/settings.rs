@@ -11,7 +11,7 @@ fn setting(client: &mut Client, name: &str) -> String {
     client.call(&["CONFIG", "GET", &format!("shadow.{name}")]).field(&format!("shadow.{name}")).expect(name).text()
 }
 
-/// The settings that take memory or time, without a value at load.
+/// The settings and their defaults.
 const DEFAULTS: [(&str, &str); 5] = [
     ("reclaim-queue", "64"),
     ("intercept", "no"),
@@ -41,6 +41,14 @@ fn every_setting_is_a_config_with_its_default() {
         assert_eq!(setting(&mut client, name), value, "{name}");
     }
     assert_eq!(client.call(&["CONFIG", "GET", "shadow.*"]).items().len(), DEFAULTS.len() * 2);
+}
+
+#[test]
+fn the_example_configuration_has_every_setting_with_its_default() {
+    let text = include_str!("../../module.conf");
+    for (name, value) in DEFAULTS {
+        assert!(text.contains(&format!("\nshadow.{name} {value}\n")), "{name}");
+    }
 }
 
 #[test]
