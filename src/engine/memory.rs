@@ -6,7 +6,7 @@
 //! a string: they ask here how many.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::alarm::{self, Overdue};
 use super::stack::{Collect, Growth, Raise, Stack};
@@ -25,6 +25,10 @@ const LEAST_GARBAGE: usize = 16 * 1024;
 
 /// Nor is less than this part of what is alive, however little room there is: a collection goes through all of that.
 const LEAST_PART: usize = 64;
+
+/// What VMs have allocated since one of them was last looked at; this much goes by unseen, for a look at every
+/// allocation is felt. VMs that run at the same time share the sum, and may lose a part of it to each other.
+static UNSEEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Calls and loads that ended for want of memory, in all VMs.
 static REFUSALS: AtomicU64 = AtomicU64::new(0);
@@ -124,7 +128,12 @@ impl Memory {
 struct Pressure;
 
 impl Growth for Pressure {
-    fn grown(stack: &Stack) {
+    fn grown(stack: &Stack, bytes: usize) {
+        let unseen = UNSEEN.load(Ordering::Relaxed).saturating_add(bytes);
+        if unseen < LEAST_GARBAGE {
+            return UNSEEN.store(unseen, Ordering::Relaxed);
+        }
+        UNSEEN.store(0, Ordering::Relaxed);
         alarm::with_current(|context| {
             if stack.memory() >= context.memory.collect_at.get() {
                 stack.arm_if_silent::<Overdue>();

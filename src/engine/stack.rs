@@ -733,9 +733,9 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
 
 /// Is told of what a VM allocates.
 pub trait Growth {
-    /// The VM has allocated. It is in the middle of making a value: nothing may be done with it but to look at its size
+    /// The VM has allocated so many bytes. It is in the middle of making a value: nothing may be done with it but to look at its size
     /// and to arm it.
-    fn grown(stack: &Stack);
+    fn grown(stack: &Stack, bytes: usize);
 }
 
 extern "C-unwind" fn grown<G: Growth>(
@@ -747,7 +747,5 @@ extern "C-unwind" fn grown<G: Growth>(
     _type: c_int,
     _tag: c_int,
 ) {
-    if new > old {
-        G::grown(&Stack { state });
-    }
+    G::grown(&Stack { state }, new.saturating_sub(old));
 }
