@@ -21,7 +21,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash conformance conformance-persistence clients realcode bench lint install clean
+.PHONY: help setup run demo build test matrix crash payloads conformance conformance-persistence clients realcode bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -48,6 +48,9 @@ matrix: ## run every test on Redis 7.0, Redis 8.2 and Valkey 9.1; ON="name ..." 
 
 crash: build ## kill the server ROUNDS times (200) and look for what is lost; SEED=number repeats a stream
 	SERVER='$(SERVER)' ROUNDS='$(or $(ROUNDS),200)' SEED='$(SEED)' cargo test --release --test crash -- --nocapture
+
+payloads: build ## send COUNT payloads (100000) that were tampered with to RESTORE; SEED=number repeats them
+	SERVER='$(SERVER)' COUNT='$(or $(COUNT),100000)' SEED='$(SEED)' cargo test --release --test payloads -- --nocapture
 
 conformance: ## run Redis's own suites on the module, on Redis 7.0 and Redis 8.2; ON="name ..." picks one
 	@scripts/setup.sh pip tcl
