@@ -124,7 +124,7 @@ impl Drop for Watch {
 
 impl Shared {
     fn watch(&self) {
-        let mut seen = Seen { call: 0, since: Instant::now(), rung: None };
+        let mut seen = Seen { call: 0, since: Instant::now() };
         let mut period = IDLE_PERIOD;
         while !self.wait(period) {
             let call = self.call.load(Ordering::Relaxed);
@@ -148,18 +148,19 @@ impl Shared {
 
     fn look(&self, call: u64, seen: &mut Seen) {
         if call != seen.call {
-            *seen = Seen { call, since: Instant::now(), rung: None };
+            *seen = Seen { call, since: Instant::now() };
         }
         let limit = self.limit.load(Ordering::Relaxed);
-        if call == 0 || seen.rung == Some(limit) || seen.since.elapsed().as_millis() < u128::from(limit) {
+        if call == 0 || seen.since.elapsed().as_millis() < u128::from(limit) {
             return;
         }
         let alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
-        // Should the call end in this moment, the next one finds a callback that sends itself away.
+        // Should the call end in this moment, the next one finds a callback that sends itself away. Rung again each time,
+        // because once may be lost: the clocks of both sides differ a little, so that the host may find that it is too
+        // early and send the callback away, and it may do so just after this.
         if let Some(alarm) = *alarm {
             // SAFETY: the lock is held, and the alarm is taken away under it before its VM goes.
             unsafe { alarm.ring() };
-            seen.rung = Some(limit);
         }
     }
 }
@@ -168,6 +169,49 @@ impl Shared {
 struct Seen {
     call: u64,
     since: Instant,
-    /// The limit at which the alarm was rung for it.
-    rung: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{CallMode, Dialect, Engine, Host, LogLevel, Tick};
+
+    /// Finds a few times that it is too early, and then ends the call.
+    struct Hesitant<'a> {
+        watch: &'a Watch,
+        asked: u32,
+    }
+
+    impl Host for Hesitant<'_> {
+        fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+            b"+OK\r\n"
+        }
+        fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
+            None
+        }
+        fn tick(&mut self) -> Tick {
+            self.asked += 1;
+            if self.asked > 3 {
+                return Tick::Kill("ERR ended");
+            }
+            self.watch.postpone(FIRST_LOOK);
+            Tick::Silence
+        }
+        fn log(&mut self, _: LogLevel, _: &[u8]) {}
+    }
+
+    #[test]
+    fn a_host_that_finds_it_too_early_is_asked_again() {
+        let dialect = Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false };
+        let mut engine = Engine::new(dialect).unwrap();
+        let watch = Watch::start().unwrap();
+        watch.set_alarm(Some(engine.alarm()));
+        let mut host = Hesitant { watch: &watch, asked: 0 };
+        watch.begin();
+        // Comes to its own end if nobody else ends it.
+        let result = engine.load(b"\nfor i = 1, 2e9 do end", None, &mut host);
+        watch.end();
+        watch.set_alarm(None);
+        assert_eq!((result.is_err(), host.asked), (true, 4));
+    }
 }
