@@ -21,7 +21,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads conformance conformance-persistence clients realcode bench lint install clean
+.PHONY: help setup run demo build test matrix crash payloads fuzz conformance conformance-persistence clients realcode bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -52,6 +52,10 @@ crash: build ## kill the server ROUNDS times (200) and look for what is lost; SE
 payloads: build ## send COUNT payloads (100000) that were tampered with to RESTORE; SEED=number repeats them
 	SERVER='$(SERVER)' COUNT='$(or $(COUNT),100000)' SEED='$(SEED)' cargo test --release --test payloads -- --nocapture
 
+fuzz: ## run the fuzz targets for TIME seconds each (60); ON="target ..." picks some
+	@scripts/setup.sh clang
+	@TIME='$(TIME)' scripts/fuzz.sh $(ON)
+
 conformance: ## run Redis's own suites on the module, on Redis 7.0 and Redis 8.2; ON="name ..." picks one
 	@scripts/setup.sh pip tcl
 	cargo build --release
@@ -79,6 +83,7 @@ bench: setup build ## measure beside the stock commands; SERVERS="path ..." pick
 
 lint: ## check the format and run clippy
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --release --all-targets -- -D warnings
 
 install: ## install the built module below PREFIX (default /usr/local)
