@@ -21,7 +21,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads fuzz conformance conformance-persistence clients realcode bench lint install clean
+.PHONY: help setup run demo build test matrix crash payloads soak fuzz conformance conformance-persistence clients realcode bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -51,6 +51,9 @@ crash: build ## kill the server ROUNDS times (200) and look for what is lost; SE
 
 payloads: build ## send COUNT payloads (100000) that were tampered with to RESTORE; SEED=number repeats them
 	SERVER='$(SERVER)' COUNT='$(or $(COUNT),100000)' SEED='$(SEED)' cargo test --release --test payloads -- --nocapture
+
+soak: build ## mix everything on a master and a replica for TIME seconds (600) and look for what is left; SEED=number
+	SERVER='$(SERVER)' TIME='$(or $(TIME),600)' SEED='$(SEED)' cargo test --release --test soak -- --nocapture
 
 fuzz: ## run the fuzz targets for TIME seconds each (60); ON="target ..." picks some
 	@scripts/setup.sh clang
