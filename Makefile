@@ -21,7 +21,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads soak fuzz conformance conformance-persistence clients realcode bench lint install clean
+.PHONY: help setup run demo build test matrix crash payloads soak fuzz sanitize conformance conformance-persistence clients realcode bench lint install clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -58,6 +58,10 @@ soak: build ## mix everything on a master and a replica for TIME seconds (600) a
 fuzz: ## run the fuzz targets for TIME seconds each (60); ON="target ..." picks some
 	@scripts/setup.sh clang
 	@TIME='$(TIME)' scripts/fuzz.sh $(ON)
+
+sanitize: ## run the unit tests and the hand-off to the worker under sanitizers; ON="address thread" picks
+	@scripts/setup.sh clang
+	@ROUNDS='$(ROUNDS)' scripts/sanitize.sh $(ON)
 
 conformance: ## run Redis's own suites on the module, on Redis 7.0 and Redis 8.2; ON="name ..." picks one
 	@scripts/setup.sh pip tcl

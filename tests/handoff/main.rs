@@ -1,0 +1,248 @@
+//! Generations go from one thread to the other, many times over, while their functions run and while the watch looks on.
+//! It runs without a server, so that a sanitizer can look at the whole of it: `make sanitize`.
+//!
+//! `ROUNDS` is the number of flushes of each test.
+
+use std::time::{Duration, Instant};
+
+use shadow::engine::{CallMode, Dialect, Host, LogLevel, Sink, Tick};
+use shadow::generation::Generation;
+use shadow::reclaim::Reclaim;
+use shadow::watch::Watch;
+
+const DEFAULT_ROUNDS: usize = 200;
+
+fn rounds() -> usize {
+    let text = std::env::var("ROUNDS").ok().filter(|text| !text.is_empty());
+    text.map_or(DEFAULT_ROUNDS, |text| text.parse().unwrap_or_else(|_| panic!("ROUNDS is no number: {text}")))
+}
+
+fn generation() -> Option<Generation> {
+    Generation::new(Dialect { version: "7.0.15".into(), version_number: 0x7000F, valkey: false }).ok()
+}
+
+/// A server that ends every call that it is asked about, or lets it be.
+enum Server {
+    Impatient,
+    Patient,
+}
+
+impl Host for Server {
+    fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+        b"$5\r\nvalue\r\n"
+    }
+    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
+        Some(true)
+    }
+    fn tick(&mut self) -> Tick {
+        match self {
+            Self::Impatient => Tick::Kill("ERR ended"),
+            Self::Patient => Tick::Silence,
+        }
+    }
+    fn log(&mut self, _: LogLevel, _: &[u8]) {}
+}
+
+/// Takes any reply, and counts its values.
+#[derive(Default)]
+struct Count(usize);
+
+impl Sink for Count {
+    fn null(&mut self, _: bool) {
+        self.0 += 1;
+    }
+    fn boolean(&mut self, _: bool) {
+        self.0 += 1;
+    }
+    fn integer(&mut self, _: i64) {
+        self.0 += 1;
+    }
+    fn double(&mut self, _: f64) {
+        self.0 += 1;
+    }
+    fn bulk(&mut self, _: &[u8]) {
+        self.0 += 1;
+    }
+    fn status(&mut self, _: &[u8]) {
+        self.0 += 1;
+    }
+    fn error(&mut self, _: &[u8]) {
+        self.0 += 1;
+    }
+    fn big_number(&mut self, _: &[u8]) {
+        self.0 += 1;
+    }
+    fn verbatim(&mut self, _: [u8; 3], _: &[u8]) {
+        self.0 += 1;
+    }
+    fn array(&mut self, _: usize) {
+        self.0 += 1;
+    }
+    fn map(&mut self, _: usize) {
+        self.0 += 1;
+    }
+    fn set(&mut self, _: usize) {
+        self.0 += 1;
+    }
+}
+
+/// The current generation, the worker and the watch, as the server's thread has them.
+struct Main {
+    current: Box<Generation>,
+    reclaim: Reclaim,
+    watch: Watch,
+    retired: u64,
+    in_place: u64,
+}
+
+impl Main {
+    fn start(capacity: usize) -> Self {
+        let current = Box::new(generation().expect("a VM"));
+        let watch = Watch::start().expect("a thread");
+        watch.set_alarm(Some(current.alarm()));
+        let reclaim = Reclaim::start(capacity, generation).expect("a thread");
+        Self { current, reclaim, watch, retired: 0, in_place: 0 }
+    }
+
+    fn load(&mut self, number: usize) {
+        let code = format!(
+            "#!lua name=l{number}
+local kept = {{}}
+redis.register_function('f{number}', function(KEYS, ARGV)
+    kept[#kept + 1] = redis.call('GET', KEYS[1]) .. {number}
+    return {{kept, cjson.decode('[1,2]'), ARGV[1]}}
+end)
+redis.register_function('spin{number}', function() while true do pcall(function() while true do end end) end end)"
+        );
+        self.current.load(code.as_bytes(), true, None, &mut Server::Patient).expect("it is right");
+    }
+
+    /// Calls a function under the watch; whether it came to its end.
+    fn call(&mut self, function: &str, mut server: Server) -> bool {
+        let found = self.current.registry().function(function.as_bytes()).expect("it is loaded");
+        let one = [b"word".as_slice()];
+        let mut reply = Count::default();
+        self.watch.begin();
+        let called = self.current.call(found, one.into_iter(), one.into_iter(), &mut server, &mut reply);
+        self.watch.end();
+        assert_eq!(called.is_ok(), reply.0 > 0);
+        called.is_ok()
+    }
+
+    /// A flush, as the server's layer does it.
+    fn flush(&mut self) {
+        let next = self.reclaim.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")));
+        self.watch.set_alarm(Some(next.alarm()));
+        let libraries = self.current.registry().library_count() as u64;
+        let old = std::mem::replace(&mut self.current, next);
+        match self.reclaim.retire(old) {
+            Ok(()) => self.retired += libraries,
+            Err(old) => {
+                drop(old);
+                self.in_place += libraries;
+            }
+        }
+    }
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(120), "gave up waiting: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn every_generation_that_was_flushed_is_freed() {
+    let mut main = Main::start(4);
+    for round in 0..rounds() {
+        for number in 0..round % 7 + 1 {
+            main.load(number);
+            assert!(main.call(&format!("f{number}"), Server::Patient));
+        }
+        main.flush();
+        if round % 3 != 0 {
+            main.reclaim.deliver();
+        }
+    }
+    main.reclaim.deliver();
+    wait_until("all is freed", || main.reclaim.pending_libraries() == 0);
+    assert_eq!(main.reclaim.freed_libraries(), main.retired);
+    assert!(main.retired > 0);
+}
+
+#[test]
+fn calls_are_ended_by_the_watch_while_the_worker_frees() {
+    let mut main = Main::start(4);
+    for round in 0..rounds() / 10 {
+        (0..20).for_each(|number| main.load(number));
+        main.flush();
+        main.reclaim.deliver();
+        main.load(round);
+        assert!(!main.call(&format!("spin{round}"), Server::Impatient));
+        // The alarm of the call that has ended may be in the VM still.
+        assert!(main.call(&format!("f{round}"), Server::Patient));
+    }
+}
+
+#[test]
+fn an_alarm_is_never_rung_in_a_vm_that_was_given_up() {
+    let mut main = Main::start(2);
+    for round in 0..rounds() {
+        main.load(0);
+        // The watch sees a call that is long overdue while the VM goes.
+        main.watch.begin();
+        main.watch.postpone(0);
+        if round % 10 == 0 {
+            std::thread::yield_now();
+        }
+        main.flush();
+        main.watch.end();
+        main.reclaim.deliver();
+    }
+}
+
+/// A worker that is held, its queue full, and at least one generation freed in place.
+fn full(number: usize) -> Main {
+    let mut main = Main::start(3);
+    main.reclaim.hold(true);
+    while main.in_place == 0 {
+        main.load(number);
+        main.flush();
+        main.reclaim.deliver();
+    }
+    main
+}
+
+#[test]
+fn a_full_queue_is_freed_at_the_end() {
+    for round in 0..rounds() / 10 {
+        let mut main = full(round);
+        main.reclaim.stop(false);
+        assert_eq!((main.reclaim.pending_libraries(), main.reclaim.freed_libraries()), (0, main.retired));
+    }
+}
+
+#[test]
+fn a_full_queue_is_left_alone_at_the_end_of_the_process() {
+    for round in 0..rounds() / 10 {
+        let mut main = full(round);
+        main.reclaim.stop(true);
+        assert_eq!((main.reclaim.pending_libraries(), main.reclaim.freed_libraries()), (0, 0));
+    }
+}
+
+#[test]
+fn a_worker_that_is_dropped_frees_what_it_has() {
+    for round in 0..rounds() / 10 {
+        let mut main = Main::start(8);
+        for _ in 0..round % 8 {
+            main.load(round);
+            main.flush();
+            main.reclaim.deliver();
+        }
+        main.load(round);
+        main.flush();
+    }
+}
