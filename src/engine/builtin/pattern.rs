@@ -33,7 +33,11 @@ const SPECIALS: &[u8] = b"^$*+?.([%-";
 /// The string and the pattern, if they are long. Numbers are turned into strings, as the VM's functions do it.
 fn long(stack: &Stack) -> Option<(&[u8], &[u8])> {
     let (text, pattern) = (stack.text(1)?, stack.text(2)?);
-    (text.len().saturating_mul(pattern.len()) > SHORT).then_some((text, pattern))
+    are_long(text, pattern).then_some((text, pattern))
+}
+
+fn are_long(text: &[u8], pattern: &[u8]) -> bool {
+    text.len().saturating_mul(pattern.len()) > SHORT
 }
 
 pub fn find(stack: &Stack) -> Outcome {
@@ -56,10 +60,10 @@ pub fn only_match(stack: &Stack) -> Outcome {
 }
 
 pub fn substitute(stack: &Stack) -> Outcome {
-    if let Some((text, pattern)) = long(stack) {
-        check(text, pattern)?;
-    }
-    if let (Kind::String, Some(text)) = (stack.kind(1), stack.bytes(1)) {
+    if let (Some(text), Some(pattern)) = (stack.text(1), stack.text(2)) {
+        if are_long(text, pattern) {
+            check(text, pattern)?;
+        }
         check_replacement(stack, text.len())?;
     }
     usual(stack)
@@ -169,7 +173,7 @@ fn check_replacement(stack: &Stack, text: usize) -> Result<(), Raise> {
     if stack.kind(3) != Kind::String {
         return Ok(());
     }
-    let replacement = stack.bytes(3).unwrap_or_default();
+    let replacement = stack.text(3).unwrap_or_default();
     if text.saturating_add(1).saturating_mul(replacement.len()) <= SHORT {
         return Ok(());
     }
