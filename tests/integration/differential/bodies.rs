@@ -621,6 +621,72 @@ pub const STANDARD_LIBRARY: &[(&str, Runs)] = &[
     ("--[[ comment ]] return 1 -- more\n", Everywhere),
     ("return 0x10 + 1e2 + .5", Everywhere),
     ("return select(2,pcall(error,'x',0))", Everywhere),
+    // Long arguments, which built-ins handle in steps.
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('the needle that is looked for',1,true)}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('the needle that is looked for')}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('the needle that is looked for',-200)}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('the needle that is looked for',-50)}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('the needle that is looked for','7',true)}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('the needle that is looked for',2^21,true)}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('the needle that is looked for',-2^21,true)}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:find('(the) needle that is (%a+) for')}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return {s:match('[a-w ]+[^x]oked')}",
+        Everywhere,
+    ),
+    (
+        "local s=('x'):rep(2^20)..'the needle that is looked for'..('y'):rep(99) return select(2,s:gsub('the needle that is (%a+) for','%1'))",
+        Everywhere,
+    ),
+    (
+        "local t={} for i=1,40 do t[i]=i%2==0 and i or 'v'..i end return {table.concat(t),table.concat(t,'; '),table.concat(t,'-',3,35),table.concat(t,9,2,4),table.concat(t,',',40),table.concat(t,',',41)}",
+        Everywhere,
+    ),
+    (
+        "return {table.concat({}),table.concat({7}),table.concat({7,'a'},'--'),table.concat({'a','b','c'},'',2),table.concat({'a'},',',1,0)}",
+        Everywhere,
+    ),
+    ("local t={} for i=1,40 do t[i]=i end t[33]={} return table.concat(t,'-')", Everywhere),
+    ("return table.concat({1,{},3},'-')", Everywhere),
+    ("return table.concat({1,2},'-',1,3)", Everywhere),
+    (
+        "local s=('aZ\\200z'):rep(2^22+7) return {redis.sha1hex(s:upper()),redis.sha1hex(s:lower()),redis.sha1hex(s:reverse())}",
+        Everywhere,
+    ),
+    (
+        "local t={} for i=1,260000 do t[i]='v'..(i*7919)%260003 end table.sort(t) for i=2,#t do if t[i-1]>t[i] then return i end end return {#t,t[1],t[260000]}",
+        Everywhere,
+    ),
+    ("return {table.foreach({5,6},math.max),table.foreachi({5,6},math.max)}", Everywhere),
+    (
+        "return {math.max('0x10',('0'):rep(100)..'7',3),math.min(('0'):rep(100)..'7',9),string.char(('0'):rep(100)..'65',66)}",
+        Everywhere,
+    ),
+    ("return string.format('%d %s %5.1f',('0'):rep(70000)..'42','x',('0'):rep(70000)..'1')", Everywhere),
 ];
 
 /// Numbers as an argument of an inner command and as a reply.
