@@ -38,7 +38,8 @@ pub fn digest(server: &Server) -> String {
 pub struct Footprint {
     memory: i64,
     threads: Vec<String>,
-    descriptors: usize,
+    /// What each of its descriptors leads to.
+    descriptors: Vec<String>,
 }
 
 impl Footprint {
@@ -61,7 +62,7 @@ impl Footprint {
             now = Self::of(server);
             now.memory <= before.memory + tolerance
                 && now.threads == before.threads
-                && now.descriptors <= before.descriptors
+                && now.descriptors.len() <= before.descriptors.len()
         });
         println!(
             "port {}: {} B of memory more than the {} B before, {} threads, {} descriptors",
@@ -69,7 +70,7 @@ impl Footprint {
             now.memory - before.memory,
             before.memory,
             now.threads.len(),
-            now.descriptors
+            now.descriptors.len()
         );
         assert!(settled, "it was {before:?} before, and is {now:?}");
     }
@@ -87,6 +88,10 @@ fn memory(client: &mut Client) -> i64 {
     field("used_memory") - moving.into_iter().map(field).sum::<i64>()
 }
 
-fn descriptors(server: &Server) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("the server is running").count()
+fn descriptors(server: &Server) -> Vec<String> {
+    let list = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("the server is running");
+    let target = |entry: fs::DirEntry| Some(fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned());
+    let mut targets: Vec<String> = list.filter_map(|entry| target(entry.ok()?)).collect();
+    targets.sort();
+    targets
 }
