@@ -38,6 +38,7 @@ pub fn concat(stack: &Stack) -> Outcome {
         return concat_few(stack, first, last, separator);
     }
     let base = stack.top();
+    let room = Context::of(stack).memory.room(stack);
     let mut joined = Vec::with_capacity(if count > 0 { CAPACITY } else { 0 });
     let (mut pace, mut next) = (0, i64::from(first));
     let last = i64::from(last);
@@ -50,6 +51,9 @@ pub fn concat(stack: &Stack) -> Outcome {
             joined.extend_from_slice(stack.text(slot).unwrap_or_default());
             if index < last {
                 joined.extend_from_slice(separator);
+            }
+            if joined.len() > room {
+                return Err(Raise::Memory);
             }
             if joined.len() > LENGTH_LIMIT {
                 return Err(too_large());

@@ -1,5 +1,6 @@
 //! Functions that make a string of others: `rep`, `reverse`, `lower`, `upper`, `format`.
 
+use super::super::context::Context;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::{LENGTH_LIMIT, STRIDE, number, too_large, usual};
 
@@ -49,6 +50,9 @@ fn map(stack: &Stack, step: impl Fn(&[u8], &mut Vec<u8>)) -> Outcome {
     };
     if text.len() > LENGTH_LIMIT {
         return Err(too_large());
+    }
+    if text.len() > Context::of(stack).memory.room(stack) {
+        return Err(Raise::Memory);
     }
     let mut made = Vec::with_capacity(text.len());
     while made.len() < text.len() {
