@@ -26,7 +26,7 @@ pub fn load_command(source: &str) -> Vec<String> {
 /// Loads a library, in place of its older self if there is one.
 pub fn load(client: &mut Client, source: &str) {
     let reply = client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", source]);
-    assert!(!reply.is_error(), "{reply:?} for {source}");
+    assert!(!reply.is_error(), "{reply:?} for {source:.1000}");
 }
 
 /// Loads the libraries numbered `0..count` in one write.

@@ -291,8 +291,9 @@ fn a_rewrite_that_cannot_hold_the_libraries_fails_and_the_old_file_stays() {
     let options = append_only().set("aof-use-rdb-preamble", "no");
     let mut server = options.clone().file_limit(1280).start();
     let mut client = server.client();
-    load(&mut client, &numbered(1));
-    load(&mut client, &format!("{}--{}", numbered(2), "-".repeat(1 << 20)));
+    for number in [1, 2] {
+        load(&mut client, &format!("{}--{}", numbered(number), "-".repeat(600_000)));
+    }
     assert_eq!(client.run("DEBUG POPULATE 1000 key 500").text(), "OK");
     client.run("BGREWRITEAOF");
     wait_until("the rewrite has failed", || client.info("aof_last_bgrewrite_status").as_deref() == Some("err"));
