@@ -1,7 +1,5 @@
 //! The table `redis` that functions see: commands, replies, the log, and what a call can set.
 
-use std::ops::Range;
-
 use smallvec::SmallVec;
 
 use super::builtin::LENGTH_LIMIT;
@@ -39,9 +37,8 @@ const HASH_STRIDE: usize = 1 << 20;
 /// The arguments of a command. They point into strings on the stack, and into the texts of numbers.
 type Arguments<'a> = SmallVec<[&'a [u8]; 16]>;
 
-/// The texts of a command's numbers, one after the other. They are no strings of the VM: the collector would have to
-/// free them.
-type Numbers = SmallVec<[u8; 128]>;
+/// The texts of a command's numbers. They are no strings of the VM: the collector would have to free them.
+type Numbers = SmallVec<[number::Text; 4]>;
 
 fn call(stack: &Stack) -> Outcome {
     let failed = execute(stack)?;
@@ -65,49 +62,46 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
     if context.loading() {
         return Err(Raise::api("redis.call/pcall can only be called inside a script invocation"));
     }
-    let mut numbers = Numbers::new();
-    let arguments = arguments(stack, &mut numbers)?;
+    let (mut numbers, mut arguments) = (Numbers::new(), Arguments::new());
+    collect(stack, &mut numbers, &mut arguments)?;
     let mode = context.mode();
     let mut pusher = Pusher::new(stack);
     context.with_host(|host| resp::read(host.call(&arguments, mode), &mut pusher))?;
     Ok(pusher.failed())
 }
 
-/// The arguments as strings. The server's text for a number goes to `numbers`.
-fn arguments<'a>(stack: &'a Stack, numbers: &'a mut Numbers) -> Result<Arguments<'a>, Raise> {
+/// Collects the arguments as strings. The server's texts for numbers go to `numbers`.
+fn collect<'a>(stack: &'a Stack, numbers: &'a mut Numbers, arguments: &mut Arguments<'a>) -> Result<(), Raise> {
     let count = stack.top();
     if count == 0 {
         return Err(Raise::api("Please specify at least one argument for this redis lib call"));
     }
     let context = Context::of(stack);
-    let mut arguments = Arguments::new();
-    let mut texts: SmallVec<[(usize, Range<usize>); 8]> = SmallVec::new();
+    let mut places: SmallVec<[usize; 8]> = SmallVec::new();
     let mut length = 0_usize;
     for index in 1..=count {
-        match stack.kind(index) {
-            Kind::String => arguments.push(stack.text(index).unwrap_or_default()),
+        let argument = match stack.kind(index) {
+            Kind::String => stack.text(index).unwrap_or_default(),
             Kind::Number => {
                 let number = stack.number(index).unwrap_or(f64::NAN);
-                let start = numbers.len();
-                let shortest = context.dialect.shortest_numbers();
-                numbers.extend_from_slice(&number::argument_text(number, shortest));
-                texts.push((arguments.len(), start..numbers.len()));
-                arguments.push(&[]);
+                numbers.push(number::argument_text(number, context.dialect.shortest_numbers()));
+                places.push(arguments.len());
+                &[]
             }
             _ => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
-        }
+        };
+        arguments.push(argument);
         // The server copies each of them, also those that are one string here.
-        length += arguments.last().map_or(0, |argument| argument.len());
+        length += argument.len();
         if length > ARGUMENTS_LIMIT {
             return Err(Raise::api("Lua redis lib command arguments are too long"));
         }
     }
     context.memory.check(length)?;
-    let numbers: &[u8] = numbers;
-    for (place, range) in texts {
-        arguments[place] = &numbers[range];
+    for (place, text) in places.into_iter().zip(numbers.iter()) {
+        arguments[place] = text;
     }
-    Ok(arguments)
+    Ok(())
 }
 
 /// Pushes `{err = text}`.
@@ -224,8 +218,8 @@ fn set_replication(stack: &Stack) -> Outcome {
 
 fn acl_check_command(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
-    let mut numbers = Numbers::new();
-    let arguments = arguments(stack, &mut numbers)?;
+    let (mut numbers, mut arguments) = (Numbers::new(), Arguments::new());
+    collect(stack, &mut numbers, &mut arguments)?;
     let permitted = context.with_host(|host| host.permits(&arguments))?;
     let permitted = permitted.ok_or_else(|| Raise::api("Invalid command passed to redis.acl_check_cmd()"))?;
     stack.push_boolean(permitted);

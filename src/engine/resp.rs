@@ -29,54 +29,80 @@ impl<'a> Reader<'a> {
         block
     }
 
+    /// The decimal number that the line is; 0 for anything else.
+    fn number(&mut self) -> i64 {
+        let negative = self.rest.first() == Some(&b'-');
+        let mut at = usize::from(negative);
+        let mut number: i64 = 0;
+        while let Some(digit) = self.rest.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10) {
+            // Downwards, since the lowest number is one further from 0 than the highest.
+            number = number.wrapping_mul(10).wrapping_sub(i64::from(digit));
+            at += 1;
+        }
+        if self.rest.get(at) != Some(&b'\r') {
+            self.line();
+            return 0;
+        }
+        self.rest = self.rest.get(at + 2..).unwrap_or_default();
+        if negative { number } else { number.wrapping_neg() }
+    }
+
+    /// The number of elements that the line tells; None below 0.
+    fn count(&mut self) -> Option<usize> {
+        usize::try_from(self.number()).ok()
+    }
+
     fn value(&mut self, sink: &mut impl Sink) {
-        let line = self.line();
-        let Some((&kind, text)) = line.split_first() else {
+        let Some((&kind, rest)) = self.rest.split_first() else {
             return sink.null(true);
         };
+        self.rest = rest;
         match kind {
-            b'+' => sink.status(text),
-            b'-' => sink.error(text),
-            b':' => sink.integer(number(text)),
-            b'$' => match usize::try_from(number(text)) {
-                Ok(length) => sink.bulk(self.block(length)),
-                Err(_) => sink.null(false),
+            b'+' => sink.status(self.line()),
+            b'-' => sink.error(self.line()),
+            b':' => sink.integer(self.number()),
+            b'$' => match self.count() {
+                Some(length) => sink.bulk(self.block(length)),
+                None => sink.null(false),
             },
-            b'*' => match usize::try_from(number(text)) {
-                Ok(length) => {
+            b'*' => match self.count() {
+                Some(length) => {
                     sink.array(length);
                     self.values(length, sink);
                 }
-                Err(_) => sink.null(false),
+                None => sink.null(false),
             },
-            b'_' => sink.null(true),
-            b'#' => sink.boolean(text == b"t"),
-            b',' => sink.double(double(text)),
-            b'(' => sink.big_number(text),
+            b'#' => sink.boolean(self.line() == b"t"),
+            b',' => sink.double(double(self.line())),
+            b'(' => sink.big_number(self.line()),
             b'=' => {
-                let block = self.block(usize::try_from(number(text)).unwrap_or(0));
-                match block {
+                let length = self.count().unwrap_or(0);
+                match self.block(length) {
                     [a, b, c, b':', text @ ..] => sink.verbatim([*a, *b, *c], text),
-                    _ => sink.verbatim(*b"txt", block),
+                    text => sink.verbatim(*b"txt", text),
                 }
             }
             b'%' => {
-                let pairs = usize::try_from(number(text)).unwrap_or(0);
+                let pairs = self.count().unwrap_or(0);
                 sink.map(pairs);
                 self.values(pairs * 2, sink);
             }
             b'~' => {
-                let length = usize::try_from(number(text)).unwrap_or(0);
+                let length = self.count().unwrap_or(0);
                 sink.set(length);
                 self.values(length, sink);
             }
             // Attributes describe the reply that follows; scripts see only the reply.
             b'|' => {
-                let pairs = usize::try_from(number(text)).unwrap_or(0);
+                let pairs = self.count().unwrap_or(0);
                 self.values(pairs * 2, &mut Nowhere);
                 self.value(sink);
             }
-            _ => sink.null(true),
+            // The null, and what is not known.
+            _ => {
+                self.line();
+                sink.null(true);
+            }
         }
     }
 
@@ -85,23 +111,6 @@ impl<'a> Reader<'a> {
             self.value(sink);
         }
     }
-}
-
-/// The decimal number `text`, which the server wrote; 0 for anything else.
-fn number(text: &[u8]) -> i64 {
-    let (negative, digits) = match text.strip_prefix(b"-") {
-        Some(digits) => (true, digits),
-        None => (false, text),
-    };
-    let mut number: i64 = 0;
-    for byte in digits {
-        if !byte.is_ascii_digit() {
-            return 0;
-        }
-        // Downwards, since the lowest number is one further from 0 than the highest.
-        number = number.wrapping_mul(10).wrapping_sub(i64::from(byte - b'0'));
-    }
-    if negative { number } else { number.wrapping_neg() }
 }
 
 fn double(text: &[u8]) -> f64 {

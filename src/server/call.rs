@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 
 use redis_module::raw;
-use smallvec::SmallVec;
 
 use super::api::{CallReply, Context, Text, c_text};
 use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
@@ -12,7 +11,7 @@ use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use super::running::{Ended, Running};
 use super::settings::READ_ONLY_TIMEOUT;
-use super::variadic::call;
+use super::variadic::{Flags, call};
 use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
@@ -153,7 +152,7 @@ impl<'a> ServerHost<'a> {
     /// Runs the command `arguments`, as a script would or as a client; the reply and the errno that a refusal left.
     fn execute(&self, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
         let flags = flags(mode, self.read_only, self.as_user, script);
-        call(self.context, arguments[0], &arguments[1..], &flags)
+        call(self.context, arguments[0], &arguments[1..], flags)
     }
 
     /// A script changed the database of its calls: the server forgets that after each call, so it is done here.
@@ -377,12 +376,12 @@ fn refused(reply: &Option<CallReply>, errno: c_int, expected: c_int, text: &[u8]
 }
 
 /// The flags of `RM_Call` for the plainest of a script's commands.
-pub const PLAIN_FLAGS: &[u8] = b"E!SC";
+pub const PLAIN_FLAGS: Flags = Flags::new(b"E!SC");
 
 /// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
 /// replies (E), refusing what scripts may not do (S), no writes (W), as the caller's user (C), RESP3 (3).
-fn flags(mode: CallMode, read_only: bool, as_user: bool, script: bool) -> SmallVec<[u8; 16]> {
-    let mut flags = SmallVec::from_slice(b"E!");
+fn flags(mode: CallMode, read_only: bool, as_user: bool, script: bool) -> Flags {
+    let mut flags = Flags::new(b"E!");
     let mut add = |flag, wanted: bool| {
         if wanted {
             flags.push(flag);

@@ -9,7 +9,6 @@ use std::ffi::c_int;
 use std::ptr;
 
 use redis_module::raw;
-use smallvec::SmallVec;
 
 use super::api::{CallReply, Context, Text, api};
 
@@ -31,18 +30,72 @@ fn length(words: &[&[u8]], at: usize) -> usize {
     words.get(at).map_or(0, |word| word.len())
 }
 
+/// The flags of a call, the first characters of its format.
+#[derive(Clone, Copy)]
+pub struct Flags {
+    /// Zeros follow the flags.
+    format: [u8; FORMAT],
+    count: usize,
+}
+
+/// Room for the format: all flags there are, a letter for each word, and the NUL.
+const FORMAT: usize = 16 + ONE_BY_ONE;
+
+impl Flags {
+    pub const fn new(flags: &[u8]) -> Self {
+        let mut these = Self { format: [0; FORMAT], count: 0 };
+        while these.count < flags.len() {
+            these.push(flags[these.count]);
+        }
+        these
+    }
+
+    pub const fn push(&mut self, flag: u8) {
+        self.format[self.count] = flag;
+        self.count += 1;
+    }
+
+    /// The format of a call with so many words.
+    fn with_words(mut self, words: usize) -> [u8; FORMAT] {
+        if words > ONE_BY_ONE {
+            self.push(b'v');
+        } else {
+            self.format[self.count..self.count + words].fill(b'b');
+        }
+        self.format
+    }
+}
+
+/// A command's name as a C string, without an allocation for those that the server has.
+struct Name {
+    short: [u8; NAME],
+    long: Vec<u8>,
+}
+
+/// Room for the names of the server's commands, and the NUL.
+const NAME: usize = 32;
+
+impl Name {
+    fn new(name: &[u8]) -> Self {
+        let mut short = [0; NAME];
+        if name.len() < NAME {
+            short[..name.len()].copy_from_slice(name);
+            Self { short, long: Vec::new() }
+        } else {
+            Self { short, long: [name, b"\0"].concat() }
+        }
+    }
+
+    fn as_ptr(&self) -> *const u8 {
+        if self.long.is_empty() { self.short.as_ptr() } else { self.long.as_ptr() }
+    }
+}
+
 /// Runs the command `name` with `words` under `flags` of `RM_Call`. The reply, and the errno that the call left: what it
 /// refuses by itself shows there. `name` has no NUL.
-pub fn call(context: &Context, name: &[u8], words: &[&[u8]], flags: &[u8]) -> (Option<CallReply>, c_int) {
-    let mut command: SmallVec<[u8; 32]> = SmallVec::from_slice(name);
-    command.push(0);
-    let mut format: SmallVec<[u8; 64]> = SmallVec::from_slice(flags);
-    if words.len() > ONE_BY_ONE {
-        format.push(b'v');
-    } else {
-        format.extend_from_slice(&[b'b'; ONE_BY_ONE][..words.len()]);
-    }
-    format.push(0);
+pub fn call(context: &Context, name: &[u8], words: &[&[u8]], flags: Flags) -> (Option<CallReply>, c_int) {
+    let command = Name::new(name);
+    let format = flags.with_words(words.len());
     let (context, command, format) = (context.raw(), command.as_ptr().cast(), format.as_ptr().cast());
     // SAFETY: the thread's own errno. Name and format end in a NUL. The format asks for an address and a length for each
     // word, and at least so many are passed; or for an array of strings and its length, which live until the call
