@@ -10,6 +10,7 @@ use std::ptr;
 use super::context::Context;
 use super::host::Tick;
 use super::stack::{Interrupt, InterruptSlot, Raise, Stack};
+use crate::clock;
 
 thread_local! {
     /// The context of the call that runs on this thread.
@@ -21,14 +22,6 @@ const PATIENCE: u32 = 256;
 
 /// After how many milliseconds the host is asked at the next safepoint, however few there were.
 const PAUSE: u64 = 10;
-
-/// Milliseconds of the clock that is cheap to read and a few milliseconds coarse.
-fn coarse_clock() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the address is of a live timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
-}
 
 /// Puts the callback of overdue calls into a VM, from any thread.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +94,7 @@ impl Interrupt for Overdue {
             let safepoints = patience.safepoints.get();
             patience.safepoints.set(safepoints.wrapping_add(1));
             // Between two safepoints a function that is not written in Lua may have run, for long.
-            let now = coarse_clock();
+            let now = clock::coarse();
             if safepoints % PATIENCE != 0 && now.saturating_sub(patience.asked.get()) < PAUSE {
                 return None;
             }

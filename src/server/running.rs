@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use smallvec::SmallVec;
 
 use super::api::{Arguments, Context};
+use crate::clock;
 use crate::watch::Watch;
 
 /// How many calls were ended before they returned, since the module was loaded.
@@ -62,12 +63,12 @@ impl CommandName {
 
 impl<'a> Running<'a> {
     pub fn new(name: &'a str, arguments: Arguments<'a>, obeys: bool) -> Self {
-        Self { name, arguments, obeys, began: now(), killed: Cell::new(false), commands: RefCell::default() }
+        Self { name, arguments, obeys, began: clock::coarse(), killed: Cell::new(false), commands: RefCell::default() }
     }
 
     /// For how many milliseconds it has been running, to within a few.
     pub fn elapsed(&self) -> u64 {
-        now().saturating_sub(self.began)
+        clock::coarse().saturating_sub(self.began)
     }
 
     /// Has it ended at its next safepoint.
@@ -94,14 +95,6 @@ impl<'a> Running<'a> {
     pub fn has_written(&self, context: &Context) -> bool {
         self.commands.borrow().iter().any(|name| name.get().is_none_or(|name| context.command_writes(name)))
     }
-}
-
-/// Milliseconds of the clock that is cheap to read and a few milliseconds coarse.
-fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the address is of a live timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
 struct MainThread(Cell<Option<NonNull<Running<'static>>>>);
