@@ -435,9 +435,9 @@ impl Stack {
         unsafe { ffi::lua_rawset(self.state, index) }
     }
 
-    /// What `#` gives for the table at `index`, without metamethods.
+    /// What `#` gives for the table or string at `index`, without metamethods.
     pub fn length(&self, index: i32) -> i32 {
-        // SAFETY: Alive, Bounds; the value at `index` is a table.
+        // SAFETY: Alive, Bounds; of other values the VM gives 0.
         let length = unsafe { ffi::lua_objlen(self.state, index) };
         i32::try_from(length).unwrap_or(i32::MAX)
     }

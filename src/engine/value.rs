@@ -48,7 +48,7 @@ impl Surveyor<'_> {
             let value = stack.top();
             for slot in [value - 1, value] {
                 match stack.kind(slot) {
-                    Kind::String => self.text += stack.bytes(slot).map_or(0, <[u8]>::len),
+                    Kind::String => self.text += usize::try_from(stack.length(slot)).unwrap_or(0),
                     Kind::Table => self.table(slot, depth + ARRAY_COST)?,
                     _ => {}
                 }
