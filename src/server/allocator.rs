@@ -67,6 +67,9 @@ unsafe impl GlobalAlloc for ServerAllocator {
 }
 
 /// A block of a larger alignment inside a larger block, whose address stands just before it.
+///
+/// # Safety
+/// `allocate` gives a block of the size that it is asked for, or null.
 unsafe fn aligned(layout: Layout, allocate: impl FnOnce(usize) -> *mut c_void) -> *mut u8 {
     let Some(size) = layout.size().checked_add(layout.align() + size_of::<usize>()) else {
         return std::ptr::null_mut();
