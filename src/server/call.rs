@@ -54,8 +54,6 @@ const BUSY: &CStr = c"Redis is busy running a script. You can only call FUNCTION
 const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 /// How a call ends that has written nothing and runs for too long.
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
-/// By how many milliseconds the clock of a call may be behind.
-const COARSENESS: u64 = 10;
 const NOT_LOCAL: &[u8] = b"ERR Script attempted to access a non local key in a cluster node";
 const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash to the same slot";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
@@ -324,8 +322,7 @@ impl Host for ServerHost<'_> {
         }
         let threshold = self.threshold();
         if elapsed < threshold {
-            // The watch may be ahead of the clock of the call; it rings once for each time that it is told.
-            watch.postpone(threshold.min(self.timeout(running)).max(elapsed + COARSENESS));
+            watch.postpone(threshold.min(self.timeout(running)));
             return Tick::Silence;
         }
         if !std::mem::replace(&mut self.warned, true) {

@@ -213,11 +213,11 @@ fn with_swapdb_the_old_libraries_serve_until_the_new_ones_are_complete() {
 
 #[test]
 fn with_swapdb_the_old_libraries_stay_when_the_master_dies_on_the_way() {
-    let (master, replica) = serving_while_loading(500, 20_000);
+    let (mut master, replica) = serving_while_loading(500, 20_000);
     let mut client = replica.client();
     wait_for_load(&mut client, "async_loading");
     assert_eq!(client.run("SHADOW.FCALL_RO old 0").text(), "old");
-    master.kill_with_children();
+    master.kill_all();
     wait_for_end_of_load(&mut client);
     assert_eq!(names(&mut client), ["lib_old"]);
     assert_eq!(client.run("SHADOW.FCALL_RO old 0").text(), "old");
@@ -229,7 +229,7 @@ fn with_swapdb_the_old_libraries_stay_when_the_master_dies_on_the_way() {
 
 #[test]
 fn with_swapdb_and_another_history_the_old_libraries_stay_when_the_master_dies_on_the_way() {
-    let master = slow_master(500, 20_000);
+    let mut master = slow_master(500, 20_000);
     load(&mut master.client(), &reader("new", "new"));
     let replica = attentive("swapdb").start();
     let mut client = replica.client();
@@ -237,7 +237,7 @@ fn with_swapdb_and_another_history_the_old_libraries_stay_when_the_master_dies_o
     follow(&replica, &master);
     wait_for_load(&mut client, "loading");
     assert_eq!(client.info("async_loading").as_deref(), Some("0"), "nothing is served of another history");
-    master.kill_with_children();
+    master.kill_all();
     wait_for_end_of_load(&mut client);
     assert_eq!(names(&mut client), ["lib_old"]);
     assert_eq!(client.run("SHADOW.FCALL_RO old 0").text(), "old");
@@ -261,7 +261,7 @@ fn writers_are_refused_as_ever_while_the_old_libraries_serve() {
 
 #[test]
 fn a_file_that_breaks_off_leaves_nothing_of_itself() {
-    let master = slow_master(500, 20_000);
+    let mut master = slow_master(500, 20_000);
     load(&mut master.client(), &reader("new", "new"));
     let replica = attentive("on-empty-db").start();
     let mut client = replica.client();
@@ -270,14 +270,14 @@ fn a_file_that_breaks_off_leaves_nothing_of_itself() {
     follow(&replica, &master);
     wait_for_load(&mut client, "loading");
     assert!(client.run("SHADOW.FCALL_RO old 0").text().starts_with("LOADING "));
-    master.kill_with_children();
+    master.kill_all();
     wait_for_end_of_load(&mut client);
     assert_eq!(names(&mut client), [""; 0]);
 }
 
 #[test]
 fn a_replica_keeps_serving_until_the_file_is_there() {
-    let master = slow_master(500, 20_000);
+    let mut master = slow_master(500, 20_000);
     load(&mut master.client(), &reader("new", "new"));
     let replica = attentive("disabled").start();
     let mut client = replica.client();
@@ -285,7 +285,7 @@ fn a_replica_keeps_serving_until_the_file_is_there() {
     follow(&replica, &master);
     wait_until("the file is on its way", || client.info("master_sync_in_progress").as_deref() == Some("1"));
     assert_eq!(client.run("SHADOW.FCALL_RO old 0").text(), "old");
-    master.kill_with_children();
+    master.kill_all();
     wait_until("the link is down", || client.info("master_sync_in_progress").as_deref() == Some("0"));
     assert_eq!(client.run("SHADOW.FCALL_RO old 0").text(), "old");
 }

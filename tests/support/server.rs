@@ -182,7 +182,7 @@ impl Server {
         wait_until("the server's children end", || self.processes().is_empty());
     }
 
-    /// [`Server::kill`], its children as well.
+    /// [`Server::kill`], its children as well, as a machine that goes down would.
     pub fn kill_all(&mut self) {
         self.child.kill().expect("the server is a child of ours");
         for process in self.processes() {
@@ -298,18 +298,6 @@ impl Server {
     fn thread_files(&self, file: &str) -> Vec<PathBuf> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server is running");
         tasks.filter_map(|task| Some(task.ok()?.path().join(file))).collect()
-    }
-
-    /// Ends the processes that it has forked, as a machine that goes down would, and itself.
-    pub fn kill_with_children(mut self) {
-        let list = format!("/proc/{0}/task/{0}/children", self.pid());
-        let children = fs::read_to_string(list).expect("the server is running");
-        self.child.kill().expect("the server is a child of ours");
-        let children: Vec<&str> = children.split_whitespace().collect();
-        if !children.is_empty() {
-            let ended = Command::new("kill").arg("-KILL").args(&children).stderr(Stdio::null()).status();
-            ended.expect("the program kill is there");
-        }
     }
 
     /// How the process ended, once it has.
