@@ -1,0 +1,146 @@
+//! Where a VM asks whether its code may go on, and whom it tells what it allocates: its callbacks.
+//!
+//! One more thread writes the first of them: the watch rings it while the VM runs.
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use mlua::ffi;
+
+use super::{Raise, Stack};
+
+impl Stack {
+    /// A safepoint inside a native that takes long: asks what the VM asks at its own. Without anything to ask it is one
+    /// load. May raise.
+    #[inline]
+    pub fn safepoint(&self) {
+        // SAFETY: Alive. An optional function has the size and alignment of a pointer, null for none; another thread
+        // may write it.
+        let callback = unsafe { AtomicPtr::from_ptr(self.interrupt_slot().0.cast::<*mut c_void>()) };
+        let callback = callback.load(Ordering::Acquire);
+        if !callback.is_null() {
+            self.ask(callback);
+        }
+    }
+
+    #[cold]
+    fn ask(&self, callback: *mut c_void) {
+        // SAFETY: what is in the slot is null or a callback of this type (`InterruptSlot::store`). Alive, Raising.
+        unsafe {
+            let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = std::mem::transmute(callback);
+            callback(self.state, -1);
+        }
+    }
+
+    /// Stops the VM from asking at its safepoints.
+    pub fn silence(&self) {
+        // SAFETY: Alive.
+        unsafe { self.interrupt_slot().store(ptr::null_mut()) }
+    }
+
+    /// Where the VM looks for its callback.
+    pub fn interrupt_slot(&self) -> InterruptSlot {
+        // SAFETY: Alive; the callbacks live as long as the VM.
+        InterruptSlot(unsafe { &raw mut (*ffi::lua_callbacks(self.state)).interrupt })
+    }
+
+    /// Has the VM ask `I` at loop edges, calls and collector steps.
+    pub fn arm<I: Interrupt>(&self) {
+        // SAFETY: Alive.
+        unsafe { self.interrupt_slot().arm::<I>() }
+    }
+
+    /// [`Stack::arm`], unless the VM asks something already.
+    pub fn arm_if_silent<I: Interrupt>(&self) {
+        // SAFETY: Alive.
+        unsafe { self.interrupt_slot().arm_if_silent::<I>() }
+    }
+
+    /// Has the VM tell `G` of each allocation.
+    pub fn follow_growth<G: Growth>(&self) {
+        // SAFETY: Alive; the callbacks live as long as the VM, which reads this one on its own thread only.
+        unsafe { (*ffi::lua_callbacks(self.state)).onallocate = Some(grown::<G>) }
+    }
+
+    /// Has the VM tell nobody.
+    pub fn ignore_growth(&self) {
+        // SAFETY: as in `follow_growth`.
+        unsafe { (*ffi::lua_callbacks(self.state)).onallocate = None }
+    }
+}
+
+/// Decides at the VM's safepoints whether the running code may go on.
+pub trait Interrupt {
+    /// What is raised into the running code; None lets it go on.
+    fn check(stack: &Stack) -> Option<Raise>;
+}
+
+/// The address of a VM's interrupt callback. The VM reads it anew at each safepoint and allows that another thread
+/// writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct InterruptSlot(*mut Option<unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int)>);
+
+// SAFETY: only an address; its methods say when it may be used.
+unsafe impl Send for InterruptSlot {}
+
+impl InterruptSlot {
+    /// Has the VM ask `I`.
+    ///
+    /// # Safety
+    /// The VM is alive.
+    pub unsafe fn arm<I: Interrupt>(self) {
+        let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = interrupt::<I>;
+        // SAFETY: the caller's promise.
+        unsafe { self.store(callback as *mut c_void) }
+    }
+
+    /// [`InterruptSlot::arm`], unless the VM asks something already.
+    ///
+    /// # Safety
+    /// The VM is alive.
+    unsafe fn arm_if_silent<I: Interrupt>(self) {
+        let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = interrupt::<I>;
+        // SAFETY: as in `store`.
+        let slot = unsafe { AtomicPtr::from_ptr(self.0.cast::<*mut c_void>()) };
+        // Whoever was faster has the VM ask, too.
+        let _ = slot.compare_exchange(ptr::null_mut(), callback as *mut c_void, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// # Safety
+    /// The VM is alive, and `callback` is null or a callback of its type.
+    unsafe fn store(self, callback: *mut c_void) {
+        // SAFETY: the caller's promise. An optional function has the size and alignment of a pointer, null for none.
+        unsafe { AtomicPtr::from_ptr(self.0.cast::<*mut c_void>()) }.store(callback, Ordering::Release);
+    }
+}
+
+extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collecting: c_int) {
+    // From inside a collector step nothing may be raised.
+    if collecting >= 0 {
+        return;
+    }
+    let stack = Stack { state };
+    if let Some(raise) = I::check(&stack) {
+        stack.raise(raise)
+    }
+}
+
+/// Is told of what a VM allocates.
+pub trait Growth {
+    /// The VM has allocated so many bytes. It is in the middle of making a value: nothing may be done with it but to look at its size
+    /// and to arm it.
+    fn grown(stack: &Stack, bytes: usize);
+}
+
+extern "C-unwind" fn grown<G: Growth>(
+    state: *mut ffi::lua_State,
+    _block: *mut c_void,
+    old: usize,
+    new: usize,
+    _category: u8,
+    _type: c_int,
+    _tag: c_int,
+) {
+    G::grown(&Stack { state }, new.saturating_sub(old));
+}
