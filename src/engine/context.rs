@@ -8,6 +8,7 @@ use super::cjson;
 use super::error::Place;
 use super::host::{CallMode, Dialect, Host, Replication};
 use super::memory::Memory;
+use super::native::Native;
 use super::register::Registration;
 use super::slots::Slots;
 use super::stack::{Raise, Stack};
@@ -31,6 +32,7 @@ pub struct Context {
     pub json: cjson::Shared,
     pub patience: Patience,
     pub memory: Memory,
+    pub native: Native,
     pub dialect: Dialect,
 }
 
@@ -48,6 +50,7 @@ impl Context {
             json: cjson::Shared::default(),
             patience: Patience::default(),
             memory: Memory::default(),
+            native: Native::default(),
             dialect,
         }
     }

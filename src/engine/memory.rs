@@ -43,6 +43,8 @@ pub fn refusals() -> u64 {
 pub struct Memory {
     /// 0 for none.
     limit: Cell<usize>,
+    /// What counts against the limit and is not the VM's: its machine code.
+    elsewhere: Cell<usize>,
     /// How much the VM may hold before its garbage is collected.
     collect_at: Cell<usize>,
     /// What was alive after the last collection for which nothing ran.
@@ -54,6 +56,16 @@ impl Memory {
         self.limit.get()
     }
 
+    /// What is left of `limit` (0 for none) for the VM itself.
+    pub fn bound(&self, limit: usize) -> usize {
+        if limit == 0 { 0 } else { limit.saturating_sub(self.elsewhere.get()).max(1) }
+    }
+
+    /// Notes how many bytes outside of the VM count against the limit. The limit is to be set again then.
+    pub fn set_elsewhere(&self, bytes: usize) {
+        self.elsewhere.set(bytes);
+    }
+
     /// Notes the limit that the allocator was given. `collect`: garbage that counts against it is collected first.
     pub fn set_limit(&self, stack: &Stack, limit: usize, collect: bool) {
         self.limit.set(limit);
@@ -61,7 +73,7 @@ impl Memory {
             return stack.ignore_growth();
         }
         stack.follow_growth::<Pressure>();
-        if collect && stack.memory() > limit / 2 {
+        if collect && stack.memory() > self.bound(limit) / 2 {
             stack.collect(Collect::Full, 0);
         }
         self.idle.set(stack.memory());
@@ -70,17 +82,17 @@ impl Memory {
 
     /// How many bytes the VM may still take.
     pub fn room(&self, stack: &Stack) -> usize {
-        match self.limit.get() {
+        match self.bound(self.limit.get()) {
             0 => usize::MAX,
-            limit => limit.saturating_sub(stack.memory()),
+            bound => bound.saturating_sub(stack.memory()),
         }
     }
 
     /// Refuses bytes outside of the VM that alone are more than the limit.
     #[inline]
     pub fn check(&self, bytes: usize) -> Result<(), Raise> {
-        let limit = self.limit.get();
-        if limit > 0 && bytes > limit { Err(Raise::Memory) } else { Ok(()) }
+        let bound = self.bound(self.limit.get());
+        if bound > 0 && bytes > bound { Err(Raise::Memory) } else { Ok(()) }
     }
 
     /// Collects, at a safepoint, if it is time.
@@ -103,7 +115,7 @@ impl Memory {
     pub fn end_refused(&self, stack: &Stack) {
         REFUSALS.fetch_add(1, Ordering::Relaxed);
         let idle = self.idle.get();
-        let room = self.limit.get().saturating_sub(idle);
+        let room = self.bound(self.limit.get()).saturating_sub(idle);
         let garbage = stack.memory().saturating_sub(idle);
         if garbage >= (room / 2).min(idle / LEAST_PART).max(LEAST_GARBAGE) {
             self.collect(stack);
@@ -119,7 +131,7 @@ impl Memory {
     /// Has the next collection wait for half of the room that is left.
     fn plan(&self, stack: &Stack) {
         let live = stack.memory();
-        let room = self.limit.get().saturating_sub(live);
+        let room = self.bound(self.limit.get()).saturating_sub(live);
         self.collect_at.set(live + (room / 2).max(live / LEAST_PART).max(LEAST_GARBAGE));
     }
 }

@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod host;
 mod memory;
+mod native;
 mod number;
 mod pace;
 mod random;
@@ -45,6 +46,7 @@ pub use deadline::LOAD_LIMIT;
 pub use error::ScriptError;
 pub use host::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
 pub use memory::refusals;
+pub use native::NativeCode;
 pub use register::Registration;
 pub use reply::Sink;
 
@@ -293,7 +295,44 @@ impl Engine {
 
     fn limit_allocator(&self, limit: usize) {
         // It is refused for a VM that did not get mlua's allocator alone, and there is none.
-        let _ = self.lua.set_memory_limit(limit);
+        let _ = self.lua.set_memory_limit(self.context.memory.bound(limit));
+    }
+
+    /// Compiles the callback in `slot` and what it reaches to machine code. True when that is done, or will never be; else
+    /// it is to be tried again before another call.
+    pub fn compile_native(&self, slot: u32) -> bool {
+        let context = &self.context;
+        if context.is_running() || !context.native.has_room(&self.stack, &context.memory) {
+            return !context.native.is_open();
+        }
+        let mut done = true;
+        let result = self.contained(|engine| {
+            engine.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
+                slots::push(stack, Stack::GIVEN, slot);
+                done = context.native.compile(stack);
+                stack.push_nil();
+                Ok(1)
+            })
+        });
+        // A function that could not be compiled for want of memory stays as it is.
+        debug_assert!(result.is_ok() || context.memory.limit() > 0);
+        context.failure.take();
+        self.stack.pop(1);
+        context.memory.set_elsewhere(context.native.state().bytes);
+        if context.memory.limit() > 0 {
+            self.resume_memory_limit(context.memory.limit());
+        }
+        done
+    }
+
+    /// Has functions that are compiled run as machine code, or in the interpreter.
+    pub fn set_native_running(&self, runs: bool) {
+        self.context.native.set_running(&self.stack, runs);
+    }
+
+    /// The VM's machine code.
+    pub fn native_code(&self) -> NativeCode {
+        self.context.native.state()
     }
 
     /// What makes a running call ask its host.

@@ -17,6 +17,7 @@
 //!   between may own values: unwinding drops them.
 
 mod callbacks;
+mod codegen;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::slice;
@@ -24,6 +25,7 @@ use std::slice;
 use mlua::ffi;
 
 pub use callbacks::{Growth, Interrupt, InterruptSlot};
+pub use codegen::Compiled;
 
 /// How many values the VM lets one frame have. The registry's index is beyond them by a fixed distance.
 const STACK_LIMIT: i32 = -ffi::LUA_REGISTRYINDEX - 2_000;
