@@ -7,8 +7,9 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+use lazy_static::lazy_static;
 
 use super::memory::Memory;
 use super::stack::{Compiled, Kind, Stack};
@@ -168,13 +169,17 @@ fn push_reached(stack: &Stack) {
     }
 }
 
-/// The bytes of the pages that so many bytes take.
-fn pages(bytes: usize) -> usize {
-    static PAGE: LazyLock<usize> = LazyLock::new(|| {
+lazy_static! {
+    /// Bytes of a page of memory.
+    static ref PAGE: usize = {
         // SAFETY: asks for a number.
         let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4_096)
-    });
+    };
+}
+
+/// The bytes of the pages that so many bytes take.
+fn pages(bytes: usize) -> usize {
     bytes.next_multiple_of(*PAGE)
 }
 

@@ -18,6 +18,7 @@
 
 mod callbacks;
 mod codegen;
+mod compiler;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::slice;
@@ -26,6 +27,7 @@ use mlua::ffi;
 
 pub use callbacks::{Growth, Interrupt, InterruptSlot};
 pub use codegen::Compiled;
+pub use compiler::bytecode;
 
 /// How many values the VM lets one frame have. The registry's index is beyond them by a fixed distance.
 const STACK_LIMIT: i32 = -ffi::LUA_REGISTRYINDEX - 2_000;
