@@ -1,9 +1,123 @@
-//! The clock that calls are measured by.
+//! The clocks that calls are measured by.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since some moment, by the clock that is cheap to read and a few milliseconds coarse.
 pub fn coarse() -> u64 {
+    nanoseconds(libc::CLOCK_MONOTONIC_COARSE) / 1_000_000
+}
+
+/// Milliseconds since 1970, by the clock that people set.
+pub fn unix_milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The finest clock, for statistics: a call is so short that reading the kernel's clock twice is felt. Where the kernel
+/// itself measures time by the processor's counter, that is read without it. Nothing may depend on it that must be right
+/// after the machine has slept.
+///
+/// The difference of two readings is made a time by [`duration`].
+#[inline]
+pub fn ticks() -> u64 {
+    match counter() {
+        Some(_) => processor_counter(),
+        None => nanoseconds(libc::CLOCK_MONOTONIC),
+    }
+}
+
+/// How long so many ticks take.
+pub fn duration(ticks: u64) -> Duration {
+    match counter() {
+        Some(counter) => counter.duration(ticks, processor_counter(), counter.began.elapsed()),
+        None => Duration::from_nanos(ticks),
+    }
+}
+
+/// The processor's counter and the clock, both read at about the same moment: what has gone by since then on either tells
+/// how fast the counter runs.
+struct Counter {
+    first: u64,
+    began: Instant,
+}
+
+impl Counter {
+    /// `ticks` as a time, when the counter reads `now` and `elapsed` has gone by since it was first read.
+    fn duration(&self, ticks: u64, now: u64, elapsed: Duration) -> Duration {
+        let counted = u128::from(now.saturating_sub(self.first).max(1));
+        let nanoseconds = u128::from(ticks) * elapsed.as_nanos() / counted;
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
+}
+
+/// The processor's counter, if the kernel relies on it. The first call looks; the module makes it when it starts.
+#[inline]
+fn counter() -> Option<&'static Counter> {
+    static COUNTER: OnceLock<Option<Counter>> = OnceLock::new();
+    COUNTER.get_or_init(look).as_ref()
+}
+
+#[cold]
+fn look() -> Option<Counter> {
+    let source = std::fs::read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    let relied_on = cfg!(target_arch = "x86_64") && source.is_ok_and(|source| source.trim_ascii() == b"tsc");
+    relied_on.then(|| Counter { first: processor_counter(), began: Instant::now() })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn processor_counter() -> u64 {
+    // SAFETY: every processor of this architecture has the instruction. A process that may not use it could not read the
+    // kernel's clock either, when that is the same counter.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn processor_counter() -> u64 {
+    0
+}
+
+fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the address is of a live timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_as_long_as_the_clock_says() {
+        let (start, began) = (ticks(), Instant::now());
+        while began.elapsed() < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        let (measured, elapsed) = (duration(ticks() - start), began.elapsed());
+        // The thread may lose the processor between two readings that belong together.
+        assert!(measured >= Duration::from_millis(19) && elapsed >= Duration::from_millis(20), "{measured:?}");
+        assert!(measured < elapsed + Duration::from_secs(5), "{measured:?} in {elapsed:?}");
+    }
+
+    #[test]
+    fn a_counter_of_any_speed_gives_the_time() {
+        let counter = Counter { first: 1_000, began: Instant::now() };
+        for (ticks, now, elapsed, expected) in [
+            (3_000, 3_000_001_000, Duration::from_secs(1), 1_000),
+            (24, 24_001_000, Duration::from_secs(1), 1_000),
+            (5_000_000_000, 5_000_001_000, Duration::from_secs(5), 5_000_000_000),
+            (u64::MAX, u64::MAX, Duration::from_secs(6 * 365 * 86_400), 6 * 365 * 86_400 * 1_000_000_000),
+        ] {
+            let duration = counter.duration(ticks, now, elapsed);
+            assert!(duration.abs_diff(Duration::from_nanos(expected)) < Duration::from_micros(1), "{duration:?}");
+        }
+    }
+
+    #[test]
+    fn a_counter_that_was_set_back_gives_no_panic() {
+        let counter = Counter { first: 1_000, began: Instant::now() };
+        counter.duration(u64::MAX, 10, Duration::MAX);
+        assert_eq!(counter.duration(0, 10, Duration::from_secs(1)), Duration::ZERO);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{Alarm, Dialect, Engine, Host, Registration, Sink};
 use crate::error::Error;
-use crate::registry::{Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
+use crate::registry::{Counters, Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
 
 /// The registry and the VM that its functions live in.
 ///
@@ -39,6 +39,11 @@ impl Generation {
     /// Bytes that the VM holds.
     pub fn vm_memory(&self) -> usize {
         self.engine.memory()
+    }
+
+    /// Bytes that the VM and the registry hold together.
+    pub fn bytes(&self) -> usize {
+        self.engine.memory() + self.registry.bytes()
     }
 
     /// Bounds the memory of the VM, in bytes; 0 for no bound. What it holds beyond that stays.
@@ -175,16 +180,12 @@ fn build(
     if !replace && registry.library(header.name.as_bytes()).is_some() {
         return Err(RegistryError::LibraryExists(header.name).into());
     }
-    let registered = engine.load(&code[header.body..], limit, host)?;
-    if let Err(error) = check(registry, &registered, &header.name) {
-        engine.release(registered.iter().map(|function| function.slot));
+    let functions = engine.load(&code[header.body..], limit, host)?;
+    if let Err(error) = check(registry, &functions, &header.name) {
+        engine.release(functions.iter().map(|function| function.slot));
         return Err(error.into());
     }
-    Ok(Library {
-        name: header.name,
-        code: code.into(),
-        functions: registered.into_iter().map(Function::from).collect(),
-    })
+    Ok(Library { name: header.name, code: code.into(), functions: functions.into_iter().map(Function::from).collect() })
 }
 
 /// Whether a library of `name` may join `registry` with these functions.
@@ -206,6 +207,7 @@ impl From<Registration> for Function {
             description: registration.description,
             flags: registration.flags,
             slot: Slot(registration.slot),
+            counters: Counters::default(),
         }
     }
 }

@@ -25,13 +25,50 @@ enum Job {
     Panic,
 }
 
+/// Libraries, and the bytes of the generations that they are in.
+#[derive(Default)]
+struct Tally {
+    libraries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    fn get(&self) -> Amount {
+        Amount { libraries: self.libraries.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+
+    fn add(&self, amount: Amount) {
+        self.libraries.fetch_add(amount.libraries, Ordering::Relaxed);
+        self.bytes.fetch_add(amount.bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, amount: Amount) {
+        self.libraries.fetch_sub(amount.libraries, Ordering::Relaxed);
+        self.bytes.fetch_sub(amount.bytes, Ordering::Relaxed);
+    }
+}
+
+/// How much a generation holds, or several do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    pub libraries: u64,
+    /// Of the VM and the registry together.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn of(generation: &Generation) -> Self {
+        Self { libraries: generation.registry().library_count() as u64, bytes: generation.bytes() as u64 }
+    }
+}
+
 /// What both sides see.
 #[derive(Default)]
 struct Shared {
-    /// Libraries handed over and not yet freed.
-    pending: AtomicU64,
-    /// Libraries freed in all.
-    freed: AtomicU64,
+    /// Handed over and not yet freed.
+    pending: Tally,
+    /// Freed in all.
+    freed: Tally,
     /// The process is about to end: what waits is left to it.
     abandon: AtomicBool,
     /// What panicked.
@@ -45,13 +82,13 @@ impl Shared {
     /// Frees what a job holds and counts it.
     fn free(&self, job: Job) {
         let Job::Free(generation) = job else { return };
-        let libraries = generation.registry().library_count() as u64;
+        let amount = Amount::of(&generation);
         if self.abandon.load(Ordering::Relaxed) {
             std::mem::forget(generation);
         } else if self.faults.catch(|| drop(generation)).is_some() {
-            self.freed.fetch_add(libraries, Ordering::Relaxed);
+            self.freed.add(amount);
         }
-        self.pending.fetch_sub(libraries, Ordering::Relaxed);
+        self.pending.take(amount);
     }
 }
 
@@ -108,7 +145,7 @@ impl Reclaim {
         if self.is_full() {
             return Err(generation);
         }
-        self.shared.pending.fetch_add(generation.registry().library_count() as u64, Ordering::Relaxed);
+        self.shared.pending.add(Amount::of(&generation));
         self.parked = Some(Job::Free(generation));
         Ok(())
     }
@@ -155,14 +192,19 @@ impl Reclaim {
         self.jobs.as_ref().map_or(0, Sender::len) + usize::from(self.parked.is_some())
     }
 
-    /// Libraries handed over and not yet freed.
-    pub fn pending_libraries(&self) -> u64 {
-        self.shared.pending.load(Ordering::Relaxed)
+    /// What was handed over and is not yet freed.
+    pub fn pending(&self) -> Amount {
+        self.shared.pending.get()
     }
 
-    /// Libraries freed by the worker in all.
-    pub fn freed_libraries(&self) -> u64 {
-        self.shared.freed.load(Ordering::Relaxed)
+    /// What the worker has freed in all, or since this was reset.
+    pub fn freed(&self) -> Amount {
+        self.shared.freed.get()
+    }
+
+    /// Counts what is freed from 0 again.
+    pub fn reset_freed(&self) {
+        self.shared.freed.take(self.freed());
     }
 
     /// Whether a spare is ready.
@@ -290,8 +332,8 @@ mod tests {
         let mut reclaim = Reclaim::start(4, generation).unwrap();
         assert!(reclaim.retire(loaded(100)).is_ok());
         reclaim.deliver();
-        wait_until("it is freed", || reclaim.freed_libraries() == 100);
-        assert_eq!(reclaim.pending_libraries(), 0);
+        wait_until("it is freed", || reclaim.freed().libraries == 100);
+        assert_eq!(reclaim.pending().libraries, 0);
     }
 
     #[test]
@@ -314,16 +356,16 @@ mod tests {
         let accepted = (0..3).filter(|_| reclaim.retire(loaded(1)).is_ok()).count();
         assert!(accepted < 3);
         reclaim.stop(false);
-        assert_eq!(reclaim.freed_libraries(), accepted as u64);
+        assert_eq!(reclaim.freed().libraries, accepted as u64);
     }
 
     #[test]
     fn a_generation_that_was_not_delivered_is_freed_at_the_end() {
         let mut reclaim = Reclaim::start(4, generation).unwrap();
         assert!(reclaim.retire(loaded(10)).is_ok());
-        assert_eq!((reclaim.queued(), reclaim.pending_libraries()), (1, 10));
+        assert_eq!((reclaim.queued(), reclaim.pending().libraries), (1, 10));
         reclaim.stop(false);
-        assert_eq!((reclaim.freed_libraries(), reclaim.pending_libraries()), (10, 0));
+        assert_eq!((reclaim.freed().libraries, reclaim.pending().libraries), (10, 0));
     }
 
     #[test]
@@ -338,9 +380,9 @@ mod tests {
         wait_until("it is gone", || !reclaim.is_alive());
         assert_eq!(reclaim.faults(), ["a panic of the worker was asked for"]);
         assert!(reclaim.retire(loaded(1)).is_err());
-        assert_eq!(reclaim.pending_libraries(), 10);
+        assert_eq!(reclaim.pending().libraries, 10);
         reclaim.recover();
-        assert_eq!((reclaim.freed_libraries(), reclaim.pending_libraries()), (10, 0));
+        assert_eq!((reclaim.freed().libraries, reclaim.pending().libraries), (10, 0));
     }
 
     #[test]
@@ -348,7 +390,7 @@ mod tests {
         let mut reclaim = Reclaim::start(4, || panic!("no spare today")).unwrap();
         assert!(reclaim.retire(loaded(10)).is_ok());
         reclaim.deliver();
-        wait_until("it is freed", || reclaim.freed_libraries() == 10);
+        wait_until("it is freed", || reclaim.freed().libraries == 10);
         assert!(reclaim.is_alive());
         assert_eq!(reclaim.faults(), ["no spare today"; 2]);
     }

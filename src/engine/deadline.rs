@@ -4,6 +4,7 @@
 //! beats code that would catch the error. Only bodies of libraries pay for it; calls of functions run without.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::alarm;
@@ -17,18 +18,33 @@ thread_local! {
     static DEADLINE: Cell<Option<Deadline>> = const { Cell::new(None) };
 }
 
-/// A limit that has not been reached.
+/// Loads that ended at their limit, in all VMs.
+static TIMEOUTS: AtomicU64 = AtomicU64::new(0);
+
+/// How many loads have ended at their limit.
+pub fn load_timeouts() -> u64 {
+    TIMEOUTS.load(Ordering::Relaxed)
+}
+
+/// Counts them from 0 again.
+pub fn reset_load_timeouts() {
+    TIMEOUTS.store(0, Ordering::Relaxed);
+}
+
+/// The limit of a load.
 #[derive(Clone, Copy)]
 struct Deadline {
     /// When to look how much of the time the thread has had.
     look: Instant,
     /// The thread's processor time at which the load is over.
     over: Duration,
+    /// Whether it was found to be over.
+    reached: bool,
 }
 
 impl Deadline {
     fn new(limit: Duration) -> Self {
-        Self { look: Instant::now() + limit, over: processor_time() + limit }
+        Self { look: Instant::now() + limit, over: processor_time() + limit, reached: false }
     }
 
     /// Whether the limit is reached. The time of the clock decides when to look, the processor's whether it is: a load
@@ -40,8 +56,9 @@ impl Deadline {
         }
         let left = self.over.saturating_sub(processor_time());
         self.look = now + left;
+        self.reached = left.is_zero();
         DEADLINE.set(Some(self));
-        left.is_zero()
+        self.reached
     }
 }
 
@@ -79,5 +96,9 @@ pub fn limited<T>(stack: &Stack, limit: Option<Duration>, body: impl FnOnce() ->
     DEADLINE.set(Some(Deadline::new(limit)));
     stack.arm::<LoadDeadline>();
     let _disarm = Disarm(stack);
-    body()
+    let result = body();
+    if DEADLINE.get().is_some_and(|deadline| deadline.reached) {
+        TIMEOUTS.fetch_add(1, Ordering::Relaxed);
+    }
+    result
 }

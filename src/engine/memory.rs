@@ -38,6 +38,11 @@ pub fn refusals() -> u64 {
     REFUSALS.load(Ordering::Relaxed)
 }
 
+/// Counts them from 0 again.
+pub fn reset_refusals() {
+    REFUSALS.store(0, Ordering::Relaxed);
+}
+
 /// The limit of one VM and when its garbage is to be collected, in bytes.
 #[derive(Default)]
 pub struct Memory {

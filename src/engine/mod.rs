@@ -42,10 +42,10 @@ use slots::Slots;
 use stack::{Kind, Outcome, Stack, natives};
 
 pub use alarm::Alarm;
-pub use deadline::LOAD_LIMIT;
+pub use deadline::{LOAD_LIMIT, load_timeouts, reset_load_timeouts};
 pub use error::ScriptError;
 pub use host::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
-pub use memory::refusals;
+pub use memory::{refusals, reset_refusals};
 pub use native::NativeCode;
 pub use register::Registration;
 pub use reply::Sink;

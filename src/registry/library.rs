@@ -1,8 +1,10 @@
 //! Libraries and their functions, as the registry keeps them.
 
+use super::counters::Counters;
 use super::flags::FunctionFlags;
 
-/// A loaded library. Never changes once it is registered: a replacement is another library.
+/// A loaded library. Never changes once it is registered, but for what is counted of its calls: a replacement is another
+/// library.
 #[derive(Debug)]
 pub struct Library {
     /// Its name; case matters.
@@ -11,6 +13,22 @@ pub struct Library {
     pub code: Box<[u8]>,
     /// Its functions, at least one, no two of the same name in any case.
     pub functions: Box<[Function]>,
+}
+
+impl Library {
+    /// Bytes that it takes outside of the VM: its source, its names and descriptions, and what finds them. Counted as
+    /// they were asked for, without what the allocator adds.
+    pub fn bytes(&self) -> usize {
+        // Beside the library in an `Arc` stand two counts.
+        let functions = self.functions.iter().map(Function::bytes).sum::<usize>();
+        2 * size_of::<usize>() + size_of::<Self>() + self.name.len() + self.code.len() + functions
+    }
+}
+
+impl Function {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.description.as_ref().map_or(0, |text| text.len())
+    }
 }
 
 /// One function of a library.
@@ -24,6 +42,8 @@ pub struct Function {
     pub flags: FunctionFlags,
     /// Where the engine keeps its callback.
     pub slot: Slot,
+    /// What is counted of its calls.
+    pub counters: Counters,
 }
 
 /// The engine's handle of a callback. The registry only keeps it.

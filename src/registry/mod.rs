@@ -3,6 +3,7 @@
 //! Plain data. Nothing here knows the server or the VM: a function's callback is an opaque [`Slot`], and every error
 //! carries the text that goes over the wire.
 
+pub mod counters;
 pub mod error;
 pub mod flags;
 pub mod glob;
@@ -14,6 +15,7 @@ pub mod shebang;
 pub mod table;
 mod tokens;
 
+pub use counters::{Counters, Counts};
 pub use error::RegistryError;
 pub use flags::FunctionFlags;
 pub use library::{Function, Library, Slot};

@@ -18,6 +18,8 @@ pub struct Registry {
     // The tables hold no names of their own: an entry finds its name through its library.
     functions: HashTable<FunctionRef>,
     libraries: HashTable<LibraryRef>,
+    /// Of all libraries together.
+    bytes: usize,
     hasher: DefaultHashBuilder,
 }
 
@@ -82,6 +84,12 @@ impl Registry {
         self.functions.len()
     }
 
+    /// Bytes that all of it takes: see [`Library::bytes`], and what it needs to find each.
+    pub fn bytes(&self) -> usize {
+        let entries = self.functions.len() * size_of::<FunctionRef>() + self.libraries.len() * size_of::<LibraryRef>();
+        self.bytes + entries
+    }
+
     /// The library of that name; case matters.
     pub fn library(&self, name: &[u8]) -> Option<&Arc<Library>> {
         let hash = self.library_hash(name);
@@ -97,6 +105,11 @@ impl Registry {
     /// All libraries, in no particular order.
     pub fn libraries(&self) -> impl Iterator<Item = &Arc<Library>> {
         self.libraries.iter().map(|entry| &entry.library)
+    }
+
+    /// All functions, in no particular order.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.iter().map(FunctionRef::function)
     }
 
     /// The first of `names` that is taken: owned, in any case, by a library other than those that are `replaced`.
@@ -160,6 +173,7 @@ impl Registry {
             let entry = FunctionRef { library: Arc::clone(&library), index, hash };
             self.functions.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
         }
+        self.bytes += library.bytes();
         let hash = self.library_hash(library.name.as_bytes());
         self.libraries.insert_unique(spread(hash), LibraryRef { library, hash }, |entry| spread(entry.hash));
     }
@@ -169,6 +183,7 @@ impl Registry {
         let hash = self.library_hash(name);
         let entry = self.libraries.find_entry(spread(hash), |entry| entry.is_named(name, hash)).ok()?;
         let LibraryRef { library, .. } = entry.remove().0;
+        self.bytes -= library.bytes();
         for (index, function) in (0u32..).zip(&library.functions) {
             let hash = self.function_hash(function.name.as_bytes());
             let entry = self
@@ -252,6 +267,7 @@ fn spread(hash: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::counters::Counters;
     use super::super::flags::FunctionFlags;
     use super::super::library::Slot;
     use super::*;
@@ -268,6 +284,7 @@ mod tests {
                     description: None,
                     flags: FunctionFlags::empty(),
                     slot: Slot(slot),
+                    counters: Counters::default(),
                 })
                 .collect(),
         }
@@ -451,6 +468,6 @@ mod tests {
     fn an_entry_of_the_function_table_stays_small() {
         assert_eq!(size_of::<FunctionRef>(), 16);
         assert!(size_of::<Library>() <= 48);
-        assert!(size_of::<Function>() <= 40);
+        assert!(size_of::<Function>() <= 80);
     }
 }

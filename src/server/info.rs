@@ -1,48 +1,150 @@
-//! The module's section of INFO.
+//! The module's sections of INFO.
+//!
+//! The server asks for them only where the reply is to hold them: a plain INFO has neither.
+
+use std::ffi::CStr;
 
 use redis_module::raw;
 
-use super::api::{api, log};
+use super::api::{Refused, api, c_text, checked, log};
 use super::guard;
-use super::module;
+use super::module::{self, FlushMode, Module};
+use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
+use crate::clock::unix_milliseconds;
 use crate::engine;
+use crate::registry::{Function, Registry};
 
-/// Adds the section `shadow_functions`.
-pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: i32) {
+/// As many functions have a line at most, so that INFO has a bound, whatever is loaded.
+const FUNCTIONS_LISTED: usize = 1_000;
+
+/// Adds the sections `shadow_functions` and `shadow_functionstats`. A crash report goes without the second one.
+pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, for_crash_report: i32) {
     guard::callback(std::ptr::null_mut(), || {
+        let info = Info(info);
         let result = module::look(|module| {
-            let registry = module.generation.registry();
-            let reclaim = &module.reclaim;
-            let fields = [
-                (c"libraries", registry.library_count() as u64),
-                (c"functions", registry.function_count() as u64),
-                (c"vm_bytes", module.generation.vm_memory() as u64),
-                (c"memory_limit", MEMORY_LIMIT.get()),
-                (c"memory_refusals", engine::refusals()),
-                (c"timeouts", module.ended.timeouts.get()),
-                (c"kills", module.ended.kills.get()),
-                (c"flushes", module.totals.flushes),
-                (c"flushes_in_place", module.totals.flushes_in_place),
-                (c"reclaim_queue", reclaim.queued() as u64),
-                (c"pending_libraries", reclaim.pending_libraries()),
-                (c"freed_libraries", reclaim.freed_libraries()),
-                (c"spare_ready", reclaim.has_spare().into()),
-                (c"spares_missed", module.totals.spares_missed),
-                (c"reclaim_alive", reclaim.is_alive().into()),
-            ];
-            // SAFETY: `info` is alive during the callback; the names are static C strings.
-            unsafe {
-                api!(RedisModule_InfoAddSection)(info, c"functions".as_ptr());
-                for (name, value) in fields {
-                    api!(RedisModule_InfoAddFieldLongLong)(info, name.as_ptr(), value as i64);
-                }
+            if info.section(c"functions").is_ok() {
+                add_functions(&info, module);
+            }
+            if for_crash_report == 0 && info.section(c"functionstats").is_ok() {
+                add_function_stats(&info, module.generation.registry());
             }
             Ok(())
         });
-        // While a function runs its registry is lent; the section is left out then.
+        // While a library is loaded the registry is lent; the sections are left out then.
         if let Err(error) = result {
             log(std::ptr::null_mut(), c"debug", error.text());
         }
     });
+}
+
+fn add_functions(info: &Info, module: &Module) {
+    let registry = module.generation.registry();
+    let (reclaim, totals) = (&module.reclaim, &module.totals);
+    let (pending, freed) = (reclaim.pending(), reclaim.freed());
+    info.numbers(&[
+        (c"libraries", registry.library_count() as u64),
+        (c"functions", registry.function_count() as u64),
+        (c"vm_bytes", module.generation.vm_memory() as u64),
+        (c"registry_bytes", registry.bytes() as u64),
+        (c"memory_limit", MEMORY_LIMIT.get()),
+        (c"calls", totals.calls.get()),
+        (c"rejected_calls", totals.rejected_calls.get()),
+        (c"failed_calls", totals.failed_calls.get()),
+        (c"memory_refusals", engine::refusals()),
+        (c"timeouts", module.ended.timeouts.get()),
+        (c"load_timeouts", engine::load_timeouts()),
+        (c"kills", module.ended.kills.get()),
+    ]);
+    with_current(|running| {
+        if let Some(running) = running {
+            info.text(c"running_function", &c_text(running.name.as_bytes()));
+            info.number(c"running_since_ms", unix_milliseconds().saturating_sub(running.elapsed()));
+        }
+    });
+    info.numbers(&[(c"flushes", totals.flushes.get()), (c"flushes_in_place", totals.flushes_in_place.get())]);
+    if let Some(last) = module.last_flush {
+        let mode = if last.mode == FlushMode::Async { c"async" } else { c"sync" };
+        info.text(c"last_flush_mode", mode);
+        info.number(c"last_flush_usec", last.took.as_micros() as u64);
+        info.number(c"last_flush_libraries", last.libraries as u64);
+    }
+    info.numbers(&[
+        (c"reclaim_queue", reclaim.queued() as u64),
+        (c"pending_libraries", pending.libraries),
+        (c"pending_bytes", pending.bytes),
+        (c"freed_libraries", freed.libraries),
+        (c"freed_bytes", freed.bytes),
+        (c"spare_ready", reclaim.has_spare().into()),
+        (c"spares_missed", totals.spares_missed.get()),
+        (c"reclaim_alive", reclaim.is_alive().into()),
+    ]);
+}
+
+/// A line for each function that was called, in the form of those of `commandstats`: those first that took most of the
+/// time.
+fn add_function_stats(info: &Info, registry: &Registry) {
+    let mut called: Vec<&Function> = registry.functions().filter(|function| !function.counters.are_zero()).collect();
+    info.number(c"functions_called", called.len() as u64);
+    let order = |left: &&Function, right: &&Function| {
+        let spent = |function: &Function| function.counters.spent_ticks();
+        spent(right).cmp(&spent(left)).then_with(|| left.name.cmp(&right.name))
+    };
+    if called.len() > FUNCTIONS_LISTED {
+        called.select_nth_unstable_by(FUNCTIONS_LISTED, order);
+        called.truncate(FUNCTIONS_LISTED);
+    }
+    called.sort_unstable_by(order);
+    for function in called {
+        let counts = function.counters.counts();
+        let spent = counts.spent.as_micros() as u64;
+        let per_call = if counts.calls == 0 { 0.0 } else { spent as f64 / counts.calls as f64 };
+        info.begin(&c_text(format!("function_{}", function.name).as_bytes()));
+        info.number(c"calls", counts.calls);
+        info.number(c"usec", spent);
+        info.text(c"usec_per_call", &c_text(format!("{per_call:.2}").as_bytes()));
+        info.number(c"rejected_calls", counts.rejected);
+        info.number(c"failed_calls", counts.failed);
+        info.number(c"max_usec", counts.longest.as_micros() as u64);
+        info.end();
+    }
+}
+
+/// The reply to INFO, or what another module or a crash report gets in its place.
+struct Info(*mut raw::RedisModuleInfoCtx);
+
+impl Info {
+    /// Begins a section; refused when it was not asked for.
+    fn section(&self, name: &CStr) -> Result<(), Refused> {
+        // SAFETY: the context is alive during the callback; the server copies the name. So in all that follow.
+        checked(unsafe { api!(RedisModule_InfoAddSection)(self.0, name.as_ptr()) })
+    }
+
+    fn number(&self, name: &CStr, value: u64) {
+        // SAFETY: as in `section`.
+        unsafe { api!(RedisModule_InfoAddFieldULongLong)(self.0, name.as_ptr(), value) };
+    }
+
+    fn numbers(&self, fields: &[(&CStr, u64)]) {
+        for (name, value) in fields {
+            self.number(name, *value);
+        }
+    }
+
+    fn text(&self, name: &CStr, value: &CStr) {
+        // SAFETY: as in `section`.
+        unsafe { api!(RedisModule_InfoAddFieldCString)(self.0, name.as_ptr(), value.as_ptr()) };
+    }
+
+    /// Begins a field that is made of others.
+    fn begin(&self, name: &CStr) {
+        // SAFETY: as in `section`.
+        unsafe { api!(RedisModule_InfoBeginDictField)(self.0, name.as_ptr()) };
+    }
+
+    /// Ends it.
+    fn end(&self) {
+        // SAFETY: as in `section`.
+        unsafe { api!(RedisModule_InfoEndDictField)(self.0) };
+    }
 }

@@ -16,6 +16,7 @@ mod reply;
 mod rewrite;
 mod running;
 mod settings;
+mod totals;
 mod variadic;
 
 use std::ffi::c_int;

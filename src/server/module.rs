@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
+use std::time::{Duration, Instant};
 
 use super::api::Context;
 use super::call::ServerHost;
@@ -9,7 +10,9 @@ use super::gate::Gate;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
 use super::settings;
-use crate::engine::Dialect;
+use super::totals::Totals;
+use crate::clock;
+use crate::engine::{self, Dialect};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::{self, Reclaim};
@@ -48,15 +51,14 @@ impl Policy {
     }
 }
 
-/// Totals since the module was loaded.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Flushes that retired a generation.
-    pub flushes: u64,
-    /// Of these, ASYNC ones that freed it in place: the queue was full or the worker gone.
-    pub flushes_in_place: u64,
-    /// Generations for which no spare was ready.
-    pub spares_missed: u64,
+/// The last flush that retired a generation.
+#[derive(Clone, Copy, Debug)]
+pub struct LastFlush {
+    pub mode: FlushMode,
+    /// The time that the server's thread was at it, up to the reply.
+    pub took: Duration,
+    /// The libraries that went.
+    pub libraries: usize,
 }
 
 /// What the module is while it is loaded.
@@ -67,6 +69,7 @@ pub struct Module {
     pub reclaim: Reclaim,
     pub watch: Watch,
     pub totals: Totals,
+    pub last_flush: Option<LastFlush>,
     pub ended: Ended,
     pub dialect: Dialect,
     /// Whether the log says that the worker is gone.
@@ -83,6 +86,8 @@ impl Module {
     /// # Errors
     /// A sentence for the log.
     pub fn new(dialect: Dialect) -> Result<Self, String> {
+        // Finds out here what it reads from now on.
+        clock::ticks();
         let generation = Box::new(Generation::new(dialect.clone()).map_err(|error| error.to_string())?);
         generation.set_memory_limit(memory_limit());
         let spare_dialect = dialect.clone();
@@ -97,6 +102,7 @@ impl Module {
             staged: None,
             reclaim,
             totals: Totals::default(),
+            last_flush: None,
             ended: Ended::default(),
             dialect,
             worker_missed: false,
@@ -124,6 +130,16 @@ impl Module {
         }
     }
 
+    /// Counts from 0 again all that only grows.
+    pub fn reset_statistics(&self) {
+        self.generation.registry().functions().for_each(|function| function.counters.reset());
+        self.totals.reset();
+        self.ended.reset();
+        self.reclaim.reset_freed();
+        engine::reset_refusals();
+        engine::reset_load_timeouts();
+    }
+
     /// Deletes all libraries: puts a fresh generation in the place of the current one and retires that.
     ///
     /// # Errors
@@ -132,8 +148,9 @@ impl Module {
         if self.generation.registry().is_empty() {
             return Ok(());
         }
+        let began = Instant::now();
         let fresh = self.fresh()?;
-        self.retire(fresh, mode);
+        self.retire(fresh, mode, began);
         Ok(())
     }
 
@@ -142,7 +159,7 @@ impl Module {
         let fresh = match self.reclaim.take_spare() {
             Some(spare) => spare,
             None => {
-                self.totals.spares_missed += 1;
+                self.totals.spares_missed.count();
                 Box::new(Generation::new(self.dialect.clone())?)
             }
         };
@@ -229,7 +246,7 @@ impl Module {
         drop(host);
         match (fresh, restored) {
             (Some(fresh), Ok(())) => {
-                self.retire(fresh, FlushMode::Async);
+                self.retire(fresh, FlushMode::Async, Instant::now());
                 Ok(())
             }
             (Some(failed), Err(error)) => {
@@ -262,7 +279,7 @@ impl Module {
     /// Puts the prepared generation in the place of the current one.
     pub fn commit_stage(&mut self) {
         if let Some(staged) = self.staged.take() {
-            self.retire(staged, FlushMode::Async);
+            self.retire(staged, FlushMode::Async, Instant::now());
         }
     }
 
@@ -273,12 +290,13 @@ impl Module {
         }
     }
 
-    /// The one door through which a generation leaves.
-    fn retire(&mut self, fresh: Box<Generation>, mode: FlushMode) {
+    /// The one door through which a generation leaves. `began`: when the flush did.
+    fn retire(&mut self, fresh: Box<Generation>, mode: FlushMode, began: Instant) {
         // The watch lets go of the old VM before anybody can free it.
         self.watch.set_alarm(Some(fresh.alarm()));
         let old = std::mem::replace(&mut self.generation, fresh);
-        self.totals.flushes += 1;
+        let libraries = old.registry().library_count();
+        self.totals.flushes.count();
         match mode {
             FlushMode::Sync => {
                 self.reclaim.prepare();
@@ -286,12 +304,13 @@ impl Module {
             }
             FlushMode::Async => self.discard(old),
         }
+        self.last_flush = Some(LastFlush { mode, took: began.elapsed(), libraries });
     }
 
     /// Hands a generation to the worker, or frees it here when that cannot take it.
     fn discard(&mut self, old: Box<Generation>) {
         if let Err(old) = self.reclaim.retire(old) {
-            self.totals.flushes_in_place += 1;
+            self.totals.flushes_in_place.count();
             drop(old);
         }
     }

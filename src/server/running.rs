@@ -9,13 +9,21 @@ use super::api::{Arguments, Context};
 use crate::clock;
 use crate::watch::Watch;
 
-/// How many calls were ended before they returned, since the module was loaded.
+/// How many calls were ended before they returned, since the module was loaded or this was reset.
 #[derive(Debug, Default)]
 pub struct Ended {
     /// By KILL.
     pub kills: Cell<u64>,
     /// By the limit for calls that have written nothing.
     pub timeouts: Cell<u64>,
+}
+
+impl Ended {
+    /// Begins anew.
+    pub fn reset(&self) {
+        self.kills.set(0);
+        self.timeouts.set(0);
+    }
 }
 
 /// A call of a function.
@@ -28,6 +36,8 @@ pub struct Running<'a> {
     pub obeys: bool,
     /// When it began, in milliseconds of the coarse clock.
     began: u64,
+    /// The same by the finest clock.
+    first_tick: u64,
     killed: Cell<bool>,
     /// The names of the commands that it ran.
     commands: RefCell<SmallVec<[CommandName; 4]>>,
@@ -63,12 +73,25 @@ impl CommandName {
 
 impl<'a> Running<'a> {
     pub fn new(name: &'a str, arguments: Arguments<'a>, obeys: bool) -> Self {
-        Self { name, arguments, obeys, began: clock::coarse(), killed: Cell::new(false), commands: RefCell::default() }
+        Self {
+            name,
+            arguments,
+            obeys,
+            began: clock::coarse(),
+            first_tick: clock::ticks(),
+            killed: Cell::new(false),
+            commands: RefCell::default(),
+        }
     }
 
     /// For how many milliseconds it has been running, to within a few.
     pub fn elapsed(&self) -> u64 {
         clock::coarse().saturating_sub(self.began)
+    }
+
+    /// For how many ticks of the finest clock it has been running.
+    pub fn ticks(&self) -> u64 {
+        clock::ticks().saturating_sub(self.first_tick)
     }
 
     /// Has it ended at its next safepoint.

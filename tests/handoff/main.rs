@@ -167,8 +167,8 @@ fn every_generation_that_was_flushed_is_freed() {
         }
     }
     main.reclaim.deliver();
-    wait_until("all is freed", || main.reclaim.pending_libraries() == 0);
-    assert_eq!(main.reclaim.freed_libraries(), main.retired);
+    wait_until("all is freed", || main.reclaim.pending().libraries == 0);
+    assert_eq!(main.reclaim.freed().libraries, main.retired);
     assert!(main.retired > 0);
 }
 
@@ -220,7 +220,7 @@ fn a_full_queue_is_freed_at_the_end() {
     for round in 0..rounds() / 10 {
         let mut main = full(round);
         main.reclaim.stop(false);
-        assert_eq!((main.reclaim.pending_libraries(), main.reclaim.freed_libraries()), (0, main.retired));
+        assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, main.retired));
     }
 }
 
@@ -229,7 +229,7 @@ fn a_full_queue_is_left_alone_at_the_end_of_the_process() {
     for round in 0..rounds() / 10 {
         let mut main = full(round);
         main.reclaim.stop(true);
-        assert_eq!((main.reclaim.pending_libraries(), main.reclaim.freed_libraries()), (0, 0));
+        assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, 0));
     }
 }
 

@@ -100,8 +100,9 @@ fn subcommands_are_listed_under_their_container() {
     let mut client = server.client();
     let subcommands = info(&mut client, "SHADOW.FUNCTION")[9].items();
     let names: BTreeSet<String> = subcommands.iter().map(|subcommand| subcommand.items()[0].text()).collect();
-    let expected = ["delete", "dump", "flush", "help", "import", "kill", "list", "load", "restore", "stats"]
-        .map(|name| format!("shadow.function|{name}"));
+    let expected =
+        ["delete", "dump", "flush", "help", "import", "kill", "list", "load", "resetstat", "restore", "stats"]
+            .map(|name| format!("shadow.function|{name}"));
     assert_eq!(names, expected.into_iter().collect());
 }
 

@@ -389,6 +389,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("errorstats-pcall", "errors"),
     ("cjson-settings", "cjson"),
     ("info-fields", "intercept"),
+    ("extensions", "help"),
     ("stored-encoding", "call"),
     ("intercept-permissions", "intercept"),
 ];

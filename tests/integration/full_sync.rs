@@ -270,6 +270,7 @@ fn a_file_that_breaks_off_leaves_nothing_of_itself() {
     follow(&replica, &master);
     wait_for_load(&mut client, "loading");
     assert!(client.run("SHADOW.FCALL_RO old 0").text().starts_with("LOADING "));
+    assert_eq!(client.run("SHADOW.FUNCTION RESETSTAT").text(), "OK");
     master.kill_all();
     wait_for_end_of_load(&mut client);
     assert_eq!(names(&mut client), [""; 0]);

@@ -5,6 +5,13 @@ use crate::support::{Server, wait_until};
 
 const FIELDS: &[&str] = &[
     "shadow_vm_bytes",
+    "shadow_registry_bytes",
+    "shadow_calls",
+    "shadow_rejected_calls",
+    "shadow_failed_calls",
+    "shadow_load_timeouts",
+    "shadow_pending_bytes",
+    "shadow_freed_bytes",
     "shadow_memory_limit",
     "shadow_memory_refusals",
     "shadow_timeouts",
@@ -25,7 +32,7 @@ const FIELDS: &[&str] = &[
 fn the_section_has_its_fields_and_can_be_asked_for() {
     let server = Server::start();
     let mut client = server.client();
-    for section in ["shadow_functions", "everything", "modules"] {
+    for section in ["shadow_functions", "shadow", "everything", "modules"] {
         let text = client.call(&["INFO", section]).text();
         assert!(text.contains("# shadow_functions\r\n"), "INFO {section}: {text}");
         for field in FIELDS {

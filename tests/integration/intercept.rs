@@ -43,6 +43,7 @@ fn refusals_name_what_the_client_typed() {
         ("FUNCTION LOAD", "ERR wrong number of arguments for 'function|load' command"),
         ("FUNCTION DELETE a b", "ERR wrong number of arguments for 'function|delete' command"),
         ("FUNCTION NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try FUNCTION HELP."),
+        ("FUNCTION RESETSTAT", "ERR unknown subcommand 'RESETSTAT'. Try FUNCTION HELP."),
         ("FCALL f", "ERR wrong number of arguments for 'fcall' command"),
         ("FCALL_RO f", "ERR wrong number of arguments for 'fcall_ro' command"),
         ("FUNCTION FLUSH a b", "ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP."),

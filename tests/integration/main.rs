@@ -38,6 +38,7 @@ mod replies;
 mod sandbox;
 mod security;
 mod settings;
+mod statistics;
 mod stats;
 mod struct_pack;
 mod threads;

@@ -18,6 +18,8 @@ pub struct Context<'a> {
     raw: *mut raw::RedisModuleCtx,
     /// Whether a reply was begun. A panic after that leaves half a reply behind.
     replied: Cell<bool>,
+    /// Whether an error was among what was replied.
+    replied_error: Cell<bool>,
     lifetime: PhantomData<&'a ()>,
 }
 
@@ -25,7 +27,7 @@ impl Context<'_> {
     /// # Safety
     /// `raw` is the context of the callback that is running, and the result does not outlive it.
     pub const unsafe fn new(raw: *mut raw::RedisModuleCtx) -> Self {
-        Self { raw, replied: Cell::new(false), lifetime: PhantomData }
+        Self { raw, replied: Cell::new(false), replied_error: Cell::new(false), lifetime: PhantomData }
     }
 
     pub const fn raw(&self) -> *mut raw::RedisModuleCtx {
@@ -37,11 +39,17 @@ impl Context<'_> {
         self.replied.get()
     }
 
+    /// Whether the reply is an error or has one in it: what the server counts as a failed call.
+    pub const fn replied_error(&self) -> bool {
+        self.replied_error.get()
+    }
+
     // ---- replies --------------------------------------------------------------------------------------------
 
     /// Replies with an error, its code first. Line breaks become spaces; the text ends at the first NUL.
     pub fn reply_error(&self, text: &[u8]) {
         self.replied.set(true);
+        self.replied_error.set(true);
         let text = one_line(text);
         // SAFETY: Living context, C strings. This call takes no format.
         unsafe { api!(RedisModule_ReplyWithError)(self.raw, text.as_ptr()) };

@@ -5,9 +5,10 @@ use super::super::gate::check_call;
 use super::super::module;
 use super::super::reply::ClientReply;
 use super::super::running::{Running, during, with_current};
+use super::super::totals::Totals;
 use super::entry::Command;
 use crate::error::Error;
-use crate::registry::FunctionFlags;
+use crate::registry::{Function, FunctionFlags};
 
 /// `SHADOW.FCALL function numkeys [key ...] [arg ...]`: calls a function.
 pub struct Fcall;
@@ -43,30 +44,70 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
     }
     module::look(|module| {
         let generation = &module.generation;
-        let function = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
-        let flags = function.function().flags;
+        let found = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
         let state = context.state();
-        if let Some(elsewhere) = redirection(context, arguments, state, flags) {
-            return Err(elsewhere);
-        }
-        module::gate().check_state(context, state, flags)?;
-        let keys_end = HEAD + key_count(arguments)?;
-        check_call(state, flags, read_only)?;
-        let running = Running::new(&function.function().name, arguments, state.obeys());
-        let mut host = ServerHost::new(context, flags, &module.dialect).of_call(&running, &module.watch, &module.ended);
-        if state.contains(State::CLUSTER) && !state.obeys() && !flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
+        let function = found.function();
+        let keys_end = admit(context, arguments, state, function.flags, read_only).inspect_err(|_| {
+            function.counters.reject();
+            module.totals.rejected_calls.count();
+        })?;
+        let running = Running::new(&function.name, arguments, state.obeys());
+        let mut host =
+            ServerHost::new(context, function.flags, &module.dialect).of_call(&running, &module.watch, &module.ended);
+        if state.contains(State::CLUSTER)
+            && !state.obeys()
+            && !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS)
+        {
             host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
         }
-        during(&running, &module.watch, || {
+        let mut account = Account { running: &running, function, totals: &module.totals, failed: true };
+        let result = during(&running, &module.watch, || {
             generation.call(
-                function,
+                found,
                 arguments.range(HEAD, keys_end),
                 arguments.range(keys_end, arguments.len()),
                 &mut host,
                 &mut ClientReply(context),
             )
-        })
+        });
+        account.failed = result.is_err() || context.replied_error();
+        result
     })
+}
+
+/// Counts a call when it has ended, however it does: a panic leaves it a failed one.
+struct Account<'a> {
+    running: &'a Running<'a>,
+    function: &'a Function,
+    totals: &'a Totals,
+    failed: bool,
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        self.function.counters.count(self.running.ticks(), self.failed);
+        self.totals.calls.count();
+        if self.failed {
+            self.totals.failed_calls.count();
+        }
+    }
+}
+
+/// Checks whether the function may run here and now. Returns the end of the keys among the words.
+fn admit(
+    context: &Context,
+    arguments: Arguments,
+    state: State,
+    flags: FunctionFlags,
+    read_only: bool,
+) -> Result<usize, Error> {
+    if let Some(elsewhere) = redirection(context, arguments, state, flags) {
+        return Err(elsewhere);
+    }
+    module::gate().check_state(context, state, flags)?;
+    let keys_end = HEAD + key_count(arguments)?;
+    check_call(state, flags, read_only)?;
+    Ok(keys_end)
 }
 
 /// A client that reads from a replica in a cluster is sent to the master with a function that writes. The server, which

@@ -11,6 +11,7 @@ mod kill;
 mod list;
 mod load;
 mod registration;
+mod resetstat;
 mod restore;
 mod stats;
 mod table;

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::super::api::KeyAccess;
 use super::entry::{Command, command};
-use super::{debug, delete, dump, fcall, flush, help, kill, list, load, restore, stats};
+use super::{debug, delete, dump, fcall, flush, help, kill, list, load, resetstat, restore, stats};
 use redis_module::raw;
 
 /// The C function of a command.
@@ -323,6 +323,18 @@ const FUNCTION: &[Spec] = &[
             Line::Always("IMPORT [FLUSH|APPEND|REPLACE]"),
             Line::Always("    Copy the libraries of the server's own registry, under the same policies as RESTORE."),
         ],
+        ..BLANK
+    },
+    Spec {
+        name: c"resetstat",
+        handler: handler::<resetstat::ResetStat>(),
+        flags: c"admin deny-script allow-loading allow-stale",
+        acl: c"admin slow dangerous scripting",
+        summary: c"Resets the statistics of functions.",
+        complexity: c"O(N) where N is the number of functions",
+        // Each node counts for itself.
+        tips: Some(c"request_policy:all_nodes response_policy:all_succeeded"),
+        help: &[Line::Always("RESETSTAT"), Line::Always("    Reset the statistics that INFO returns.")],
         ..BLANK
     },
     Spec {
