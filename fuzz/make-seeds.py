@@ -116,22 +116,49 @@ BODIES = {
 }
 
 
+# What machine code treats in a way of its own: numbers, loops, tables, upvalues.
+COMPUTATIONS = {
+    "sums": "local n = 0 for j = 10, 1, -3 do n = n + j % 3 - j // 2 + j ^ 2 end return n .. ''",
+    "recursion": "local function f(n) if n < 2 then return n end return f(n - 1) + f(n - 2) end return f(10)",
+    "arrays": "local t = {} for j = 1, 50 do t[j * 2 % 51] = j end local n = 0 for k, v in ipairs(t) do n += k * v end return n",
+    "upvalues": "local n = 0 local function f() n = n + 1 return n end f() f() return f() + n",
+    "wrong": "local ok, e = pcall(function() return ARGV[1] + {} end) return e",
+    "varargs": "local function f(...) local a, b = ... return select('#', ...), b, a end return {f(1, nil, 3)}",
+    "compare": "return {0/0 == 0/0, -0 < 0, 'a' < 'b', not (1 < 2), ARGV[2] == 2}",
+    "math": "return math.floor(-2.5) .. math.max(1, 0/0) .. math.abs(-2^63) .. math.fmod(-5, 3)",
+}
+
+
+def library(name, body):
+    return f"#!lua name={name}\nredis.register_function('f', function(KEYS, ARGV) {body} end)\n".encode()
+
+
+def native():
+    for name, body in {**BODIES, **COMPUTATIONS}.items():
+        write("native", name, library(name, body))
+    for seed in range(12):
+        write("native", f"bytes-{seed}", noise(seed))
+
+
+def noise(seed):
+    state, data = seed + 1, bytearray([seed])
+    for _ in range(60 + 40 * seed):
+        state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
+        data.append(state >> 56)
+    return bytes(data)
+
+
 def libraries():
     for name, body in BODIES.items():
-        code = f"#!lua name={name}\nredis.register_function('f', function(KEYS, ARGV) {body} end)\n"
-        write("libraries", name, code.encode())
+        write("libraries", name, library(name, body))
     flags = "#!lua name=flags\nredis.register_function{function_name='f', callback=function() return true end, " \
             "flags={'no-writes', 'allow-stale'}, description='d'}\nredis.log(redis.LOG_DEBUG, 'loaded')\n"
     write("libraries", "flags", flags.encode())
     # Bytes that commands are made of; the generator of `libraries` decides what they mean.
     for seed in range(12):
-        state, data = seed + 1, bytearray([seed])
-        for _ in range(60 + 40 * seed):
-            state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
-            data.append(state >> 56)
-        write("libraries", f"commands-{seed}", bytes(data))
+        write("libraries", f"commands-{seed}", noise(seed))
 
 
 shutil.rmtree(HERE / "seeds", ignore_errors=True)
-for make in (shebang, payload, cjson, cmsgpack, structures, libraries):
+for make in (shebang, payload, cjson, cmsgpack, structures, libraries, native):
     make()

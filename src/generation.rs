@@ -1,11 +1,35 @@
 //! A generation: everything that one flush throws away.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::time::Duration;
 
-use crate::engine::{Alarm, Dialect, Engine, Host, Registration, Sink};
+use crate::engine::{Alarm, Dialect, Engine, Host, NativeCode, Registration, Sink};
 use crate::error::Error;
-use crate::registry::{Counters, Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
+use crate::registry::{
+    Counters, Function, FunctionRef, Library, Look, Registry, RegistryError, Slot, payload, shebang,
+};
+
+/// Which functions are compiled to machine code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compilation {
+    /// None; what is compiled already runs in the interpreter again.
+    Off,
+    /// Those that have run for long enough to make it worth their while.
+    Hot,
+    /// Each before its first call.
+    Always,
+}
+
+/// What compiling a function takes, as a rule: so much, and so much more for each byte of its library's source.
+const COMPILING: Duration = Duration::from_micros(200);
+const COMPILING_A_BYTE: Duration = Duration::from_nanos(200);
+
+/// A function is compiled when it has run for so many times as long as that takes.
+const HEAT: u32 = 10;
+
+/// Functions of libraries with more source than this, in bytes, are not: nothing else runs meanwhile.
+const COMPILED_SOURCE_LIMIT: usize = 64 << 10;
 
 /// The registry and the VM that its functions live in.
 ///
@@ -13,6 +37,7 @@ use crate::registry::{Counters, Function, FunctionRef, Library, Registry, Regist
 pub struct Generation {
     registry: Registry,
     engine: Engine,
+    compilation: Cell<Compilation>,
 }
 
 impl Generation {
@@ -23,7 +48,7 @@ impl Generation {
     pub fn new(dialect: Dialect) -> Result<Self, Error> {
         let engine = Engine::new(dialect)
             .map_err(|error| Error::new(format!("ERR the function VM cannot be built: {error}")))?;
-        Ok(Self { registry: Registry::new(), engine })
+        Ok(Self { registry: Registry::new(), engine, compilation: Cell::new(Compilation::Off) })
     }
 
     /// What is loaded.
@@ -41,9 +66,20 @@ impl Generation {
         self.engine.memory()
     }
 
-    /// Bytes that the VM and the registry hold together.
+    /// Bytes that the VM, its machine code and the registry hold together.
     pub fn bytes(&self) -> usize {
-        self.engine.memory() + self.registry.bytes()
+        self.engine.memory() + self.engine.native_code().bytes + self.registry.bytes()
+    }
+
+    /// The machine code in the VM.
+    pub fn native_code(&self) -> NativeCode {
+        self.engine.native_code()
+    }
+
+    /// Has the functions that this says compiled, each before one of its next calls.
+    pub fn set_compilation(&self, compilation: Compilation) {
+        self.compilation.set(compilation);
+        self.engine.set_native_running(compilation != Compilation::Off);
     }
 
     /// Bounds the memory of the VM, in bytes; 0 for no bound. What it holds beyond that stays.
@@ -78,7 +114,7 @@ impl Generation {
         limit: Option<Duration>,
         host: &mut dyn Host,
     ) -> Result<Box<str>, Error> {
-        let Self { registry, engine } = self;
+        let Self { registry, engine, .. } = self;
         let library = build(engine, registry, code, replace, limit, host)?;
         let name = library.name.clone();
         if let Some(replaced) = registry.insert(library) {
@@ -158,8 +194,40 @@ impl Generation {
         host: &mut dyn Host,
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
-        let function = function.function();
+        let function = self.compiled(function);
         Ok(self.engine.call(function.slot.0, &function.name, keys, arguments, host, sink)?)
+    }
+}
+
+impl Generation {
+    /// The function, compiled if it is time for that.
+    #[inline]
+    fn compiled<'f>(&self, found: &'f FunctionRef) -> &'f Function {
+        let function = found.function();
+        let due = match self.compilation.get() {
+            Compilation::Off => false,
+            Compilation::Hot => function.look.is_due(function.counters.calls()),
+            Compilation::Always => function.look.is_open(),
+        };
+        if due {
+            self.look(function, found.library().code.len());
+        }
+        function
+    }
+
+    /// Compiles a function that has proved hot, or says when to look again. `source`: the bytes of its library's source.
+    #[cold]
+    fn look(&self, function: &Function, source: usize) {
+        let calls = function.counters.calls();
+        if self.compilation.get() == Compilation::Hot {
+            if source > COMPILED_SOURCE_LIMIT {
+                return function.look.close();
+            }
+            if function.counters.counts().spent < HEAT * (COMPILING + COMPILING_A_BYTE * source as u32) {
+                return function.look.set(calls.saturating_mul(2));
+            }
+        }
+        if self.engine.compile_native(function.slot.0) { function.look.close() } else { function.look.set(calls + 1) }
     }
 }
 
@@ -208,6 +276,7 @@ impl From<Registration> for Function {
             flags: registration.flags,
             slot: Slot(registration.slot),
             counters: Counters::default(),
+            look: Look::default(),
         }
     }
 }

@@ -9,4 +9,4 @@ mod vm;
 
 pub use oracle::Oracle;
 pub use reply::Reply;
-pub use vm::{Round, Vm, redis_7_0, redis_8_2, valkey_9_1};
+pub use vm::{ENDED, Round, Vm, redis_7_0, redis_8_2, valkey_9_1};

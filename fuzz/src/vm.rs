@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shadow::engine::Dialect;
 use shadow::error::Error;
-use shadow::generation::Generation;
+use shadow::generation::{Compilation, Generation};
 use shadow::registry::payload::{self, Versions};
 use shadow::watch::Watch;
 
@@ -40,9 +40,22 @@ pub struct Vm {
 }
 
 impl Vm {
+    /// One that interprets what is called.
     pub fn new(dialect: Dialect) -> Self {
         let generation = Generation::new(dialect.clone()).expect("a VM");
         Self { dialect, generation }
+    }
+
+    /// One that compiles every function before its first call, until it is flushed.
+    pub fn compiling(dialect: Dialect) -> Self {
+        let vm = Self::new(dialect);
+        vm.generation.set_compilation(Compilation::Always);
+        vm
+    }
+
+    /// Functions that were compiled.
+    pub fn compiled(&self) -> u32 {
+        self.generation.native_code().functions
     }
 
     /// Lets the watch see `body` as one call.

@@ -53,6 +53,12 @@ impl Counters {
         add(&self.rejected, 1);
     }
 
+    /// Calls that ran.
+    #[inline]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Relaxed)
+    }
+
     /// Whether nothing has been counted.
     pub fn are_zero(&self) -> bool {
         self.calls.load(Relaxed) == 0 && self.rejected.load(Relaxed) == 0

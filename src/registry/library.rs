@@ -2,6 +2,7 @@
 
 use super::counters::Counters;
 use super::flags::FunctionFlags;
+use super::look::Look;
 
 /// A loaded library. Never changes once it is registered, but for what is counted of its calls: a replacement is another
 /// library.
@@ -44,6 +45,8 @@ pub struct Function {
     pub slot: Slot,
     /// What is counted of its calls.
     pub counters: Counters,
+    /// Whether it is looked at again for machine code.
+    pub look: Look,
 }
 
 /// The engine's handle of a callback. The registry only keeps it.

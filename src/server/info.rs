@@ -42,10 +42,14 @@ fn add_functions(info: &Info, module: &Module) {
     let registry = module.generation.registry();
     let (reclaim, totals) = (&module.reclaim, &module.totals);
     let (pending, freed) = (reclaim.pending(), reclaim.freed());
+    let native = module.generation.native_code();
     info.numbers(&[
         (c"libraries", registry.library_count() as u64),
         (c"functions", registry.function_count() as u64),
         (c"vm_bytes", module.generation.vm_memory() as u64),
+        (c"native_code_bytes", native.bytes as u64),
+        (c"native_functions", native.functions.into()),
+        (c"native_code_open", native.open.into()),
         (c"registry_bytes", registry.bytes() as u64),
         (c"memory_limit", MEMORY_LIMIT.get()),
         (c"calls", totals.calls.get()),

@@ -90,6 +90,7 @@ impl Module {
         clock::ticks();
         let generation = Box::new(Generation::new(dialect.clone()).map_err(|error| error.to_string())?);
         generation.set_memory_limit(memory_limit());
+        generation.set_compilation(settings::compilation());
         let spare_dialect = dialect.clone();
         let capacity = usize::try_from(settings::RECLAIM_QUEUE.get()).unwrap_or(usize::MAX);
         let reclaim = Reclaim::start(capacity, move || Generation::new(spare_dialect.clone()).ok())
@@ -164,6 +165,7 @@ impl Module {
             }
         };
         fresh.set_memory_limit(memory_limit());
+        fresh.set_compilation(settings::compilation());
         Ok(fresh)
     }
 
@@ -405,9 +407,18 @@ pub fn end_load(complete: bool, body: impl FnOnce(&mut Module) -> Result<(), Err
 
 /// Gives the VMs the limit that is set now. Those of a module that is not installed yet get it when they are built.
 pub fn limit_memory() {
+    each_generation(|generation| generation.set_memory_limit(memory_limit()));
+}
+
+/// Has the VMs compile functions as it is set now, likewise.
+pub fn set_compilation() {
+    each_generation(|generation| generation.set_compilation(settings::compilation()));
+}
+
+fn each_generation(body: impl Fn(&Generation)) {
     let _ = look(|module| {
         for generation in [Some(&module.generation), module.staged.as_ref()].into_iter().flatten() {
-            generation.set_memory_limit(memory_limit());
+            body(generation);
         }
         Ok(())
     });

@@ -11,6 +11,7 @@ use redis_module::raw;
 
 use super::api::{Arguments, Context, Text, api, checked};
 use super::{guard, module};
+use crate::generation::Compilation;
 
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ enum Shape {
     Number { least: i64, most: i64 },
     /// Bytes, with or without a unit: 0, or so many at least.
     Memory { least: i64 },
+    /// One of these words; the value is its place among them.
+    Choice(&'static [&'static CStr]),
 }
 
 impl Shape {
@@ -30,9 +33,10 @@ impl Shape {
     /// What it must be.
     fn read(self, text: &str) -> Result<i64, String> {
         let value = match self {
-            Self::Switch => return yes_or_no(text).map(i64::from).ok_or_else(|| "yes or no".to_owned()),
+            Self::Switch => yes_or_no(text).map(i64::from),
             Self::Number { .. } => text.parse().ok(),
             Self::Memory { .. } => bytes(text),
+            Self::Choice(words) => place(words, text),
         };
         value.filter(|&value| self.takes(value)).ok_or_else(|| self.wanted())
     }
@@ -42,6 +46,7 @@ impl Shape {
             Self::Switch => true,
             Self::Number { least, most } => (least..=most).contains(&value),
             Self::Memory { least } => value == 0 || value >= least,
+            Self::Choice(words) => usize::try_from(value).is_ok_and(|place| place < words.len()),
         }
     }
 
@@ -51,6 +56,10 @@ impl Shape {
             Self::Switch => "yes or no".to_owned(),
             Self::Number { least, most } => format!("a number from {least} to {most}"),
             Self::Memory { least } => format!("0 for no limit, or a memory value of {}mb or more", least >> 20),
+            Self::Choice(words) => {
+                let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+                format!("one of {}", words.join(", "))
+            }
         }
     }
 }
@@ -70,7 +79,7 @@ impl Setting {
         Self { name, shape, default, fixed, value: AtomicI64::new(default) }
     }
 
-    /// The value: a number, bytes, or 1 for yes.
+    /// The value: a number, bytes, 1 for yes, or the place of a word.
     pub fn get(&self) -> u64 {
         u64::try_from(self.value.load(Ordering::Relaxed)).unwrap_or_default()
     }
@@ -87,6 +96,8 @@ impl Setting {
         self.value.store(value, Ordering::Relaxed);
         if ptr::eq(self, &raw const MEMORY_LIMIT) {
             module::limit_memory();
+        } else if ptr::eq(self, &raw const JIT) {
+            module::set_compilation();
         }
         Ok(())
     }
@@ -96,41 +107,54 @@ impl Setting {
         let memory = if matches!(self.shape, Shape::Memory { .. }) { raw::REDISMODULE_CONFIG_MEMORY } else { 0 };
         let fixed = if self.fixed { raw::REDISMODULE_CONFIG_IMMUTABLE } else { 0 };
         let flags: c_uint = memory | fixed;
-        let (least, most) = match self.shape {
-            Shape::Number { least, most } => (least, most),
-            Shape::Switch | Shape::Memory { .. } => (0, i64::MAX),
-        };
         let name = self.name.as_ptr();
         let setting = ptr::from_ref(self).cast_mut().cast::<c_void>();
         // SAFETY: the context is that of the module's entry point, the name a C string. The callbacks get the address
-        // of a static back and only read through it. The server keeps both for as long as the module is loaded.
+        // of a static back and only read through it. The server keeps both for as long as the module is loaded; of the
+        // words of a choice it keeps copies.
         let registered = unsafe {
-            if self.shape == Shape::Switch {
-                let (get, set) = (Some(get_switch as _), Some(set_switch as _));
-                api!(RedisModule_RegisterBoolConfig)(
-                    context.raw(),
-                    name,
-                    default as c_int,
-                    flags,
-                    get,
-                    set,
-                    None,
-                    setting,
-                )
-            } else {
-                let (get, set) = (Some(get_number as _), Some(set_number as _));
-                api!(RedisModule_RegisterNumericConfig)(
-                    context.raw(),
-                    name,
-                    default,
-                    flags,
-                    least,
-                    most,
-                    get,
-                    set,
-                    None,
-                    setting,
-                )
+            match self.shape {
+                Shape::Switch => {
+                    let (default, get, set) = (default as c_int, Some(get_int as _), Some(set_int as _));
+                    api!(RedisModule_RegisterBoolConfig)(context.raw(), name, default, flags, get, set, None, setting)
+                }
+                Shape::Choice(words) => {
+                    let (default, get, set) = (default as c_int, Some(get_int as _), Some(set_int as _));
+                    let mut texts: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
+                    let values: Vec<c_int> = (0..).take(words.len()).collect();
+                    api!(RedisModule_RegisterEnumConfig)(
+                        context.raw(),
+                        name,
+                        default,
+                        flags,
+                        texts.as_mut_ptr(),
+                        values.as_ptr(),
+                        words.len() as c_int,
+                        get,
+                        set,
+                        None,
+                        setting,
+                    )
+                }
+                Shape::Number { .. } | Shape::Memory { .. } => {
+                    let (least, most) = match self.shape {
+                        Shape::Number { least, most } => (least, most),
+                        _ => (0, i64::MAX),
+                    };
+                    let (get, set) = (Some(get_number as _), Some(set_number as _));
+                    api!(RedisModule_RegisterNumericConfig)(
+                        context.raw(),
+                        name,
+                        default,
+                        flags,
+                        least,
+                        most,
+                        get,
+                        set,
+                        None,
+                        setting,
+                    )
+                }
             }
         };
         checked(registered).map_err(|_| format!("the server refused the setting '{}'", self.plain_name()))
@@ -159,7 +183,20 @@ pub static MEMORY_LIMIT: Setting = Setting::new(c"memory-limit", Shape::Memory {
 pub static READ_ONLY_TIMEOUT: Setting =
     Setting::new(c"read-only-timeout", Shape::Number { least: 0, most: i64::MAX }, 0, false);
 
-static ALL: [&Setting; 5] = [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT];
+/// Which functions are compiled to machine code; [`compilation`] says it in the generation's words.
+static JIT: Setting = Setting::new(c"jit", Shape::Choice(&[c"off", c"hot", c"always"]), 1, false);
+
+/// Which functions are compiled to machine code.
+pub fn compilation() -> Compilation {
+    match JIT.get() {
+        0 => Compilation::Off,
+        1 => Compilation::Hot,
+        _ => Compilation::Always,
+    }
+}
+
+static ALL: [&Setting; 6] =
+    [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT, &JIT];
 
 /// Reads the load arguments, registers the settings with the server, and gives them the values that it has for them.
 ///
@@ -205,6 +242,12 @@ fn yes_or_no(value: &str) -> Option<bool> {
     }
 }
 
+/// The place of `text`, in any case, among `words`.
+fn place(words: &[&CStr], text: &str) -> Option<i64> {
+    let place = words.iter().position(|word| word.to_bytes().eq_ignore_ascii_case(text.as_bytes()))?;
+    i64::try_from(place).ok()
+}
+
 /// A number of bytes with one of the server's units, or without.
 fn bytes(text: &str) -> Option<i64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -234,9 +277,9 @@ unsafe extern "C" fn get_number(_: *const c_char, pointer: *mut c_void) -> c_lon
     unsafe { setting(pointer) }.value.load(Ordering::Relaxed)
 }
 
-unsafe extern "C" fn get_switch(_: *const c_char, pointer: *mut c_void) -> c_int {
+unsafe extern "C" fn get_int(_: *const c_char, pointer: *mut c_void) -> c_int {
     // SAFETY: the server passes what it was given.
-    unsafe { setting(pointer) }.is_on().into()
+    unsafe { setting(pointer) }.value.load(Ordering::Relaxed) as c_int
 }
 
 unsafe extern "C" fn set_number(
@@ -256,7 +299,7 @@ unsafe extern "C" fn set_number(
     raw::REDISMODULE_ERR as c_int
 }
 
-unsafe extern "C" fn set_switch(
+unsafe extern "C" fn set_int(
     name: *const c_char,
     value: c_int,
     pointer: *mut c_void,
@@ -277,9 +320,9 @@ mod tests {
 
     #[test]
     fn names_are_taken_in_any_case_with_or_without_the_prefix() {
-        let expected = vec![("reclaim-queue", 5), ("intercept", 1), ("memory-limit", 64 << 20)];
-        assert_eq!(read("reclaim-queue 5 intercept yes memory-limit 64mb"), Ok(expected.clone()));
-        assert_eq!(read("SHADOW.Reclaim-Queue 5 Intercept Yes shadow.memory-limit 64MB"), Ok(expected));
+        let expected = vec![("reclaim-queue", 5), ("intercept", 1), ("memory-limit", 64 << 20), ("jit", 0)];
+        assert_eq!(read("reclaim-queue 5 intercept yes memory-limit 64mb jit off"), Ok(expected.clone()));
+        assert_eq!(read("SHADOW.Reclaim-Queue 5 Intercept Yes shadow.memory-limit 64MB Jit OFF"), Ok(expected));
         assert_eq!(read(""), Ok(Vec::new()));
     }
 
@@ -289,6 +332,7 @@ mod tests {
         assert_eq!(read("reclaim-queue").unwrap_err(), "load argument 'reclaim-queue' has no value");
         assert!(read("reclaim-queue 0").unwrap_err().contains("must be a number from 1 to 65536, not '0'"));
         assert!(read("enable-debug-command maybe").unwrap_err().contains("must be yes or no"));
+        assert_eq!(read("jit on").unwrap_err(), "load argument 'jit' must be one of off, hot, always, not 'on'");
         for value in ["-1", "1", "1000kb", "64 mb", "mb", "64tb", "9999999999999gb", "1.5gb"] {
             let refused = read(&format!("memory-limit {}", value.replace(' ', ""))).map(drop);
             assert_eq!(refused.is_err(), value != "64 mb", "{value}");

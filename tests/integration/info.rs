@@ -5,6 +5,9 @@ use crate::support::{Server, wait_until};
 
 const FIELDS: &[&str] = &[
     "shadow_vm_bytes",
+    "shadow_native_code_bytes",
+    "shadow_native_functions",
+    "shadow_native_code_open",
     "shadow_registry_bytes",
     "shadow_calls",
     "shadow_rejected_calls",

@@ -30,6 +30,7 @@ mod list;
 mod load;
 mod memory;
 mod module;
+mod native;
 mod persistence;
 mod redis_api;
 mod register;

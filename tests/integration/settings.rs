@@ -12,12 +12,13 @@ fn setting(client: &mut Client, name: &str) -> String {
 }
 
 /// The settings and their defaults.
-const DEFAULTS: [(&str, &str); 5] = [
+const DEFAULTS: [(&str, &str); 6] = [
     ("reclaim-queue", "64"),
     ("intercept", "no"),
     ("enable-debug-command", "no"),
     ("memory-limit", "0"),
     ("read-only-timeout", "0"),
+    ("jit", "hot"),
 ];
 
 /// A configuration file of a server, whose module has these load arguments, with these lines after it.
@@ -35,7 +36,8 @@ fn with_file(path: &std::path::Path) -> Options {
 
 #[test]
 fn every_setting_is_a_config_with_its_default() {
-    let server = Server::start();
+    let (_directory, path) = configuration("", "");
+    let server = with_file(&path).start();
     let mut client = server.client();
     for (name, value) in DEFAULTS {
         assert_eq!(setting(&mut client, name), value, "{name}");
@@ -72,6 +74,9 @@ fn settings_can_be_changed_while_the_server_runs() {
         ("memory-limit", "0", "0"),
         ("read-only-timeout", "5000", "5000"),
         ("read-only-timeout", "0", "0"),
+        ("jit", "Off", "off"),
+        ("jit", "always", "always"),
+        ("jit", "hot", "hot"),
     ] {
         assert_eq!(client.call(&["CONFIG", "SET", &format!("shadow.{name}"), value]).text(), "OK", "{name} {value}");
         assert_eq!(setting(&mut client, name), shown);
@@ -88,6 +93,7 @@ fn a_wrong_value_is_refused_by_name_and_changes_nothing() {
         ("memory-limit", "much", "argument must be a memory value"),
         ("read-only-timeout", "-1", "argument must be between 0 and"),
         ("read-only-timeout", "soon", "argument couldn't be parsed into an integer"),
+        ("jit", "on", "argument(s) must be one of the following: off, hot, always"),
     ] {
         let name = format!("shadow.{name}");
         let reply = client.call(&["CONFIG", "SET", &name, value]);

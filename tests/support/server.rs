@@ -1,7 +1,10 @@
 //! A server process of its own for a test, on a free port, in a directory of its own.
 
+use std::env;
 use std::fs::{self, File};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,13 +32,20 @@ pub struct Options {
     settings: Vec<String>,
     module: Option<Vec<String>>,
     file_limit: Option<u32>,
+    fixed_code: bool,
 }
 
 impl Options {
-    /// A server that keeps nothing on disk, with the module and its default load arguments.
+    /// A server that keeps nothing on disk, with the module and its default load arguments. `JIT=always` in the environment
+    /// has every function compiled to machine code.
     pub fn new() -> Self {
-        let mut options =
-            Self { configuration: None, settings: Vec::new(), module: Some(Vec::new()), file_limit: None };
+        let mut options = Self {
+            configuration: None,
+            settings: Vec::new(),
+            module: Some(Vec::new()),
+            file_limit: None,
+            fixed_code: false,
+        };
         for (name, value) in [
             ("bind", "127.0.0.1"),
             ("save", ""),
@@ -86,6 +96,12 @@ impl Options {
         self
     }
 
+    /// Lets the server make no code at run time, as systemd does with `MemoryDenyWriteExecute`.
+    pub fn fixed_code(mut self) -> Self {
+        self.fixed_code = true;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Panics
@@ -123,6 +139,10 @@ impl Options {
                 shell
             }
         };
+        if self.fixed_code {
+            // SAFETY: between fork and exec the closure makes two system calls and touches no lock and no heap.
+            unsafe { command.pre_exec(refuse_new_code) };
+        }
         command
             .current_dir(directory)
             .args(&self.configuration)
@@ -132,7 +152,12 @@ impl Options {
             .stdout(log.try_clone().expect("a second handle of the log"))
             .stderr(log);
         if let Some(arguments) = &self.module {
-            command.arg("--loadmodule").arg(module_path()).args(arguments);
+            command.arg("--loadmodule").arg(module_path());
+            // What a test says of it comes later and wins.
+            if let Ok(jit) = env::var("JIT") {
+                command.args(["jit", &jit]);
+            }
+            command.args(arguments);
         }
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", server_binary()));
         (port, child)
@@ -344,6 +369,38 @@ impl Drop for Server {
 /// The binary to test with.
 pub fn server_binary() -> String {
     std::env::var("SERVER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis-server".to_owned())
+}
+
+/// Has the kernel refuse, from now on, to make memory executable that was not.
+fn refuse_new_code() -> io::Result<()> {
+    const fn statement(code: u32, k: u32) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+    }
+    const fn skip_unless(code: u32, k: u32, skipped: u8) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt: 0, jf: skipped, k }
+    }
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const HAS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    // Where the number of the system call and the lower half of its third argument are.
+    const NUMBER: u32 = 0;
+    const PROTECTION: u32 = 16 + 2 * 8;
+    let mut filter = [
+        statement(LOAD, NUMBER),
+        skip_unless(EQUAL, libc::SYS_mprotect as u32, 3),
+        statement(LOAD, PROTECTION),
+        skip_unless(HAS, libc::PROT_EXEC as u32, 1),
+        statement(RETURN, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        statement(RETURN, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its statements live until the calls return.
+    let refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+            || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) != 0
+    };
+    if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The built module.
