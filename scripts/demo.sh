@@ -128,8 +128,7 @@ expect() {
 
 # load NAME: loads examples/NAME.lua.
 load() {
-    # shellcheck disable=SC2016 # shown as typed
-    printf '\n> SHADOW.FUNCTION LOAD REPLACE "$(cat examples/%s.lua)"\n' "$1"
+    printf '\n$ redis-cli -x SHADOW.FUNCTION LOAD REPLACE < examples/%s.lua\n' "$1"
     verdict "\"$1\"" "$("$cli" -3 -p "$port" --no-raw -x SHADOW.FUNCTION LOAD REPLACE <"examples/$1.lua" 2>&1)"
 }
 
