@@ -7,6 +7,7 @@ DESTDIR ?=
 
 # The tests run elsewhere, so a path must not be relative.
 override SERVER := $(if $(findstring /,$(SERVER)),$(abspath $(SERVER)),$(SERVER))
+override CLI    := $(if $(findstring /,$(CLI)),$(abspath $(CLI)),$(CLI))
 
 LIBRARY   := target/release/libshadow.so
 MODULEDIR := $(PREFIX)/lib/redis/modules
@@ -40,7 +41,7 @@ build: ## build target/release/libshadow.so
 	cargo build --release
 
 test: setup build ## run every test; SERVER=path picks the server
-	SERVER='$(SERVER)' cargo test --release $(TESTS)
+	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
 
 matrix: ## run every test on Redis 7.0, Redis 8.2 and Valkey 9.1; ON="name ..." picks some
 	@scripts/setup.sh pip
@@ -100,7 +101,7 @@ install: ## install the built module below PREFIX (default /usr/local)
 	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
 	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
 	install -m 644 examples/*.lua examples/README.md '$(DESTDIR)$(SHAREDIR)/examples'
-	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md '$(DESTDIR)$(DOCDIR)'
+	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)'
 
 clean: ## remove everything that was built or fetched
 	cargo clean

@@ -15,6 +15,7 @@ mod commands;
 mod compatibility;
 mod delete;
 mod differential;
+mod documentation;
 mod errors;
 mod failover;
 mod flags;
