@@ -8,17 +8,12 @@ use crate::support::{Client, Options, Value};
 
 /// The names of the commands that the page must describe, as COMMAND has them, and their entries in COMMAND INFO.
 fn commands(client: &mut Client) -> Vec<(String, Vec<Value>)> {
-    let mut all = Vec::new();
-    for name in client.run("COMMAND LIST FILTERBY MODULE shadow").items() {
-        let entry = client.call(&["COMMAND", "INFO", &name.text()]).items()[0].items();
-        let subcommands = entry[9].items();
-        if subcommands.is_empty() {
-            all.push(entry);
-        } else {
-            all.extend(subcommands.iter().map(Value::items));
-        }
-    }
-    all.into_iter().map(|entry| (entry[0].text(), entry)).collect()
+    let names = client.run("COMMAND LIST FILTERBY MODULE shadow").items();
+    let entry = |name: &Value| client.call(&["COMMAND", "INFO", &name.text()]).items()[0].items();
+    let entries: Vec<Vec<Value>> = names.iter().map(entry).collect();
+    // A container is described by its subcommands, which the list has as well.
+    let commands = entries.into_iter().filter(|entry| entry[9].items().is_empty());
+    commands.map(|entry| (entry[0].text(), entry)).collect()
 }
 
 /// An argument as the page writes it.

@@ -164,8 +164,9 @@ impl Stage {
         let (mut ended, mut loaded) = (false, false);
         holds_within(PATIENCE, || {
             ended = server.has_ended();
-            let client = Client::connect(port).ok();
-            loaded = client.is_some_and(|mut client| client.run("SHADOW.FUNCTION LIST").items().is_empty());
+            // A server that is about to give up closes the connection.
+            let reply = Client::connect(port).and_then(|mut client| client.try_raw(&["SHADOW.FUNCTION", "LIST"]));
+            loaded = reply.is_ok_and(|reply| reply == b"*0\r\n");
             ended || loaded
         });
         (ended || !loaded).then(|| format!("no server comes up: {}", self.printed("server").join("\n")))
