@@ -48,7 +48,8 @@ impl Page {
         Self::parse(path, source)
     }
 
-    fn parse(path: &Path, source: String) -> Self {
+    /// Takes the text of a page apart.
+    pub fn parse(path: &Path, source: String) -> Self {
         let (mut blocks, mut headings) = (Vec::new(), Vec::new());
         let (mut links, mut words) = (Vec::new(), Vec::new());
         let mut block: Option<Block> = None;
