@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::engine::{Alarm, Dialect, Engine, Host, NativeCode, Registration, Sink};
+use crate::clock;
+use crate::engine::{Alarm, Dialect, Engine, Host, Loaded, NativeCode, Registration, Sink};
 use crate::error::Error;
 use crate::registry::{
     Counters, Function, FunctionRef, Library, Look, Registry, RegistryError, Slot, payload, shebang,
@@ -248,12 +249,18 @@ fn build(
     if !replace && registry.library(header.name.as_bytes()).is_some() {
         return Err(RegistryError::LibraryExists(header.name).into());
     }
-    let functions = engine.load(&code[header.body..], limit, host)?;
+    let Loaded { functions, bytes } = engine.load(&code[header.body..], limit, host)?;
     if let Err(error) = check(registry, &functions, &header.name) {
         engine.release(functions.iter().map(|function| function.slot));
         return Err(error.into());
     }
-    Ok(Library { name: header.name, code: code.into(), functions: functions.into_iter().map(Function::from).collect() })
+    Ok(Library {
+        name: header.name,
+        code: code.into(),
+        functions: functions.into_iter().map(Function::from).collect(),
+        vm_bytes: bytes,
+        loaded_at: clock::unix_milliseconds(),
+    })
 }
 
 /// Whether a library of `name` may join `registry` with these functions.

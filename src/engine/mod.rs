@@ -58,6 +58,15 @@ const HANDLER: i32 = 1;
 const ENTRY: i32 = 2;
 const ROOT: i32 = 3;
 
+/// What a library has left in the VM when it was loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it registered.
+    pub functions: Vec<Registration>,
+    /// Bytes: its code and what its body made. Garbage of the body is among them until it is collected.
+    pub bytes: usize,
+}
+
 /// A VM with the callbacks of all libraries of a generation.
 ///
 /// The fields are dropped in this order: the VM first, then what its natives point to.
@@ -126,15 +135,10 @@ impl Engine {
     ///
     /// # Errors
     /// The wire text of a compile error or of what the body raised. Nothing stays behind then.
-    pub fn load(
-        &mut self,
-        body: &[u8],
-        limit: Option<Duration>,
-        host: &mut dyn Host,
-    ) -> Result<Vec<Registration>, ScriptError> {
+    pub fn load(&mut self, body: &[u8], limit: Option<Duration>, host: &mut dyn Host) -> Result<Loaded, ScriptError> {
         self.context.begin_load();
         let mut compiled = false;
-        let result = self.contained(|engine| {
+        let load = |engine: &Self| {
             let run = || {
                 engine.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
                     environment::push(stack);
@@ -151,12 +155,13 @@ impl Engine {
                 })
             };
             deadline::limited(&engine.stack, limit, || engine.context.running(host, run))
-        });
+        };
+        let (result, bytes) = self.context.memory.measured(&self.stack, || self.contained(load));
         let registered = self.context.end_load();
         match result {
             Ok(()) => {
                 self.stack.pop(1);
-                Ok(registered)
+                Ok(Loaded { functions: registered, bytes })
             }
             Err(_) => {
                 // The lowest is the next to be taken.

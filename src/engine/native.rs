@@ -268,7 +268,7 @@ mod tests {
             methods.methods = methods
             redis.register_function('f', function() return near() + methods.inner.method() end)
             redis.register_function('g', function() return unused() end)";
-        let registered = engine.load(body, None, &mut host).unwrap();
+        let registered = engine.load(body, None, &mut host).unwrap().functions;
         compile(&engine, registered[0].slot);
         assert_eq!(functions(&engine), 4);
         assert_eq!(call(&engine, registered[0].slot, &mut host), Ok("2".to_owned()));
@@ -286,7 +286,7 @@ mod tests {
                 for i = 1, 1000 do t[i] = function() return i end end
                 return #t
             end)";
-        let slot = engine.load(body, None, &mut host).unwrap()[0].slot;
+        let slot = engine.load(body, None, &mut host).unwrap().functions[0].slot;
         assert_eq!(call(&engine, slot, &mut host), Ok("100000".to_owned()));
         compile(&engine, slot);
         assert_eq!(call(&engine, slot, &mut host), Ok("100000".to_owned()));

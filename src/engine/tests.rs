@@ -88,7 +88,7 @@ pub fn engine() -> Engine {
 /// Loads the body of a library that registers one function and gives its slot.
 pub fn load(engine: &mut Engine, body: &str, host: &mut Echo) -> u32 {
     let body = format!("\nredis.register_function('f', function(KEYS, ARGV) {body} end)");
-    engine.load(body.as_bytes(), None, host).unwrap()[0].slot
+    engine.load(body.as_bytes(), None, host).unwrap().functions[0].slot
 }
 
 pub fn call(engine: &Engine, slot: u32, host: &mut Echo) -> Result<String, String> {
@@ -243,4 +243,22 @@ fn sizes_that_data_claims_take_no_memory() {
         );
         assert_eq!(run(&body), Ok("little".to_owned()), "{claim}");
     }
+}
+
+#[test]
+fn a_load_is_measured_whatever_the_collector_frees_meanwhile() {
+    let (mut engine, mut host) = (engine(), Echo::default());
+    let mut measured = Vec::new();
+    // More loads than there are memory categories.
+    for _ in 0..300 {
+        let large =
+            "\nlocal t = {} for i = 1, 1000 do t[i] = {} end redis.register_function('g', function() return t end)";
+        let large = engine.load(large.as_bytes(), None, &mut host).unwrap();
+        let small = engine.load(b"\nredis.register_function('f', function() return 1 end)", None, &mut host).unwrap();
+        assert!(large.bytes > 48_000, "{}", large.bytes);
+        measured.push(small.bytes);
+        engine.release([&large, &small].map(|loaded| loaded.functions[0].slot));
+    }
+    let (least, most) = (*measured.iter().min().unwrap(), *measured.iter().max().unwrap());
+    assert!(least > 300 && most < 2_000, "{least} to {most}");
 }

@@ -14,6 +14,10 @@ pub struct Library {
     pub code: Box<[u8]>,
     /// Its functions, at least one, no two of the same name in any case.
     pub functions: Box<[Function]>,
+    /// Bytes that it had taken in the VM when it was loaded.
+    pub vm_bytes: usize,
+    /// When it was loaded, in milliseconds since 1970.
+    pub loaded_at: u64,
 }
 
 impl Library {

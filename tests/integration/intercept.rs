@@ -17,6 +17,7 @@ fn commands_in_any_case_are_answered_by_the_shadow_registry() {
         assert_eq!(client.run(command).text(), "here", "{command}");
     }
     assert_eq!(client.run("SHADOW.FUNCTION LIST"), client.run("FUNCTION LIST"));
+    assert_eq!(client.run("SHADOW.FUNCTION LIST WITHSTATS"), client.run("FUNCTION LIST WITHSTATS"));
     assert_eq!(client.info_number("number_of_libraries"), 0, "the server's own registry stays empty");
     assert_eq!(client.run("FUNCTION FLUSH").text(), "OK");
     assert_eq!(client.run("SHADOW.FCALL f 0").text(), "ERR Function not found");

@@ -601,6 +601,18 @@ impl Stack {
         unsafe { ffi::lua_totalbytes(self.state, -1) }
     }
 
+    /// Bytes of the VM that were allocated under a memory category, and are not freed.
+    pub fn memory_of(&self, category: u8) -> usize {
+        // SAFETY: Alive; every number of eight bits is a category.
+        unsafe { ffi::lua_totalbytes(self.state, category.into()) }
+    }
+
+    /// Has this state allocate under a memory category.
+    pub fn set_memory_category(&self, category: u8) {
+        // SAFETY: as in `memory_of`.
+        unsafe { ffi::lua_setmemcat(self.state, category.into()) }
+    }
+
     /// Runs the collector's operation `what` (`LUA_GC...`) with `data`.
     pub fn collect(&self, what: Collect, data: i32) -> i32 {
         let what = match what {

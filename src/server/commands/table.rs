@@ -199,15 +199,17 @@ const FUNCTION: &[Spec] = &[
         arguments: &[
             Argument::new(c"library-name-pattern", Kind::String).token(c"LIBRARYNAME").optional(),
             Argument::new(c"withcode", Kind::PureToken).token(c"WITHCODE").optional(),
+            Argument::new(c"withstats", Kind::PureToken).token(c"WITHSTATS").optional(),
         ],
         help: &[
-            Line::Always("LIST [LIBRARYNAME PATTERN] [WITHCODE]"),
+            Line::Always("LIST [LIBRARYNAME PATTERN] [WITHCODE] [WITHSTATS]"),
             Line::Always("    Return general information on all the libraries:"),
             Line::Always("    * Library name"),
             Line::Always("    * The engine used to run the Library"),
             Line::Only70("    * Library description"),
             Line::Always("    * Functions list"),
             Line::Always("    * Library code (if WITHCODE is given)"),
+            Line::Always("    * What it takes and how its functions are used (if WITHSTATS is given)"),
             Line::Always(
                 "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
             ),
@@ -334,7 +336,10 @@ const FUNCTION: &[Spec] = &[
         complexity: c"O(N) where N is the number of functions",
         // Each node counts for itself.
         tips: Some(c"request_policy:all_nodes response_policy:all_succeeded"),
-        help: &[Line::Always("RESETSTAT"), Line::Always("    Reset the statistics that INFO returns.")],
+        help: &[
+            Line::Always("RESETSTAT"),
+            Line::Always("    Reset the statistics that INFO and LIST WITHSTATS return."),
+        ],
         ..BLANK
     },
     Spec {
