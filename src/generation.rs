@@ -24,13 +24,14 @@ pub enum Compilation {
 
 /// What compiling a function takes, as a rule: so much, and so much more for each byte of its library's source.
 const COMPILING: Duration = Duration::from_micros(200);
-const COMPILING_A_BYTE: Duration = Duration::from_nanos(200);
+const COMPILING_A_BYTE: Duration = Duration::from_nanos(500);
 
 /// A function is compiled when it has run for so many times as long as that takes.
 const HEAT: u32 = 10;
 
-/// Functions of libraries with more source than this, in bytes, are not: nothing else runs meanwhile.
-const COMPILED_SOURCE_LIMIT: usize = 64 << 10;
+/// Functions of libraries with more source than this, in bytes, are not: nothing else runs meanwhile, and a single
+/// function of that length takes tens of milliseconds.
+const COMPILED_SOURCE_LIMIT: usize = 32 << 10;
 
 /// The registry and the VM that its functions live in.
 ///

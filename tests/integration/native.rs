@@ -14,7 +14,7 @@ const SUM: &str = "#!lua name=sum\n\
 
 /// More than the functions of one library take, or what is never compiled.
 fn long_source() -> String {
-    format!("{SUM}\n-- {}", "x".repeat(64 << 10))
+    format!("{SUM}\n-- {}", "x".repeat(32 << 10))
 }
 
 fn options(jit: &str) -> Options {
