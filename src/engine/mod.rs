@@ -201,13 +201,19 @@ impl Engine {
             return Err(ScriptError::plain("A function cannot be called while another one is running"));
         }
         self.context.running_slot.set(slot);
+        // What the function has no parameter for need not be made.
+        let parameters = self.context.slots.borrow().parameters(slot);
         let result = self.contained(|engine| {
             engine.context.running(host, || {
                 engine.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
                     slots::push(stack, Stack::GIVEN, slot);
-                    push_strings(stack, keys.clone());
-                    push_strings(stack, arguments.clone());
-                    stack.call(2, 1);
+                    if parameters > 0 {
+                        push_strings(stack, keys.clone());
+                    }
+                    if parameters > 1 {
+                        push_strings(stack, arguments.clone());
+                    }
+                    stack.call(parameters.min(2).into(), 1);
                     value::check_size(stack, stack.top())?;
                     Ok(1)
                 })

@@ -20,6 +20,8 @@ pub struct Slots {
     /// How many callbacks each bucket holds. One that holds none goes: left behind by a load that failed, a few of them
     /// would keep whole pages of the VM's memory.
     held: Vec<u32>,
+    /// How many parameters the callback in each slot takes.
+    parameters: Vec<u8>,
 }
 
 impl Slots {
@@ -37,6 +39,7 @@ impl Slots {
     /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. May raise; the slot
     /// stays free then.
     pub fn store(&mut self, stack: &Stack, root: i32) -> u32 {
+        let parameters = stack.parameters();
         let slot = self.free.last().copied().unwrap_or(self.next);
         let (bucket, place) = position(slot);
         if stack.raw_get_at(root, bucket) != Kind::Table {
@@ -56,7 +59,18 @@ impl Slots {
             self.held.resize(bucket + 1, 0);
         }
         self.held[bucket] += 1;
+        let index = slot as usize;
+        if self.parameters.len() <= index {
+            self.parameters.resize(index + 1, 0);
+        }
+        self.parameters[index] = parameters;
         slot
+    }
+
+    /// How many parameters the callback in `slot` takes.
+    #[inline]
+    pub fn parameters(&self, slot: u32) -> u8 {
+        self.parameters.get(slot as usize).copied().unwrap_or(u8::MAX)
     }
 
     /// Forgets the callback in `slot`.

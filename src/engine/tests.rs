@@ -262,3 +262,22 @@ fn a_load_is_measured_whatever_the_collector_frees_meanwhile() {
     let (least, most) = (*measured.iter().min().unwrap(), *measured.iter().max().unwrap());
     assert!(least > 300 && most < 2_000, "{least} to {most}");
 }
+
+#[test]
+fn a_function_gets_what_it_has_parameters_for() {
+    for (callback, expected) in [
+        ("function() return 'none' end", "none"),
+        ("function(keys) return keys[1] end", "key"),
+        ("function(keys, args) return keys[1] .. #args end", "key0"),
+        ("function(...) return select('#', ...) .. (...)[1] end", "2key"),
+        ("function(keys, ...) return keys[1] .. select('#', ...) end", "key1"),
+        ("function(keys, args, more) return tostring(more) end", "nil"),
+        ("redis.log", "First argument must be a number"),
+    ] {
+        let (mut engine, mut host) = (engine(), Echo::default());
+        let body = format!("redis.register_function('f', {callback})");
+        let slot = engine.load(body.as_bytes(), None, &mut host).unwrap().functions[0].slot;
+        let text = call(&engine, slot, &mut host).unwrap_or_else(|text| text);
+        assert!(text.contains(expected), "{callback}: {text}");
+    }
+}

@@ -589,6 +589,18 @@ impl Stack {
         }
     }
 
+    /// How many parameters the function on top takes; `u8::MAX` for any number.
+    pub fn parameters(&self) -> u8 {
+        let mut activation = std::mem::MaybeUninit::<ffi::lua_Debug>::zeroed();
+        // SAFETY: Alive; a function is on top, which a level below zero names. All-zero bytes are a valid `lua_Debug`
+        // (null pointers and numbers), of which the VM fills the fields that `a` names.
+        let activation = unsafe {
+            ffi::lua_getinfo(self.state, -1, c"a".as_ptr(), activation.as_mut_ptr());
+            activation.assume_init()
+        };
+        if activation.isvararg == 0 { activation.nparams } else { u8::MAX }
+    }
+
     /// Brings a stack that a panic crossed back to its first state: no frames, no values.
     pub fn reset(&self) {
         // SAFETY: Alive; no frame of this state is running: the panic unwound them all.
