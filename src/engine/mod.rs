@@ -67,6 +67,9 @@ pub struct Loaded {
     pub bytes: usize,
 }
 
+/// More keys or arguments than this go into a table in protected mode: the VM has a limit of elements.
+const MANY_ARGUMENTS: usize = 1 << 20;
+
 /// A VM with the callbacks of all libraries of a generation.
 ///
 /// The fields are dropped in this order: the VM first, then what its natives point to.
@@ -201,24 +204,7 @@ impl Engine {
             return Err(ScriptError::plain("A function cannot be called while another one is running"));
         }
         self.context.running_slot.set(slot);
-        // What the function has no parameter for need not be made.
-        let parameters = self.context.slots.borrow().parameters(slot);
-        let result = self.contained(|engine| {
-            engine.context.running(host, || {
-                engine.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
-                    slots::push(stack, Stack::GIVEN, slot);
-                    if parameters > 0 {
-                        push_strings(stack, keys.clone());
-                    }
-                    if parameters > 1 {
-                        push_strings(stack, arguments.clone());
-                    }
-                    stack.call(parameters.min(2).into(), 1);
-                    value::check_size(stack, stack.top())?;
-                    Ok(1)
-                })
-            })
-        });
+        let result = self.contained(|engine| engine.context.running(host, || engine.enter(slot, &keys, &arguments)));
         let result = match result {
             Ok(()) => {
                 let mut write = |engine: &Self| {
@@ -238,6 +224,59 @@ impl Engine {
         };
         debug_assert_eq!(self.stack.top(), ROOT);
         result
+    }
+
+    /// Calls the callback in `slot`: leaves its result on the stack, or the error.
+    ///
+    /// A VM without a limit is refused nothing while there is memory at all, and without memory the server ends itself. So
+    /// what the callback gets is pushed outside of protected mode, which spares every call a level of it, unless the VM
+    /// could find it too much.
+    fn enter<'a>(
+        &self,
+        slot: u32,
+        keys: &(impl ExactSizeIterator<Item = &'a [u8]> + Clone),
+        arguments: &(impl ExactSizeIterator<Item = &'a [u8]> + Clone),
+    ) -> Result<(), stack::Failed> {
+        // What the function has no parameter for need not be made.
+        let parameters = self.context.slots.borrow().parameters(slot);
+        let push = |stack: &Stack, root: i32| {
+            slots::push(stack, root, slot);
+            (parameters < 1 || push_strings(stack, keys.clone()))
+                && (parameters < 2 || push_strings(stack, arguments.clone()))
+        };
+        let count = parameters.min(2).into();
+        if self.memory_limit() == 0 && keys.len().max(arguments.len()) < MANY_ARGUMENTS {
+            if push(&self.stack, ROOT) {
+                self.stack.protected_call_handled(count, HANDLER)?;
+                return self.check_result();
+            }
+            self.stack.set_top(ROOT);
+        }
+        self.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
+            if !push(stack, Stack::GIVEN) {
+                return Err(stack::Raise::api("an argument of the function is too long"));
+            }
+            stack.call(count, 1);
+            value::check_size(stack, stack.top())?;
+            Ok(1)
+        })
+    }
+
+    /// Refuses the result on top if it is too large for a reply: leaves the error in its place.
+    fn check_result(&self) -> Result<(), stack::Failed> {
+        if self.stack.kind(-1) != Kind::Table {
+            return Ok(());
+        }
+        let checked = self.stack.protect(HANDLER, ENTRY, self.stack.top(), |stack| {
+            value::check_size(stack, Stack::GIVEN)?;
+            stack.push_nil();
+            Ok(1)
+        });
+        match checked {
+            Ok(()) => self.stack.pop(1),
+            Err(_) => self.stack.replace(ROOT + 1),
+        }
+        checked
     }
 
     /// The wire text of the error on top, with the function's name and the place where it arose.
@@ -383,11 +422,15 @@ fn load_error(compiled: bool, text: Vec<u8>) -> ScriptError {
     ScriptError([start, text].concat())
 }
 
-/// Pushes a table of strings.
-fn push_strings<'a>(stack: &Stack, strings: impl ExactSizeIterator<Item = &'a [u8]>) {
+/// Pushes a table of strings; false when one is longer than strings of the VM may be.
+fn push_strings<'a>(stack: &Stack, strings: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
     stack.push_table(strings.len(), 0);
     for (position, string) in (1..).zip(strings) {
+        if string.len() > stack::STRING_LIMIT {
+            return false;
+        }
         stack.push_bytes(string);
         stack.raw_set_at(-2, position);
     }
+    true
 }

@@ -91,11 +91,13 @@ impl Slots {
     }
 }
 
-/// Pushes the callback in `slot`, above the bucket that it is in.
+/// Pushes the callback in `slot`.
 pub fn push(stack: &Stack, root: i32, slot: u32) {
     let (bucket, place) = position(slot);
     stack.raw_get_at(root, bucket);
     stack.raw_get_at(-1, place);
+    // In the place of the bucket.
+    stack.replace(stack.top() - 1);
 }
 
 /// The bucket of a slot in the root table and its place in the bucket, both counted from 1.

@@ -14,7 +14,8 @@
 //!   room for 20 values above its arguments; before more are pushed the caller asks for it with `reserve`.
 //! * **Raising**: a method documented as raising may throw the VM's exception through the calling frames. That is
 //!   allowed only below `Stack::protect` or inside a native function, and never inside `catch_unwind`. Frames in
-//!   between may own values: unwinding drops them.
+//!   between may own values: unwinding drops them. A method that raises for want of memory alone may be called
+//!   elsewhere while the VM has no limit: then there is no memory for the server either, which ends itself.
 
 mod callbacks;
 mod codegen;
@@ -28,6 +29,9 @@ use mlua::ffi;
 pub use callbacks::{Growth, Interrupt, InterruptSlot};
 pub use codegen::Compiled;
 pub use compiler::bytecode;
+
+/// How many bytes a string may have that is pushed; the VM raises for one of a GiB.
+pub const STRING_LIMIT: usize = (1 << 30) - 64;
 
 /// How many values the VM lets one frame have. The registry's index is beyond them by a fixed distance.
 const STACK_LIMIT: i32 = -ffi::LUA_REGISTRYINDEX - 2_000;
@@ -542,6 +546,14 @@ impl Stack {
     pub fn protected_call(&self, arguments: i32, results: i32) -> Result<(), Failed> {
         // SAFETY: Alive, Bounds.
         let status = unsafe { ffi::lua_pcall(self.state, arguments, results, 0) };
+        if status == 0 { Ok(()) } else { Err(Failed) }
+    }
+
+    /// Calls the function below `arguments` values for one result, and keeps what it raises after a call of the function at
+    /// `handler`.
+    pub fn protected_call_handled(&self, arguments: i32, handler: i32) -> Result<(), Failed> {
+        // SAFETY: Alive, Bounds.
+        let status = unsafe { ffi::lua_pcall(self.state, arguments, 1, handler) };
         if status == 0 { Ok(()) } else { Err(Failed) }
     }
 
