@@ -4,6 +4,7 @@
 //! `server` (the module API) -> `generation` (what one flush throws away) -> `engine` (the VM), `registry` (names).
 
 mod clock;
+pub mod directory;
 pub mod engine;
 pub mod error;
 pub mod fault;

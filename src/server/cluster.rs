@@ -1,11 +1,12 @@
-//! Cluster slots: a function's undeclared keys.
+//! The cluster: the slots of a function's undeclared keys, and what this node is.
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
+use std::ptr;
 
 use crc::{CRC_16_XMODEM, Crc};
 use redis_module::raw;
 
-use super::api::{CallReply, Context, Text, api};
+use super::api::{CallReply, Context, State, Text, api, checked};
 use crate::error::Error;
 
 /// The hash of keys, as the cluster specification has it.
@@ -91,16 +92,9 @@ impl Serving {
     /// Whether this node is among them.
     pub fn is_here(&self) -> bool {
         const NAME: usize = 2;
-        // SAFETY: takes nothing. In a cluster the server answers the address of a name of this length.
-        let own = unsafe {
-            let name = api!(RedisModule_GetMyClusterID)();
-            if name.is_null() {
-                return false;
-            }
-            std::slice::from_raw_parts(name.cast::<u8>(), raw::REDISMODULE_NODE_ID_LEN as usize)
-        };
+        let Some(own) = own_name() else { return false };
         (Self::MASTER..self.ranges.len(&[self.range]))
-            .any(|node| self.ranges.string(&[self.range, node, NAME]) == Some(own))
+            .any(|node| self.ranges.string(&[self.range, node, NAME]) == Some(&*own))
     }
 
     /// Where the server sends clients that ask for the slot.
@@ -109,6 +103,32 @@ impl Serving {
         let port = self.ranges.integer(&[self.range, Self::MASTER, 1])?;
         Some(format!("{}:{port}", String::from_utf8_lossy(host)))
     }
+}
+
+/// The name of this node; None outside of a cluster.
+fn own_name() -> Option<Vec<u8>> {
+    // SAFETY: takes nothing. In a cluster the server answers the address of a name of this length; it is copied before
+    // the server can give itself another one.
+    unsafe {
+        let name = api!(RedisModule_GetMyClusterID)().cast::<u8>();
+        (!name.is_null()).then(|| std::slice::from_raw_parts(name, raw::REDISMODULE_NODE_ID_LEN as usize).to_vec())
+    }
+}
+
+/// Whether this server follows a master. A node of a cluster that starts anew does not know its master's address yet:
+/// there, its own entry in the list of nodes tells.
+pub fn is_replica(context: &Context) -> bool {
+    let Some(name) = own_name().and_then(|name| CString::new(name).ok()) else {
+        return context.state().contains(State::SLAVE);
+    };
+    let (no_text, no_number) = (ptr::null_mut(), ptr::null_mut());
+    let mut flags: c_int = 0;
+    // SAFETY: the context is alive, the name a C string. The server writes the flags, and leaves out what has no address
+    // to go to: the node's address, its master's name, its port.
+    let known = unsafe {
+        api!(RedisModule_GetClusterNodeInfo)(context.raw(), name.as_ptr(), no_text, no_text, no_number, &raw mut flags)
+    };
+    checked(known).is_ok() && flags as u32 & raw::REDISMODULE_NODE_SLAVE != 0
 }
 
 /// The redirection of a client to the master that serves `key`.

@@ -7,7 +7,7 @@ use redis_module::raw;
 use super::api::{Context, Refused, api, checked, log};
 use super::intercept::debug::{self, Reload};
 use super::module::{self, Module};
-use super::{guard, rewrite};
+use super::{guard, library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
 
@@ -77,6 +77,18 @@ unsafe extern "C" fn on_loading(
             raw::REDISMODULE_SUBEVENT_LOADING_FAILED => end(false),
             _ => end(true),
         });
+        if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
+            // SAFETY: the context of the callback that is running.
+            library_dir::load_or_exit(&unsafe { Context::new(context) });
+        }
+    });
+}
+
+/// The server is about to serve its first client.
+pub unsafe extern "C" fn on_first_turn(context: *mut raw::RedisModuleCtx, _: *mut c_void) {
+    guard::callback(context, || {
+        // SAFETY: the context of the callback that is running.
+        library_dir::load_or_exit(&unsafe { Context::new(context) });
     });
 }
 

@@ -10,7 +10,9 @@ mod gate;
 mod guard;
 mod info;
 mod intercept;
+mod library_dir;
 mod module;
+mod path_setting;
 mod persistence;
 mod reply;
 mod rewrite;
@@ -86,7 +88,8 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     }
     settings::load(context, arguments)?;
     let dialect = dialect(context, version);
-    module::install(Some(Module::new(dialect.clone())?));
+    let directory = library_dir::read(&dialect)?;
+    module::install(Some(Module::new(dialect.clone(), directory)?));
     commands::register(context)?;
     persistence::register(context)?;
     events::subscribe(context, &dialect).map_err(|_| "the server refused the subscription to its events")?;
@@ -96,7 +99,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     if settings::INTERCEPT.is_on() {
         intercept::install(context, dialect)?;
     }
-    Ok(())
+    library_dir::begin(context)
 }
 
 /// The server's version as scripts see it. `number` is the API's, which on Valkey is Valkey's own.

@@ -9,9 +9,10 @@ use super::call::ServerHost;
 use super::gate::Gate;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
-use super::settings;
 use super::totals::Totals;
+use super::{cluster, settings};
 use crate::clock;
+use crate::directory::Directory;
 use crate::engine::{self, Dialect};
 use crate::error::Error;
 use crate::generation::Generation;
@@ -78,14 +79,16 @@ pub struct Module {
     reload: Option<Reload>,
     /// The version of the server's files, once it was asked for.
     rdb_version: Cell<Option<u16>>,
+    /// The libraries of `shadow.library-dir`, until they are loaded.
+    directory: Option<Directory>,
 }
 
 impl Module {
-    /// Builds the first generation and starts the worker.
+    /// Builds the first generation and starts the worker. `directory` is for [`load_directory`](Self::load_directory).
     ///
     /// # Errors
     /// A sentence for the log.
-    pub fn new(dialect: Dialect) -> Result<Self, String> {
+    pub fn new(dialect: Dialect, directory: Option<Directory>) -> Result<Self, String> {
         // Finds out here what it reads from now on.
         clock::ticks();
         let generation = Box::new(Generation::new(dialect.clone()).map_err(|error| error.to_string())?);
@@ -109,6 +112,7 @@ impl Module {
             worker_missed: false,
             reload: None,
             rdb_version: Cell::new(None),
+            directory,
         })
     }
 
@@ -216,10 +220,49 @@ impl Module {
         })
     }
 
+    /// Loads the libraries of `shadow.library-dir` that are not there just so, all or none, the first time that it is
+    /// called. Returns the payload that a RESTORE REPLACE loads them from. None when nothing had to be loaded: on a
+    /// replica, whose libraries are its master's, nothing ever has.
+    ///
+    /// # Errors
+    /// A sentence for the log. Nothing has changed then.
+    pub fn load_directory(&mut self, context: &Context) -> Result<Option<Vec<u8>>, Error> {
+        let Some(directory) = self.directory.take() else { return Ok(None) };
+        let path = directory.path();
+        if cluster::is_replica(context) {
+            let line = format!("the libraries of '{path}' are not loaded: those of a replica come from its master");
+            context.log(c"notice", line.as_bytes());
+            return Ok(None);
+        }
+        directory.check_beside(self.generation.registry()).map_err(Error::new)?;
+        let changes = directory.changes(self.generation.registry());
+        let (rdb_version, compress) = self.payload_form(context);
+        let payload = payload::write(changes.iter().map(|&(_, code)| code), rdb_version, compress);
+        if !changes.is_empty() {
+            self.restore(context, &payload, Policy::Replace).map_err(|error| {
+                Error::new([format!("failed loading the libraries of '{path}': ").as_bytes(), error.text()].concat())
+            })?;
+        }
+        let count = directory.library_count();
+        let names: Vec<&str> = changes.iter().map(|&(name, _)| name).collect();
+        let line = match names.as_slice() {
+            [] => format!("of the {count} libraries of '{path}' none had to be loaded"),
+            names => format!("of the {count} libraries of '{path}' were loaded: {}", names.join(", ")),
+        };
+        context.log(c"notice", line.as_bytes());
+        Ok((!names.is_empty()).then_some(payload))
+    }
+
     /// All libraries as a payload.
     pub fn dump(&self, context: &Context) -> Vec<u8> {
+        let (rdb_version, compress) = self.payload_form(context);
+        self.generation.dump(rdb_version, compress)
+    }
+
+    /// The version of the payloads that the server writes, and whether they are compressed.
+    fn payload_form(&self, context: &Context) -> (u16, bool) {
         let compress = context.setting(c"rdbcompression").is_none_or(|value| value == b"yes");
-        self.generation.dump(self.rdb_version(context).unwrap_or(payload::OLDEST_VERSION), compress)
+        (self.rdb_version(context).unwrap_or(payload::OLDEST_VERSION), compress)
     }
 
     /// Loads the libraries of a payload.
@@ -319,7 +362,7 @@ impl Module {
 }
 
 /// Bytes that a VM may hold; 0 for no limit.
-fn memory_limit() -> usize {
+pub fn memory_limit() -> usize {
     usize::try_from(settings::MEMORY_LIMIT.get()).unwrap_or(usize::MAX)
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use redis_module::raw;
 
 use super::api::{Arguments, Context, Text, api, checked};
+use super::path_setting::PathSetting;
 use super::{guard, module};
 use crate::generation::Compilation;
 
@@ -198,12 +199,16 @@ pub fn compilation() -> Compilation {
 static ALL: [&Setting; 6] =
     [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT, &JIT];
 
+/// The directory whose libraries are loaded at start; empty for none.
+pub static LIBRARY_DIR: PathSetting = PathSetting::new(c"library-dir");
+
 /// Reads the load arguments, registers the settings with the server, and gives them the values that it has for them.
 ///
 /// # Errors
 /// A sentence for the log that names the argument or the setting.
 pub fn load(context: &Context, arguments: Arguments) -> Result<(), String> {
-    let given = parse(&arguments.range(0, arguments.len()).collect::<Vec<_>>())?;
+    let (paths, others) = split(&arguments.range(0, arguments.len()).collect::<Vec<_>>());
+    let given = parse(&others)?;
     for setting in ALL {
         setting.value.store(setting.default, Ordering::Relaxed);
     }
@@ -213,16 +218,29 @@ pub fn load(context: &Context, arguments: Arguments) -> Result<(), String> {
     for setting in ALL {
         setting.register(context)?;
     }
+    LIBRARY_DIR.register(context, paths.last().copied().unwrap_or_default())?;
     // SAFETY: the context is that of the module's entry point.
     unsafe { checked(api!(RedisModule_LoadConfigs)(context.raw())) }
         .map_err(|_| "a setting of the module has a value that it does not take".to_owned())
 }
 
+/// The values of the setting that is a path, and the other words.
+fn split<'w>(words: &[&'w [u8]]) -> (Vec<&'w [u8]>, Vec<&'w [u8]>) {
+    let is_path = |pair: &[&[u8]]| pair.len() == 2 && known_as(pair[0]) == LIBRARY_DIR.plain_name();
+    let (paths, others): (Vec<&[&[u8]]>, Vec<_>) = words.chunks(2).partition(|pair| is_path(pair));
+    (paths.iter().map(|pair| pair[1]).collect(), others.concat())
+}
+
+/// The plain name of the setting that a load argument means.
+fn known_as(word: &[u8]) -> String {
+    let name = String::from_utf8_lossy(word).to_ascii_lowercase();
+    name.strip_prefix("shadow.").unwrap_or(&name).to_owned()
+}
+
 /// The settings that pairs of a name and a value stand for.
 fn parse(words: &[&[u8]]) -> Result<Vec<(&'static Setting, i64)>, String> {
     let pair = |pair: &[&[u8]]| {
-        let name = String::from_utf8_lossy(pair[0]).to_ascii_lowercase();
-        let name = name.strip_prefix("shadow.").unwrap_or(&name);
+        let name = known_as(pair[0]);
         let value = pair.get(1).map(|value| String::from_utf8_lossy(value).into_owned());
         let value = value.ok_or_else(|| format!("load argument '{name}' has no value"))?;
         let setting = ALL.into_iter().find(|setting| setting.plain_name() == name);
@@ -343,6 +361,22 @@ mod tests {
             "load argument 'memory-limit' must be 0 for no limit, or a memory value of 1mb or more, not '64'"
         );
         assert!(read("read-only-timeout -5").is_err());
+    }
+
+    #[test]
+    fn the_path_is_told_from_the_other_arguments() {
+        let words = |line: &'static str| line.split(' ').map(str::as_bytes).collect::<Vec<_>>();
+        for (line, paths, others) in [
+            ("library-dir /a", "/a", ""),
+            ("intercept yes SHADOW.Library-Dir /A reclaim-queue 5", "/A", "intercept yes reclaim-queue 5"),
+            ("library-dir /a library-dir /b", "/a /b", ""),
+            ("intercept library-dir /a yes", "", "intercept library-dir /a yes"),
+            ("intercept yes library-dir", "", "intercept yes library-dir"),
+        ] {
+            let (found, rest) = split(&words(line));
+            assert_eq!((found.join(&b' '), rest.join(&b' ')), (paths.into(), others.into()), "{line}");
+        }
+        assert_eq!(read("library-dir").unwrap_err(), "load argument 'library-dir' has no value");
     }
 
     #[test]

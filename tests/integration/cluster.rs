@@ -25,12 +25,16 @@ struct Node {
 impl Node {
     fn start(options: Options) -> Self {
         let bus = free_port();
-        let server = options
-            .set("cluster-enabled", "yes")
-            .set("cluster-port", &bus.to_string())
-            .set("cluster-node-timeout", "5000")
-            .start();
-        Self { server, bus }
+        Self { server: Self::options(options, bus).start(), bus }
+    }
+
+    fn options(options: Options, bus: u16) -> Options {
+        options.set("cluster-enabled", "yes").set("cluster-port", &bus.to_string()).set("cluster-node-timeout", "5000")
+    }
+
+    /// Starts the node anew, on what it knows of the cluster and has saved.
+    fn restart(&mut self, options: Options) {
+        self.server.restart(&Self::options(options, self.bus));
     }
 
     fn client(&self) -> Client {
@@ -380,4 +384,33 @@ fn a_node_that_is_added_gets_the_libraries() {
     assert_eq!(names(&mut new.client()), ["lib1", "routed"], "{said}");
     assert_eq!(new.client().run("FCALL nothing 0"), Value::Integer(0));
     assert_eq!(new.client().info_number("number_of_libraries"), 0, "the server's own registry stays empty");
+}
+
+/// When it starts, a node knows its part before it knows where its master is.
+#[test]
+fn a_replica_that_starts_anew_does_not_load_the_libraries_of_its_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("a.lua"), numbered(1)).expect("a file");
+    let options = Options::new().module_arguments(&format!("library-dir {}", directory.path().display()));
+    let (mut master, mut replica) = (Node::start(options.clone()), Node::start(Options::new()));
+    master.serve(0, SLOTS - 1);
+    meet(&[&master, &replica]);
+    wait_for_state(&[&master, &replica]);
+    ok(&mut replica.client(), &format!("CLUSTER REPLICATE {}", master.id()));
+    crate::replicas::wait_in_step(&master.server, &replica.server);
+    assert_eq!(names(&mut replica.client()), ["lib1"]);
+    std::fs::write(directory.path().join("b.lua"), numbered(2)).expect("a file");
+    for saved in [true, false] {
+        if saved {
+            ok(&mut replica.client(), "SAVE");
+        } else {
+            std::fs::remove_file(replica.server.directory().join("dump.rdb")).expect("there is a snapshot");
+        }
+        replica.restart(options.clone());
+        assert!(replica.server.log().contains("those of a replica come from its master"), "{}", replica.server.log());
+        crate::replicas::wait_in_step(&master.server, &replica.server);
+        assert_eq!(names(&mut replica.client()), ["lib1"]);
+    }
+    master.restart(options);
+    assert_eq!(names(&mut master.client()), ["lib1", "lib2"], "a master does");
 }

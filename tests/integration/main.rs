@@ -27,6 +27,7 @@ mod info;
 mod intercept;
 mod isolation;
 mod kill;
+mod library_dir;
 mod list;
 mod load;
 mod memory;

@@ -12,13 +12,14 @@ fn setting(client: &mut Client, name: &str) -> String {
 }
 
 /// The settings and their defaults.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 7] = [
     ("reclaim-queue", "64"),
     ("intercept", "no"),
     ("enable-debug-command", "no"),
     ("memory-limit", "0"),
     ("read-only-timeout", "0"),
     ("jit", "hot"),
+    ("library-dir", ""),
 ];
 
 /// A configuration file of a server, whose module has these load arguments, with these lines after it.
@@ -49,6 +50,7 @@ fn every_setting_is_a_config_with_its_default() {
 fn the_example_configuration_has_every_setting_with_its_default() {
     let text = include_str!("../../module.conf");
     for (name, value) in DEFAULTS {
+        let value = if value.is_empty() { "\"\"" } else { value };
         assert!(text.contains(&format!("\nshadow.{name} {value}\n")), "{name}");
     }
 }
@@ -120,7 +122,9 @@ fn a_transaction_of_settings_is_all_or_nothing() {
 fn what_shapes_the_module_is_fixed_once_it_is_loaded() {
     let server = Server::start();
     let mut client = server.client();
-    for (name, value) in [("reclaim-queue", "8"), ("intercept", "yes"), ("enable-debug-command", "yes")] {
+    for (name, value) in
+        [("reclaim-queue", "8"), ("intercept", "yes"), ("enable-debug-command", "yes"), ("library-dir", "/tmp")]
+    {
         let reply = client.call(&["CONFIG", "SET", &format!("shadow.{name}"), value]);
         assert!(reply.text().contains("can't set immutable config"), "{name}: {reply:?}");
     }

@@ -285,6 +285,12 @@ impl Context<'_> {
         }
     }
 
+    /// Whether nothing may be sent to the replicas now: writes are paused, for a failover or by a client.
+    pub fn writes_are_paused(&self) -> bool {
+        // SAFETY: takes nothing.
+        unsafe { api!(RedisModule_AvoidReplicaTraffic)() != 0 }
+    }
+
     /// Whether a script of the server's own engine runs `source` without an error.
     pub fn script_may_run(&self, source: &CStr) -> bool {
         // SAFETY: Living context; the format names two C strings.

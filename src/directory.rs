@@ -1,0 +1,171 @@
+//! A directory of library files, which is how libraries are deployed beside a server.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use crate::engine::{CallMode, Dialect, Host, LOAD_LIMIT, LogLevel, Tick};
+use crate::generation::Generation;
+use crate::registry::{Library, Registry, shebang};
+
+/// What the names of library files end in.
+const EXTENSIONS: [&str; 2] = ["lua", "luau"];
+
+/// The libraries of a directory. Each of them loads, and no two of them have a name in common.
+pub struct Directory {
+    path: String,
+    files: Vec<LibraryFile>,
+}
+
+/// A library and the file that holds it.
+struct LibraryFile {
+    path: String,
+    library: Box<str>,
+    functions: Vec<Box<str>>,
+    code: Vec<u8>,
+}
+
+impl Directory {
+    /// Reads the library files of the directory at `path` in the order of their names, and tries them in a VM of their
+    /// own that may hold `memory_limit` bytes (0 for no limit). Files of other names, those that a `*` of the shell
+    /// leaves out, names that are not UTF-8, and what is no file are passed over; symbolic links are followed.
+    ///
+    /// # Errors
+    /// A sentence for the log that names the directory or the files.
+    pub fn read(path: &Path, dialect: &Dialect, memory_limit: usize) -> Result<Self, String> {
+        let mut generation = new_generation(dialect, memory_limit)?;
+        let mut files: Vec<LibraryFile> = Vec::new();
+        for (path, code) in read_files(path)? {
+            let bad = |error: &dyn std::error::Error| format!("failed loading library file '{path}': {error}");
+            let name = shebang::parse(&code).map_err(|error| bad(&error))?.name;
+            if let Some(other) = files.iter().find(|other| other.library == name) {
+                return Err(format!("library files '{}' and '{path}' both hold the library '{name}'", other.path));
+            }
+            if let Err(error) = generation.load(&code, false, Some(LOAD_LIMIT), &mut Absent) {
+                let alone = new_generation(dialect, memory_limit)?;
+                let shared = shared_function(&code, alone, generation.registry(), &files);
+                return Err(shared.map_or_else(
+                    || bad(&error),
+                    |(other, function)| {
+                        format!("library files '{other}' and '{path}' both register the function '{function}'")
+                    },
+                ));
+            }
+            let functions = functions(generation.registry(), &name);
+            files.push(LibraryFile { path, library: name, functions, code });
+        }
+        Ok(Self { path: path.display().to_string(), files })
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How many libraries there are.
+    pub fn library_count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The names and sources of the libraries that `registry` does not have just so.
+    pub fn changes<'d>(&'d self, registry: &Registry) -> Vec<(&'d str, &'d [u8])> {
+        let is_there =
+            |file: &LibraryFile| registry.library(file.library.as_bytes()).is_some_and(|own| *own.code == *file.code);
+        let changed = self.files.iter().filter(|file| !is_there(file));
+        changed.map(|file| (&*file.library, &*file.code)).collect()
+    }
+
+    /// Checks that all libraries of the directory can be in `registry` together, in the places of those of the same
+    /// names.
+    ///
+    /// # Errors
+    /// A sentence for the log that names a function that another library of `registry` has.
+    pub fn check_beside(&self, registry: &Registry) -> Result<(), String> {
+        let is_replaced = |owner: &Library| self.files.iter().any(|file| file.library == owner.name);
+        for file in &self.files {
+            let taken = registry.conflict(file.functions.iter().map(|name| &**name), is_replaced);
+            if let Some(owner) = taken.and_then(|taken| registry.function(taken.as_bytes())) {
+                return Err(format!(
+                    "library file '{}' registers the function '{}', which belongs to the loaded library '{}'",
+                    file.path,
+                    owner.function().name,
+                    owner.library().name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn new_generation(dialect: &Dialect, memory_limit: usize) -> Result<Generation, String> {
+    let generation = Generation::new(dialect.clone()).map_err(|error| error.to_string())?;
+    generation.set_memory_limit(memory_limit);
+    Ok(generation)
+}
+
+/// A function that `code`, which loads only by itself, has in common with one of `files`: the path of that file and the
+/// function's name.
+fn shared_function<'f>(
+    code: &[u8],
+    mut alone: Generation,
+    registry: &Registry,
+    files: &'f [LibraryFile],
+) -> Option<(&'f str, Box<str>)> {
+    let name = alone.load(code, false, Some(LOAD_LIMIT), &mut Absent).ok()?;
+    let names = functions(alone.registry(), &name);
+    let taken = registry.conflict(names.iter().map(|name| &**name), |_| false)?;
+    let owner = registry.function(taken.as_bytes())?.library();
+    let other = files.iter().find(|other| other.library == owner.name)?;
+    Some((&other.path, taken.into()))
+}
+
+/// The names of the functions of a library.
+fn functions(registry: &Registry, library: &str) -> Vec<Box<str>> {
+    let library = registry.library(library.as_bytes());
+    library.map_or_else(Vec::new, |library| library.functions.iter().map(|function| function.name.clone()).collect())
+}
+
+/// The paths and contents of the library files in a directory, sorted.
+fn read_files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let unreadable = |error| format!("the library directory '{}' cannot be read: {error}", directory.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        names.extend(entry.map_err(unreadable)?.file_name().into_string().ok().filter(|name| is_library_file(name)));
+    }
+    names.sort_unstable();
+    let mut files = Vec::new();
+    for name in names {
+        let path = directory.join(name);
+        let shown = path.display().to_string();
+        let unreadable = |error| format!("library file '{shown}' cannot be read: {error}");
+        if fs::metadata(&path).map_err(unreadable)?.is_file() {
+            let code = fs::read(&path).map_err(unreadable)?;
+            files.push((shown, code));
+        }
+    }
+    Ok(files)
+}
+
+fn is_library_file(name: &str) -> bool {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
+    !name.starts_with('.') && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+/// No server: the files are tried before it can be asked for anything. What they log is heard when they are loaded.
+struct Absent;
+
+impl Host for Absent {
+    fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+        b"-ERR no command can be run while a library is tried\r\n"
+    }
+
+    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
+        None
+    }
+
+    fn tick(&mut self) -> Tick {
+        Tick::Silence
+    }
+
+    fn log(&mut self, _: LogLevel, _: &[u8]) {}
+}

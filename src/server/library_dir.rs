@@ -1,0 +1,69 @@
+//! The libraries of the directory `shadow.library-dir`: when they are loaded.
+//!
+//! Their files are read and tried when the module is loaded, so that a bad one keeps the server from starting before it
+//! has done anything. At that time the server has not loaded its own files, in which the libraries may be, in this or
+//! another version. So they are loaded when it has: at the end of that, and where there is nothing to load, in the first
+//! turn of the event loop, before any client is served. In a server that is running they are loaded with the module.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::api::Context;
+use super::module::Policy;
+use super::settings::LIBRARY_DIR;
+use super::{events, guard, module};
+use crate::directory::Directory;
+use crate::engine::Dialect;
+use crate::error::Error;
+
+/// Reads the directory, if one is set.
+///
+/// # Errors
+/// A sentence for the log that names the file.
+pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
+    let path = LIBRARY_DIR.get();
+    if path.is_empty() {
+        return Ok(None);
+    }
+    Directory::read(Path::new(OsStr::from_bytes(&path)), dialect, module::memory_limit()).map(Some)
+}
+
+/// Ends the load of the module, in which nothing can fail after this: sees to it that the libraries are loaded.
+///
+/// # Errors
+/// A sentence for the log, when the server is running and they cannot be loaded.
+pub fn begin(context: &Context) -> Result<(), String> {
+    let [clients] = context.info(c"clients", [c"connected_clients"]);
+    // A client asks for the load of a module; there is none while the server starts.
+    if clients.as_deref() == Some(b"0") {
+        context.soon(events::on_first_turn);
+        return Ok(());
+    }
+    if !LIBRARY_DIR.get().is_empty() && context.writes_are_paused() {
+        return Err("the libraries of 'shadow.library-dir' cannot be loaded while writes are paused".to_owned());
+    }
+    load(context).map_err(|error| error.to_string())
+}
+
+/// Loads the libraries if that was not done before. When they cannot be loaded the server ends, as it does when its own
+/// files cannot be: it must not serve without them.
+pub fn load_or_exit(context: &Context) {
+    let loaded = guard::callback(context.raw(), || load(context));
+    if let Some(Err(error)) = &loaded {
+        context.log(c"warning", error.text());
+    }
+    if !matches!(loaded, Some(Ok(()))) {
+        context.log(c"warning", b"the server ends: it must not serve without the libraries of 'shadow.library-dir'");
+        // SAFETY: takes nothing. Nothing that runs at an orderly exit is wanted: other threads are at work, and what the
+        // server had on disk when it started is what it is to find there the next time.
+        unsafe { libc::_exit(1) };
+    }
+}
+
+fn load(context: &Context) -> Result<(), Error> {
+    if let Some(payload) = module::change(|module| module.load_directory(context))? {
+        context.replicate_restore(&payload, Policy::Replace.word());
+    }
+    Ok(())
+}
