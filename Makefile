@@ -9,10 +9,13 @@ DESTDIR ?=
 override SERVER := $(if $(findstring /,$(SERVER)),$(abspath $(SERVER)),$(SERVER))
 override CLI    := $(if $(findstring /,$(CLI)),$(abspath $(CLI)),$(CLI))
 
-LIBRARY   := target/release/libshadow.so
-MODULEDIR := $(PREFIX)/lib/redis/modules
-SHAREDIR  := $(PREFIX)/share/shadow-functions
-DOCDIR    := $(PREFIX)/share/doc/shadow-functions
+LIBRARY    := target/release/libshadow.so
+MODULEDIR  := $(PREFIX)/lib/redis/modules
+SYSCONFDIR := $(PREFIX)/etc
+SHAREDIR   := $(PREFIX)/share/shadow-functions
+DOCDIR     := $(PREFIX)/share/doc/shadow-functions
+# What a server's configuration includes.
+SNIPPET    := $(SYSCONFDIR)/redis/shadow-functions.conf
 
 # What scripts/packages.sh fetches, for Python and for Node.js. No bytecode beside the sources.
 PACKAGES      := $(abspath target/packages)
@@ -22,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads soak fuzz sanitize conformance conformance-persistence clients realcode bench lint install clean
+.PHONY: help setup run demo build test matrix crash payloads soak fuzz sanitize conformance conformance-persistence clients realcode bench lint install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -96,12 +99,27 @@ lint: ## check the format and run clippy
 
 install: ## install the built module below PREFIX (default /usr/local)
 	@test -f $(LIBRARY) || { echo '$(LIBRARY) is missing: run make build first' >&2; exit 1; }
-	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(DOCDIR)'
+	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(DOCDIR)/docs' '$(DESTDIR)$(dir $(SNIPPET))'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(MODULEDIR)/libshadow.so'
 	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
 	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
+	@# The part about the module, for other configurations. It is theirs to edit: what is there stays.
+	test -e '$(DESTDIR)$(SNIPPET)' || { \
+		printf '# Include this file in the configuration of a server:\n#\n#     include %s\n#\n' '$(SNIPPET)'; \
+		sed -n '/^# The module\./,$$p' '$(DESTDIR)$(SHAREDIR)/module.conf'; \
+	} > '$(DESTDIR)$(SNIPPET)'
+	chmod 644 '$(DESTDIR)$(SNIPPET)'
 	install -m 644 examples/*.lua examples/README.md '$(DESTDIR)$(SHAREDIR)/examples'
-	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)'
+	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(DOCDIR)'
+	install -m 644 docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)/docs'
+
+deb: build ## pack the module for Debian: target/deb/*.deb
+	@scripts/setup.sh deb
+	@scripts/deb.sh
+
+deb-check: deb ## look at that package, install it, start a server with it and purge it; needs root
+	@scripts/setup.sh lintian
+	@scripts/deb.sh check
 
 clean: ## remove everything that was built or fetched
 	cargo clean
