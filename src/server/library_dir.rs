@@ -29,21 +29,35 @@ pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
     Directory::read(Path::new(OsStr::from_bytes(&path)), dialect, module::memory_limit()).map(Some)
 }
 
-/// Ends the load of the module, in which nothing can fail after this: sees to it that the libraries are loaded.
+/// Loads the libraries if the server is running, for [`announce`]. Comes before the module registers anything: a server
+/// that has taken the module's callbacks does not give them up when the load of the module fails.
 ///
 /// # Errors
-/// A sentence for the log, when the server is running and they cannot be loaded.
-pub fn begin(context: &Context) -> Result<(), String> {
-    let [clients] = context.info(c"clients", [c"connected_clients"]);
-    // A client asks for the load of a module; there is none while the server starts.
-    if clients.as_deref() == Some(b"0") {
-        context.soon(events::on_first_turn);
-        return Ok(());
+/// A sentence for the log.
+pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
+    if LIBRARY_DIR.get().is_empty() || is_starting(context) {
+        return Ok(None);
     }
-    if !LIBRARY_DIR.get().is_empty() && context.writes_are_paused() {
+    if context.writes_are_paused() {
         return Err("the libraries of 'shadow.library-dir' cannot be loaded while writes are paused".to_owned());
     }
-    load(context).map_err(|error| error.to_string())
+    module::change(|module| module.load_directory(context)).map_err(|error| error.to_string())
+}
+
+/// Ends what [`begin`] has begun, when the module's commands are there: tells the replicas what was `loaded`, or has the
+/// libraries loaded when the server has started.
+pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
+    if let Some(payload) = loaded {
+        context.replicate_restore(&payload, Policy::Replace.word());
+    } else if is_starting(context) {
+        context.soon(events::on_first_turn);
+    }
+}
+
+/// Whether the server is not running yet. A client asks for the load of a module; there is none while the server starts.
+fn is_starting(context: &Context) -> bool {
+    let [clients] = context.info(c"clients", [c"connected_clients"]);
+    clients.as_deref() == Some(b"0")
 }
 
 /// Loads the libraries if that was not done before. When they cannot be loaded the server ends, as it does when its own

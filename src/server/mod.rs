@@ -90,6 +90,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     let dialect = dialect(context, version);
     let directory = library_dir::read(&dialect)?;
     module::install(Some(Module::new(dialect.clone(), directory)?));
+    let loaded = library_dir::begin(context)?;
     commands::register(context)?;
     persistence::register(context)?;
     events::subscribe(context, &dialect).map_err(|_| "the server refused the subscription to its events")?;
@@ -99,7 +100,8 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     if settings::INTERCEPT.is_on() {
         intercept::install(context, dialect)?;
     }
-    library_dir::begin(context)
+    library_dir::announce(context, loaded);
+    Ok(())
 }
 
 /// The server's version as scripts see it. `number` is the API's, which on Valkey is Valkey's own.
