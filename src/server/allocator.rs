@@ -6,7 +6,8 @@ use std::ffi::c_void;
 
 use redis_module::raw;
 
-/// The alignment that the server's allocator guarantees.
+/// The alignment that the server's allocator gives a block whose size is a multiple of it. jemalloc as Redis builds it
+/// has sizes of 24, 40 and 56 as well, which it aligns to 8 only: so sizes are rounded up (`padded`).
 const GUARANTEED: usize = 16;
 
 /// Memory from the server.
@@ -16,8 +17,9 @@ const GUARANTEED: usize = 16;
 pub struct ServerAllocator;
 
 // SAFETY: every block comes from RM_TryAlloc or RM_Alloc (or the system) and goes back to RM_Free (or the system)
-// unchanged: which of the two is in use never changes while blocks exist. Both give blocks aligned to 16; a larger
-// alignment is made by hand in `aligned`, and undone in `dealloc` by the same rule.
+// unchanged: which of the two is in use never changes while blocks exist. Alignments up to 16 are the server's, for sizes
+// that are multiples of them (`is_as_expected` has looked); a larger one is made by hand in `aligned`, and undone in
+// `dealloc` by the same rule.
 unsafe impl GlobalAlloc for ServerAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the statics are written once, on the main thread, before any other thread of ours runs. The caller
@@ -29,7 +31,7 @@ unsafe impl GlobalAlloc for ServerAllocator {
             if layout.align() > GUARANTEED {
                 return aligned(layout, |size| allocate(size));
             }
-            allocate(layout.size()).cast()
+            allocate(padded(layout.size(), layout.align())).cast()
         }
     }
 
@@ -59,11 +61,33 @@ unsafe impl GlobalAlloc for ServerAllocator {
                 return new;
             }
             match raw::RedisModule_TryRealloc.or(raw::RedisModule_Realloc) {
-                Some(reallocate) => reallocate(block.cast(), size).cast(),
+                Some(reallocate) => reallocate(block.cast(), padded(size, layout.align())).cast(),
                 None => System.realloc(block, layout, size),
             }
         }
     }
+}
+
+/// The next multiple of `align`, a power of two. It is at most `isize::MAX`, as for every layout.
+const fn padded(size: usize, align: usize) -> usize {
+    (size + align - 1) & !(align - 1)
+}
+
+/// Whether the server's allocator aligns as it is taken to. One that keeps the size of a block before it, which is how
+/// Redis does without an allocator that knows it, aligns nothing to 16.
+pub fn is_as_expected() -> bool {
+    [16, 32, 48, 64, 80, 112].into_iter().all(|size| {
+        // SAFETY: the size is not 0, and the block goes back as it came.
+        unsafe {
+            let layout = Layout::from_size_align_unchecked(size, 1);
+            let block = ServerAllocator.alloc(layout);
+            let is_aligned = (block as usize).is_multiple_of(GUARANTEED);
+            if !block.is_null() {
+                ServerAllocator.dealloc(block, layout);
+            }
+            is_aligned
+        }
+    })
 }
 
 /// A block of a larger alignment inside a larger block, whose address stands just before it.
@@ -93,6 +117,14 @@ static ALLOCATOR: ServerAllocator = ServerAllocator;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_asked_for_in_whole_alignments() {
+        for (size, align, expected) in [(1, 1, 1), (17, 1, 17), (20, 8, 24), (52, 16, 64), (64, 16, 64), (8, 16, 16)] {
+            assert_eq!(padded(size, align), expected, "{size} aligned to {align}");
+        }
+        assert!(is_as_expected(), "of the system");
+    }
 
     #[test]
     fn a_block_of_large_alignment_is_aligned_and_keeps_its_start() {

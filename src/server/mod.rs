@@ -86,6 +86,11 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
             "Shadow Functions needs Redis 7.0 or newer, or Valkey; this server is {major}.{minor}.{patch}"
         ));
     }
+    if !allocator::is_as_expected() {
+        return Err(
+            "Shadow Functions needs a server whose memory is aligned to 16 bytes, as that of jemalloc is".into()
+        );
+    }
     settings::load(context, arguments)?;
     let dialect = dialect(context, version);
     let directory = library_dir::read(&dialect)?;
