@@ -63,12 +63,14 @@ pub struct LastFlush {
 }
 
 /// What the module is while it is loaded.
+///
+/// The fields are dropped in this order: the watch before the VMs that it could ring.
 pub struct Module {
+    pub watch: Watch,
     pub generation: Box<Generation>,
     /// What a load prepares beside the current generation, which stays until it is complete.
     staged: Option<Box<Generation>>,
     pub reclaim: Reclaim,
-    pub watch: Watch,
     pub totals: Totals,
     pub last_flush: Option<LastFlush>,
     pub ended: Ended,

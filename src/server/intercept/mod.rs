@@ -9,6 +9,7 @@ pub mod debug;
 pub mod permissions;
 
 use std::cell::Cell;
+use std::ptr::NonNull;
 
 use redis_module::raw;
 
@@ -68,7 +69,14 @@ struct MainThread<T>(T);
 // SAFETY: read and written by callbacks of the server only, which all run on its main thread.
 unsafe impl<T> Sync for MainThread<T> {}
 
-static FILTER: MainThread<Cell<Option<&'static Filter>>> = MainThread(Cell::new(None));
+/// The filter that is installed, which `install` has put on the heap and `remove` takes from there.
+static FILTER: MainThread<Cell<Option<NonNull<Filter>>>> = MainThread(Cell::new(None));
+
+/// The filter that is installed. It is removed only while nobody looks at it: when the module is unloaded.
+fn installed<'a>() -> Option<&'a Filter> {
+    // SAFETY: the address is there for as long as the filter, of which nothing changes.
+    FILTER.0.get().map(|filter| unsafe { filter.as_ref() })
+}
 
 /// Starts to intercept.
 ///
@@ -83,25 +91,26 @@ pub fn install(context: &Context, dialect: Dialect) -> Result<(), String> {
     if handle.is_null() {
         return Err("the server refused the command filter".to_owned());
     }
-    FILTER.0.set(Some(Box::leak(Box::new(Filter { handle, dialect, names, waits: Text::new(b"list") }))));
+    let filter = Box::new(Filter { handle, dialect, names, waits: Text::new(b"list") });
+    FILTER.0.set(NonNull::new(Box::into_raw(filter)));
     Ok(())
 }
 
 /// Stops intercepting; called when the module is unloaded.
 pub fn remove(context: &Context) {
     if let Some(filter) = FILTER.0.take() {
-        // SAFETY: the filter was registered by `install` with the same module, and is registered no more afterwards.
-        // The box was leaked there, and nothing refers to it now.
+        // SAFETY: the filter was made a raw address by `install`, registered there with the same module, and is registered
+        // no more afterwards. Nothing refers to it now.
         unsafe {
+            let filter = Box::from_raw(filter.as_ptr());
             api!(RedisModule_UnregisterCommandFilter)(context.raw(), filter.handle);
-            drop(Box::from_raw(std::ptr::from_ref(filter).cast_mut()));
         }
     }
 }
 
 /// The name of the command as the client typed it, in lower case.
 pub fn typed_name(arguments: Arguments) -> Vec<u8> {
-    if let Some(filter) = FILTER.0.get() {
+    if let Some(filter) = installed() {
         for (name, interception) in filter.names.iter().zip(&INTERCEPTIONS) {
             if arguments.is_named_by(name) {
                 return interception.typed.as_bytes().to_vec();
@@ -116,7 +125,7 @@ pub fn typed_name(arguments: Arguments) -> Vec<u8> {
 /// # Errors
 /// The server's refusal of the typed command.
 pub fn authorise(context: &Context, arguments: Arguments) -> Result<(), Error> {
-    let Some(filter) = FILTER.0.get() else { return Ok(()) };
+    let Some(filter) = installed() else { return Ok(()) };
     match permissions::intercepted_name(arguments) {
         Some(typed) => permissions::check(context, arguments, &typed, &filter.dialect),
         None => Ok(()),
@@ -132,7 +141,7 @@ unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
         return;
     }
     guard::callback(std::ptr::null_mut(), || {
-        let Some(filter) = FILTER.0.get() else { return };
+        let Some(filter) = installed() else { return };
         let typed = command.word(0).to_ascii_lowercase();
         match typed.as_slice() {
             b"acl" => permissions::translate(&command, filter.dialect.is_7_0()),
