@@ -30,8 +30,11 @@ impl PathSetting {
     /// The value.
     pub fn get(&self) -> Vec<u8> {
         let value = self.value.load(Ordering::Relaxed);
+        if value.is_null() {
+            return Vec::new();
+        }
         // SAFETY: the setting owns the string. Only the server's thread, on which this runs, replaces it.
-        if value.is_null() { Vec::new() } else { unsafe { string_bytes(value) }.to_vec() }
+        unsafe { string_bytes(value) }.to_vec()
     }
 
     fn set(&self, value: &[u8]) {

@@ -41,6 +41,22 @@ fn a_function_that_runs_long_is_shown_and_can_be_ended() {
 }
 
 #[test]
+fn a_caller_that_leaves_meanwhile_is_gone_when_its_function_has_ended() {
+    let server = impatient();
+    let (caller, mut other) = start(&server, "while true do end return {KEYS[1], ARGV[1]}");
+    drop(caller);
+    // The server sees that in one of the moments in which it lets others in. The words of the command stay.
+    for _ in 0..20 {
+        let running = other.run("SHADOW.FUNCTION STATS").field("running_script").expect("a running function");
+        let words = running.field("command").expect("its command").items();
+        assert_eq!(words.last().map(Value::text).as_deref(), Some("argument"));
+    }
+    assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
+    wait_until("only this client is left", || other.info("connected_clients").as_deref() == Some("1"));
+    assert_eq!(other.run("PING").text(), "PONG");
+}
+
+#[test]
 fn without_a_running_function_there_is_nothing_to_kill() {
     let server = Server::start();
     let mut client = server.client();

@@ -38,6 +38,7 @@ mod redis_api;
 mod register;
 mod replication;
 mod replies;
+mod safety;
 mod sandbox;
 mod security;
 mod settings;

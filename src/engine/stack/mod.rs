@@ -7,8 +7,8 @@
 //!
 //! The methods lean on these invariants, which hold in the whole of `engine`:
 //!
-//! * **Alive**: a `Stack` exists only while its VM does. It is made from the main state by `Engine`, which owns the
-//!   VM, or from the state that the VM hands to a native function, and is never stored.
+//! * **Alive**: a `Stack` exists only while its VM does. `Engine`, which owns the VM, keeps the one of the main state;
+//!   every other one is made of the state that the VM hands to a native function, and goes when that returns.
 //! * **One thread**: a VM is used by one thread at a time; a generation moves between threads as a whole.
 //! * **Bounds**: an index names a slot below the top (or one above it, which reads as none). A native function finds
 //!   room for 20 values above its arguments; before more are pushed the caller asks for it with `reserve`.
@@ -615,7 +615,8 @@ impl Stack {
 
     /// Brings a stack that a panic crossed back to its first state: no frames, no values.
     pub fn reset(&self) {
-        // SAFETY: Alive; no frame of this state is running: the panic unwound them all.
+        // SAFETY: Alive; no frame of this state is running: the panic unwound them all. They are still in the VM's list of
+        // frames, which it would assert to be empty were its assertions built in; this is what clears it.
         unsafe { ffi::lua_resetthread(self.state) }
     }
 
