@@ -4,7 +4,7 @@ use crate::support::Server;
 
 /// Warnings that belong to what is done to the servers, by their beginnings: those at the start, those about links that
 /// are cut and histories that are changed, and those about functions that run long.
-const EXPECTED: [&str; 28] = [
+const EXPECTED: [&str; 30] = [
     "oO0OoO0OoO0Oo ",
     "Redis version=",
     "Configuration loaded",
@@ -17,6 +17,8 @@ const EXPECTED: [&str; 28] = [
     "Diskless rdb transfer, done reading from pipe",
     "Diskless rdb transfer, last replica dropped, killing fork child.",
     "Error condition on socket for SYNC: ",
+    "Failed to read response from the server: ",
+    "Master did not reply to PSYNC, will try later",
     "Error reply to PING from master: '-BUSY ",
     "Unexpected reply to PSYNC from master: -BUSY ",
     "MASTER aborted replication with an error: BUSY ",
