@@ -79,7 +79,7 @@ unsafe extern "C" fn on_loading(
         });
         if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
             // SAFETY: the context of the callback that is running.
-            library_dir::load_or_exit(&unsafe { Context::new(context) });
+            library_dir::load_awaited(&unsafe { Context::new(context) });
         }
     });
 }
@@ -88,7 +88,7 @@ unsafe extern "C" fn on_loading(
 pub unsafe extern "C" fn on_first_turn(context: *mut raw::RedisModuleCtx, _: *mut c_void) {
     guard::callback(context, || {
         // SAFETY: the context of the callback that is running.
-        library_dir::load_or_exit(&unsafe { Context::new(context) });
+        library_dir::load_awaited(&unsafe { Context::new(context) });
     });
 }
 

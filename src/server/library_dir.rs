@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
 use super::module::Policy;
@@ -16,6 +17,9 @@ use super::{events, guard, module};
 use crate::directory::Directory;
 use crate::engine::Dialect;
 use crate::error::Error;
+
+/// Whether the server starts and is to load libraries before it serves anybody.
+static AWAITED: AtomicBool = AtomicBool::new(false);
 
 /// Reads the directory, if one is set.
 ///
@@ -49,7 +53,8 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
 pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
     if let Some(payload) = loaded {
         context.replicate_restore(&payload, Policy::Replace.word());
-    } else if is_starting(context) {
+    } else if !LIBRARY_DIR.get().is_empty() && is_starting(context) {
+        AWAITED.store(true, Ordering::Relaxed);
         context.soon(events::on_first_turn);
     }
 }
@@ -60,9 +65,12 @@ fn is_starting(context: &Context) -> bool {
     clients.as_deref() == Some(b"0")
 }
 
-/// Loads the libraries if that was not done before. When they cannot be loaded the server ends, as it does when its own
-/// files cannot be: it must not serve without them.
-pub fn load_or_exit(context: &Context) {
+/// Loads the libraries that the server has not started with yet. When they cannot be loaded it ends, as it does when its
+/// own files cannot be: it must not serve without them.
+pub fn load_awaited(context: &Context) {
+    if !AWAITED.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let loaded = guard::callback(context.raw(), || load(context));
     if let Some(Err(error)) = &loaded {
         context.log(c"warning", error.text());
