@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
-use super::module::Policy;
+use super::module::{Module, Policy};
 use super::settings::LIBRARY_DIR;
-use super::{events, guard, module};
+use super::{cluster, events, guard, module};
 use crate::directory::Directory;
 use crate::engine::Dialect;
 use crate::error::Error;
+use crate::registry::payload;
 
 /// Whether the server starts and is to load libraries before it serves anybody.
 static AWAITED: AtomicBool = AtomicBool::new(false);
@@ -45,7 +46,7 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
     if context.writes_are_paused() {
         return Err("the libraries of 'shadow.library-dir' cannot be loaded while writes are paused".to_owned());
     }
-    module::change(|module| module.load_directory(context)).map_err(|error| error.to_string())
+    module::change(|module| load(module, context)).map_err(|error| error.to_string())
 }
 
 /// Ends what [`begin`] has begun, when the module's commands are there: tells the replicas what was `loaded`, or has the
@@ -71,7 +72,12 @@ pub fn load_awaited(context: &Context) {
     if !AWAITED.swap(false, Ordering::Relaxed) {
         return;
     }
-    let loaded = guard::callback(context.raw(), || load(context));
+    let loaded = guard::callback(context.raw(), || {
+        if let Some(payload) = module::change(|module| load(module, context))? {
+            context.replicate_restore(&payload, Policy::Replace.word());
+        }
+        Ok::<(), Error>(())
+    });
     if let Some(Err(error)) = &loaded {
         context.log(c"warning", error.text());
     }
@@ -83,9 +89,35 @@ pub fn load_awaited(context: &Context) {
     }
 }
 
-fn load(context: &Context) -> Result<(), Error> {
-    if let Some(payload) = module::change(|module| module.load_directory(context))? {
-        context.replicate_restore(&payload, Policy::Replace.word());
+/// Loads the libraries that are not there just so, all or none, unless that was done before. Returns the payload of a
+/// RESTORE REPLACE that does the same. None when nothing had to be loaded: on a replica, whose libraries are its master's,
+/// nothing ever has.
+///
+/// # Errors
+/// A sentence for the log. Nothing has changed then.
+fn load(module: &mut Module, context: &Context) -> Result<Option<Vec<u8>>, Error> {
+    let Some(directory) = module.directory.take() else { return Ok(None) };
+    let path = directory.path();
+    if cluster::is_replica(context) {
+        let line = format!("the libraries of '{path}' are not loaded: those of a replica come from its master");
+        context.log(c"notice", line.as_bytes());
+        return Ok(None);
     }
-    Ok(())
+    directory.check_beside(module.generation.registry()).map_err(Error::new)?;
+    let changes = directory.changes(module.generation.registry());
+    let count = directory.library_count();
+    if changes.is_empty() {
+        let line = format!("of the {count} libraries of '{path}' none had to be loaded");
+        context.log(c"notice", line.as_bytes());
+        return Ok(None);
+    }
+    let (rdb_version, compress) = module.payload_form(context);
+    let payload = payload::write(changes.iter().map(|&(_, code)| code), rdb_version, compress);
+    module.restore(context, &payload, Policy::Replace).map_err(|error| {
+        Error::new([format!("failed loading the libraries of '{path}': ").as_bytes(), error.text()].concat())
+    })?;
+    let names: Vec<&str> = changes.iter().map(|&(name, _)| name).collect();
+    let line = format!("of the {count} libraries of '{path}' were loaded: {}", names.join(", "));
+    context.log(c"notice", line.as_bytes());
+    Ok(Some(payload))
 }

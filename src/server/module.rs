@@ -10,7 +10,7 @@ use super::gate::Gate;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
 use super::totals::Totals;
-use super::{cluster, settings};
+use super::settings;
 use crate::clock;
 use crate::directory::Directory;
 use crate::engine::{self, Dialect};
@@ -82,11 +82,11 @@ pub struct Module {
     /// The version of the server's files, once it was asked for.
     rdb_version: Cell<Option<u16>>,
     /// The libraries of `shadow.library-dir`, until they are loaded.
-    directory: Option<Directory>,
+    pub directory: Option<Directory>,
 }
 
 impl Module {
-    /// Builds the first generation and starts the worker. `directory` is for [`load_directory`](Self::load_directory).
+    /// Builds the first generation and starts the worker. `directory` is what is to be loaded later.
     ///
     /// # Errors
     /// A sentence for the log.
@@ -222,39 +222,6 @@ impl Module {
         })
     }
 
-    /// Loads the libraries of `shadow.library-dir` that are not there just so, all or none, the first time that it is
-    /// called. Returns the payload that a RESTORE REPLACE loads them from. None when nothing had to be loaded: on a
-    /// replica, whose libraries are its master's, nothing ever has.
-    ///
-    /// # Errors
-    /// A sentence for the log. Nothing has changed then.
-    pub fn load_directory(&mut self, context: &Context) -> Result<Option<Vec<u8>>, Error> {
-        let Some(directory) = self.directory.take() else { return Ok(None) };
-        let path = directory.path();
-        if cluster::is_replica(context) {
-            let line = format!("the libraries of '{path}' are not loaded: those of a replica come from its master");
-            context.log(c"notice", line.as_bytes());
-            return Ok(None);
-        }
-        directory.check_beside(self.generation.registry()).map_err(Error::new)?;
-        let changes = directory.changes(self.generation.registry());
-        let (rdb_version, compress) = self.payload_form(context);
-        let payload = payload::write(changes.iter().map(|&(_, code)| code), rdb_version, compress);
-        if !changes.is_empty() {
-            self.restore(context, &payload, Policy::Replace).map_err(|error| {
-                Error::new([format!("failed loading the libraries of '{path}': ").as_bytes(), error.text()].concat())
-            })?;
-        }
-        let count = directory.library_count();
-        let names: Vec<&str> = changes.iter().map(|&(name, _)| name).collect();
-        let line = match names.as_slice() {
-            [] => format!("of the {count} libraries of '{path}' none had to be loaded"),
-            names => format!("of the {count} libraries of '{path}' were loaded: {}", names.join(", ")),
-        };
-        context.log(c"notice", line.as_bytes());
-        Ok((!names.is_empty()).then_some(payload))
-    }
-
     /// All libraries as a payload.
     pub fn dump(&self, context: &Context) -> Vec<u8> {
         let (rdb_version, compress) = self.payload_form(context);
@@ -262,7 +229,7 @@ impl Module {
     }
 
     /// The version of the payloads that the server writes, and whether they are compressed.
-    fn payload_form(&self, context: &Context) -> (u16, bool) {
+    pub fn payload_form(&self, context: &Context) -> (u16, bool) {
         let compress = context.setting(c"rdbcompression").is_none_or(|value| value == b"yes");
         (self.rdb_version(context).unwrap_or(payload::OLDEST_VERSION), compress)
     }
