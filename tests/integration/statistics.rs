@@ -1,10 +1,11 @@
 //! What is counted of calls, and how INFO shows it.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use crate::library::{callback, evaluate, load, load_many, source};
 use crate::security::impatient;
-use crate::support::{Client, Options, Server, wait_until};
+use crate::support::{Client, Options, Server, Value, wait_until};
 
 /// The fields of a function's line, in their order: those of a line of `commandstats`, and one more.
 const FIELDS: [&str; 6] = ["calls", "usec", "usec_per_call", "rejected_calls", "failed_calls", "max_usec"];
@@ -244,6 +245,23 @@ fn a_function_sees_itself_running() {
     assert!((before..before + 60_000).contains(&since), "{since} after {before}");
     assert!(text.contains("shadow_calls:0\r\n"), "a call is counted when it has ended");
     assert_eq!(client.info("shadow_running_function"), None);
+}
+
+#[test]
+fn a_crash_report_names_the_function_that_ran() {
+    let mut server = impatient();
+    let (mut caller, mut other) = (server.client(), server.client());
+    load(&mut caller, &source("other", "redis.register_function('before', function() end)"));
+    caller.run("SHADOW.FCALL before 0");
+    load(&mut caller, &callback("while true do end"));
+    caller.send(&["SHADOW.FCALL", "f", "0"]);
+    wait_until("it runs", || other.run("SHADOW.FUNCTION STATS").field("running_script") != Some(Value::Null));
+    let sent = Command::new("kill").args(["-SEGV", &server.pid().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    assert!(!server.wait_for_exit().success());
+    let log = server.log();
+    assert!(log.contains("shadow_running_function:f"), "{log}");
+    assert!(!log.contains("shadow_function_before:"), "a crash report goes without the functions' lines");
 }
 
 #[test]

@@ -63,7 +63,8 @@ fn change(servers: &Servers, mut rng: Rng, until: Instant, replies: &Replies) {
                 ask(&mut client, &format!("SHADOW.FUNCTION FLUSH{mode}"), replies);
             }
             81..86 => {
-                ask(&mut client, pick(&mut rng, &["SHADOW.FUNCTION LIST WITHCODE", "SHADOW.FUNCTION LIST"]), replies);
+                let looks = ["LIST WITHCODE", "LIST", "LIST WITHSTATS", "RESETSTAT"];
+                ask(&mut client, &format!("SHADOW.FUNCTION {}", pick(&mut rng, &looks)), replies);
             }
             86..93 => {
                 if let Value::Bulk(payload) = ask(&mut client, "SHADOW.FUNCTION DUMP", replies) {
