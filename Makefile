@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads soak fuzz sanitize conformance conformance-persistence clients realcode bench lint install deb deb-check clean
+.PHONY: help setup run demo build test matrix crash payloads soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -92,14 +92,19 @@ conformance-persistence: ## run Redis's own suites of replication, AOF and RDB w
 bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
 	SERVERS='$(SERVERS)' cargo bench --bench flush
 
+types: setup ## check the examples with Luau's type checker (built once, some minutes)
+	cargo run --quiet --locked --manifest-path tests/types/Cargo.toml --target-dir target/types -- \
+		types/redis.d.luau tests/types/cases.lua examples/*.lua
+
 lint: ## check the format and run clippy
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/types/Cargo.toml
 	cargo clippy --release --all-targets -- -D warnings
 
 install: ## install the built module below PREFIX (default /usr/local)
 	@test -f $(LIBRARY) || { echo '$(LIBRARY) is missing: run make build first' >&2; exit 1; }
-	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(DOCDIR)/docs' '$(DESTDIR)$(dir $(SNIPPET))'
+	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(SHAREDIR)/types' '$(DESTDIR)$(DOCDIR)/docs' '$(DESTDIR)$(dir $(SNIPPET))'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(MODULEDIR)/libshadow.so'
 	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
 	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
@@ -110,6 +115,7 @@ install: ## install the built module below PREFIX (default /usr/local)
 	} > '$(DESTDIR)$(SNIPPET)'
 	chmod 644 '$(DESTDIR)$(SNIPPET)'
 	install -m 644 examples/*.lua examples/README.md '$(DESTDIR)$(SHAREDIR)/examples'
+	install -m 644 types/redis.d.luau '$(DESTDIR)$(SHAREDIR)/types'
 	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(DOCDIR)'
 	install -m 644 docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)/docs'
 

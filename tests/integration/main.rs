@@ -47,3 +47,4 @@ mod stats;
 mod struct_pack;
 mod threads;
 mod timeout;
+mod types;
