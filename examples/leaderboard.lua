@@ -1,4 +1,5 @@
 #!lua name=leaderboard
+--!strict
 
 -- Leaderboards: a sorted set, the highest score first.
 --
@@ -10,12 +11,18 @@
 -- board_add and board_record answer [score, rank]. The other two answer an
 -- array of [rank, member, score]. Ranks begin at 1, scores are strings (as the
 -- server's own replies have them in RESP2). Members with equal scores stand in
--- reverse alphabetical order, as ZREVRANGE has them.
+-- reverse alphabetical order, as ZREVRANGE has them. `count` and `distance` go
+-- up to 1,000. A member that is not there has no neighbours: an empty array.
+-- Wrong arguments are an error that begins with ERR; a key that holds no sorted
+-- set is a WRONGTYPE error.
+--
+-- With N members, board_add and board_record are O(log N), the other two
+-- O(log N + the number of entries).
 
 local MAX_ENTRIES = 1000
 
 -- A whole number from 1 (or `least`) to MAX_ENTRIES, or nil.
-local function count_of(text, least)
+local function count_of(text: string, least: number): number?
     local n = tonumber(text)
     if n and n >= least and n <= MAX_ENTRIES and n == math.floor(n) then
         return n
@@ -23,24 +30,26 @@ local function count_of(text, least)
     return nil
 end
 
-local function number_error(name, least)
-    return redis.error_reply('ERR ' .. name .. ' must be a whole number from ' .. least .. ' to ' .. MAX_ENTRIES)
+local function number_error(name: string, least: number): RedisError
+    return redis.error_reply(`ERR {name} must be a whole number from {least} to {MAX_ENTRIES}`)
 end
 
-local function standing(key, member)
+-- The score and the rank of a member.
+local function standing(key: string, member: string): { any }
     return { redis.call('ZSCORE', key, member), redis.call('ZREVRANK', key, member) + 1 }
 end
 
-local function entries(key, first, last)
-    local flat = redis.call('ZREVRANGE', key, first, last, 'WITHSCORES')
-    local result = {}
+-- The entries from the place `first` to the place `last`, which count from 0.
+local function entries(key: string, first: number, last: number): { { any } }
+    local flat: { string } = redis.call('ZREVRANGE', key, first, last, 'WITHSCORES')
+    local result: { { any } } = {}
     for i = 1, #flat, 2 do
-        result[#result + 1] = { first + #result + 1, flat[i], flat[i + 1] }
+        table.insert(result, { first + #result + 1, flat[i], flat[i + 1] } :: { any })
     end
     return result
 end
 
-local function board_add(keys, args)
+local function board_add(keys: { string }, args: { string }): RedisError | { any }
     if #keys ~= 1 or #args ~= 2 then
         return redis.error_reply('ERR expected 1 key, member, points')
     end
@@ -49,7 +58,7 @@ local function board_add(keys, args)
     return standing(keys[1], args[1])
 end
 
-local function board_record(keys, args)
+local function board_record(keys: { string }, args: { string }): RedisError | { any }
     if #keys ~= 1 or #args ~= 2 then
         return redis.error_reply('ERR expected 1 key, member, score')
     end
@@ -57,7 +66,7 @@ local function board_record(keys, args)
     return standing(keys[1], args[1])
 end
 
-local function board_top(keys, args)
+local function board_top(keys: { string }, args: { string }): RedisError | { any }
     if #keys ~= 1 or #args ~= 1 then
         return redis.error_reply('ERR expected 1 key, count')
     end
@@ -68,7 +77,7 @@ local function board_top(keys, args)
     return entries(keys[1], 0, count - 1)
 end
 
-local function board_around(keys, args)
+local function board_around(keys: { string }, args: { string }): RedisError | { any }
     if #keys ~= 1 or #args ~= 2 then
         return redis.error_reply('ERR expected 1 key, member, distance')
     end

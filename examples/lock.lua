@@ -1,4 +1,5 @@
 #!lua name=lock
+--!strict
 
 -- Locks with an owner and a time limit.
 --
@@ -14,10 +15,12 @@
 --   lock_info     1 key                      token and milliseconds left, or nil; read-only
 --
 -- Acquiring a lock that one already holds succeeds and sets its time anew, so
--- a client that lost the reply can simply ask again.
+-- a client that lost the reply can simply ask again. Wrong arguments are an
+-- error that begins with ERR; a key that holds no string is a WRONGTYPE error.
+-- Each function is O(1) and reaches its one key only.
 
 -- Checks the arguments. Returns an error reply, or nil if all is well.
-local function check(keys, args, with_time)
+local function check(keys: { string }, args: { string }, with_time: boolean): RedisError?
     local wanted = with_time and 2 or 1
     if #keys ~= 1 or #args ~= wanted then
         return redis.error_reply(with_time and 'ERR expected 1 key, token, milliseconds'
@@ -33,11 +36,11 @@ local function check(keys, args, with_time)
     return nil
 end
 
-local function held_by(key, token)
+local function held_by(key: string, token: string): boolean
     return redis.call('GET', key) == token
 end
 
-local function lock_acquire(keys, args)
+local function lock_acquire(keys: { string }, args: { string }): RedisError | number
     local err = check(keys, args, true)
     if err then
         return err
@@ -53,7 +56,7 @@ local function lock_acquire(keys, args)
     return 0
 end
 
-local function lock_extend(keys, args)
+local function lock_extend(keys: { string }, args: { string }): RedisError | number
     local err = check(keys, args, true)
     if err then
         return err
@@ -64,7 +67,7 @@ local function lock_extend(keys, args)
     return redis.call('PEXPIRE', keys[1], args[2])
 end
 
-local function lock_release(keys, args)
+local function lock_release(keys: { string }, args: { string }): RedisError | number
     local err = check(keys, args, false)
     if err then
         return err
@@ -75,7 +78,7 @@ local function lock_release(keys, args)
     return redis.call('DEL', keys[1])
 end
 
-local function lock_info(keys, args)
+local function lock_info(keys: { string }, args: { string }): any
     if #keys ~= 1 or #args ~= 0 then
         return redis.error_reply('ERR expected 1 key')
     end
@@ -102,6 +105,8 @@ redis.register_function{
     function_name = 'lock_release',
     callback = lock_release,
     description = 'Give up a lock that one holds: key, token',
+    -- It frees memory, so a full server lets it run.
+    flags = { 'allow-oom' },
 }
 
 redis.register_function{

@@ -1,4 +1,5 @@
 #!lua name=rate_limiter
+--!strict
 
 -- Token buckets.
 --
@@ -16,14 +17,24 @@
 --   1. 1 if the request is allowed, else 0
 --   2. whole tokens left in the bucket
 --   3. milliseconds until the same request would be allowed, 0 if it is now
+--
+-- capacity: 1 to 1e9. rate: 1e-6 to 1e9. cost: above 0, at most the capacity,
+-- 1 if it is left out. Fractions are allowed. Anything else is an error that
+-- begins with ERR; a key that holds no hash is a WRONGTYPE error. Both functions
+-- are O(1) and reach their one key only.
 
-local function now_ms()
-    local time = redis.call('TIME')
-    return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+type Settings = { capacity: number, rate: number, cost: number }
+
+-- The server's clock, in milliseconds.
+local function now_ms(): number
+    local time: { string } = redis.call('TIME')
+    local seconds, microseconds = tonumber(time[1]), tonumber(time[2])
+    assert(seconds and microseconds, 'TIME answers two numbers')
+    return seconds * 1000 + microseconds // 1000
 end
 
--- Checks the arguments. Returns a table, or nil and an error reply.
-local function settings(keys, args)
+-- Checks the arguments. Returns the settings, or nil and an error reply.
+local function settings(keys: { string }, args: { string }): (Settings?, RedisError?)
     if #keys ~= 1 or #args < 2 or #args > 3 then
         return nil, redis.error_reply('ERR expected 1 key, capacity, rate [cost]')
     end
@@ -39,12 +50,12 @@ local function settings(keys, args)
     if not cost or not (cost > 0 and cost <= capacity) then
         return nil, redis.error_reply('ERR cost must be above 0 and at most the capacity')
     end
-    return { capacity = capacity, rate = rate, cost = cost }
+    return { capacity = capacity, rate = rate, cost = cost }, nil
 end
 
 -- Tokens in the bucket at the time `now`.
-local function tokens_at(key, now, set)
-    local bucket = redis.call('HMGET', key, 'tokens', 'at')
+local function tokens_at(key: string, now: number, set: Settings): number
+    local bucket: { any } = redis.call('HMGET', key, 'tokens', 'at')
     local tokens, at = tonumber(bucket[1] or ''), tonumber(bucket[2] or '')
     if not tokens or not at then
         return set.capacity
@@ -54,7 +65,7 @@ local function tokens_at(key, now, set)
     return math.min(set.capacity, tokens + elapsed * set.rate / 1000)
 end
 
-local function answer(allowed, tokens, set)
+local function answer(allowed: boolean, tokens: number, set: Settings): { number }
     local wait = 0
     if not allowed then
         wait = math.ceil((set.cost - tokens) * 1000 / set.rate)
@@ -62,7 +73,7 @@ local function answer(allowed, tokens, set)
     return { allowed and 1 or 0, math.floor(tokens), wait }
 end
 
-local function rate_take(keys, args)
+local function rate_take(keys: { string }, args: { string }): RedisError? | { number }
     local set, err = settings(keys, args)
     if not set then
         return err
@@ -71,7 +82,7 @@ local function rate_take(keys, args)
     local tokens = tokens_at(key, now, set)
     local allowed = tokens >= set.cost
     if allowed then
-        tokens = tokens - set.cost
+        tokens -= set.cost
         local full_in = math.ceil((set.capacity - tokens) * 1000 / set.rate)
         -- Formatted here, so that no digit depends on how numbers become strings.
         redis.call('HSET', key, 'tokens', string.format('%.17g', tokens), 'at', string.format('%.0f', now))
@@ -80,7 +91,7 @@ local function rate_take(keys, args)
     return answer(allowed, tokens, set)
 end
 
-local function rate_peek(keys, args)
+local function rate_peek(keys: { string }, args: { string }): RedisError? | { number }
     local set, err = settings(keys, args)
     if not set then
         return err

@@ -17,6 +17,7 @@ mod delete;
 mod differential;
 mod documentation;
 mod errors;
+mod examples;
 mod failover;
 mod flags;
 mod flush;
