@@ -77,6 +77,7 @@ clients: ## run what clients offer for functions on an intercepting server, and 
 	cargo build --release
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/main.py
+	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/guide.py
 
 realcode: ## run the Lua of real packages as functions, in the stock registry and in the shadow one
 	@scripts/setup.sh node venv
@@ -92,9 +93,9 @@ conformance-persistence: ## run Redis's own suites of replication, AOF and RDB w
 bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
 	SERVERS='$(SERVERS)' cargo bench --bench flush
 
-types: setup ## check the examples with Luau's type checker (built once, some minutes)
+types: setup ## check the examples and the guide with Luau's type checker (built once, some minutes)
 	cargo run --quiet --locked --manifest-path tests/types/Cargo.toml --target-dir target/types -- \
-		types/redis.d.luau tests/types/cases.lua examples/*.lua
+		types/redis.d.luau tests/types/cases.lua examples/*.lua docs/writing-libraries.md
 
 lint: ## check the format and run clippy
 	cargo fmt --check

@@ -53,7 +53,7 @@ local function values(_keys: { string }, args: { string }): RedisError | string
         decoded.name = "none"
     end
     local own: Cjson = cjson.new()
-    own.encode_number_precision(17)
+    own.encode_number_precision(10)
     return own.encode({ name = decoded.name, product = product, text = text })
 end
 

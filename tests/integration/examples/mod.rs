@@ -1,6 +1,7 @@
-//! The libraries of examples/.
+//! The libraries of examples/, and those of docs/writing-libraries.md.
 
 mod delayed_queue;
+mod guide;
 mod inventory;
 mod json_document;
 mod leaderboard;
@@ -73,16 +74,23 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The functions of the libraries that are loaded, each with its flags.
-fn functions(client: &mut Client) -> Vec<(String, Vec<String>)> {
+/// A registered function.
+struct Function {
+    name: String,
+    description: String,
+    flags: Vec<String>,
+}
+
+/// The functions of the libraries that are loaded.
+fn functions(client: &mut Client) -> Vec<Function> {
     let field = |value: &Value, name: &str| value.field(name).unwrap_or_else(|| panic!("{name} in {value:?}"));
     let libraries = client.run("SHADOW.FUNCTION LIST").items();
     let functions = libraries.iter().flat_map(|library| field(library, "functions").items());
     functions
-        .map(|function| {
-            let name = field(&function, "name").text();
-            assert!(!field(&function, "description").text().is_empty(), "{name} has no description");
-            (name, field(&function, "flags").sorted_texts())
+        .map(|function| Function {
+            name: field(&function, "name").text(),
+            description: field(&function, "description").text(),
+            flags: field(&function, "flags").sorted_texts(),
         })
         .collect()
 }
@@ -105,13 +113,25 @@ fn a_call_without_keys_and_arguments_is_an_error_that_writes_nothing() {
     for name in examples() {
         load(&mut client, &example(&name));
     }
-    for (name, flags) in functions(&mut client) {
+    for Function { name, flags, .. } in functions(&mut client) {
         let command = if flags.contains(&"no-writes".to_owned()) { "SHADOW.FCALL_RO" } else { "SHADOW.FCALL" };
         let reply = client.call(&[command, &name, "0"]);
         assert!(reply.is_error() && reply.text().starts_with("ERR expected "), "{name}: {reply:?}");
         assert!(!reply.text().contains(" script: "), "{name} raises instead of answering: {reply:?}");
     }
     assert_eq!(client.run("DBSIZE"), Value::Integer(0));
+}
+
+#[test]
+fn every_function_says_what_it_does_and_which_arguments_it_takes() {
+    let server = Server::start();
+    let mut client = server.client();
+    for name in examples() {
+        load(&mut client, &example(&name));
+    }
+    for Function { name, description, .. } in functions(&mut client) {
+        assert!(description.contains(": "), "{name}: {description:?}");
+    }
 }
 
 /// A call of each function that does something, by a user who may touch these keys only.
@@ -163,7 +183,7 @@ fn no_example_reaches_a_key_that_was_not_declared() {
     }
     called.sort();
     called.dedup();
-    let mut all: Vec<String> = functions(&mut client).into_iter().map(|(name, _)| name).collect();
+    let mut all: Vec<String> = functions(&mut client).into_iter().map(|function| function.name).collect();
     all.sort();
     assert_eq!(called, all, "every function was called");
 }
