@@ -20,9 +20,10 @@ fn main() {
 
 /// Where Luau's sources lie. A crate is not told the directories of those that it depends on, but cargo knows them.
 fn luau() -> PathBuf {
-    let cargo = env::var("CARGO").expect("cargo names itself");
-    let metadata = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+    let variable = |name| env::var(name).expect("cargo sets it");
+    // What other platforms need has not been fetched.
+    let metadata = Command::new(variable("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", &variable("TARGET")])
         .output()
         .expect("cargo runs");
     let text = String::from_utf8(metadata.stdout).expect("JSON");
