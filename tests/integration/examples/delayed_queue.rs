@@ -32,6 +32,29 @@ fn a_job_is_not_taken_before_it_is_due() {
 }
 
 #[test]
+fn a_job_is_due_by_the_servers_clock() {
+    let mut jobs = Loaded::start("delayed_queue");
+    let mut other = jobs.server.client();
+    let mut clock = || {
+        let time: Vec<u64> =
+            other.run("TIME").items().iter().map(|part| part.text().parse().expect("a number")).collect();
+        time[0] * 1000 + time[1] / 1000
+    };
+    // In both halves of a second.
+    for half in [0, 500] {
+        wait_until("the second has come so far", || clock() % 1000 / 500 * 500 == half);
+        let before = clock();
+        jobs.client.run(&format!("SHADOW.FCALL queue_put {KEYS} job{half} 5000 x"));
+        let due: u64 = jobs.client.run(&format!("ZSCORE {{q}}due job{half}")).text().parse().expect("a time");
+        let after = clock();
+        assert!(
+            (before + 5000..=after + 5000).contains(&due),
+            "{due} is not between {before} and {after} and 5 seconds"
+        );
+    }
+}
+
+#[test]
 fn the_job_that_waits_longest_comes_first() {
     let mut jobs = Loaded::start("delayed_queue");
     for job in ["c 0 x", "b 20 x", "a 40 x"] {

@@ -105,6 +105,9 @@ fn wrong_arguments_are_refused() {
     assert_eq!(shop.change(&many.join(" ")), "-ERR a change has at most 1000 items");
     assert_eq!(shop.run("DBSIZE"), "0");
     assert_eq!(shop.change(&many[..1000].join(" ")).split(' ').count(), 1000);
+    let names: Vec<String> = (0..1001).map(|item| format!("item{item}")).collect();
+    assert!(shop.call(&format!("inv_count 1 items {}", names.join(" "))).starts_with("-ERR expected 1 key"));
+    assert_eq!(shop.call(&format!("inv_count 1 items {}", names[..1000].join(" "))).split(' ').count(), 1000);
 }
 
 #[test]

@@ -74,4 +74,5 @@ fn wrong_arguments_are_refused() {
     assert_eq!(locks.run("DBSIZE"), "0");
     locks.run("RPUSH door x");
     assert!(locks.call("lock_acquire 1 door ann 10").starts_with("-WRONGTYPE"));
+    assert_eq!(locks.call("lock_acquire 1 gate ann 999999999999999"), "1");
 }

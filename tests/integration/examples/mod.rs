@@ -36,7 +36,7 @@ fn examples() -> Vec<String> {
 /// A server with one library, and a client of it.
 struct Loaded {
     /// Ends with this value.
-    _server: Server,
+    server: Server,
     client: Client,
 }
 
@@ -45,7 +45,7 @@ impl Loaded {
         let server = Server::start();
         let mut client = server.client();
         load(&mut client, &example(name));
-        Self { _server: server, client }
+        Self { server, client }
     }
 
     /// Calls a function, given with its keys and arguments as one line of words; the reply as [`shown`].
@@ -134,7 +134,48 @@ fn every_function_says_what_it_does_and_which_arguments_it_takes() {
     }
 }
 
-/// A call of each function that does something, by a user who may touch these keys only.
+/// A call of each function that does something, in an order in which each finds what it needs.
+const CALLS: [&str; 28] = [
+    "lock_acquire 1 {x}a token 60000",
+    "lock_extend 1 {x}a token 60000",
+    "lock_info 1 {x}a",
+    "lock_release 1 {x}a token",
+    "rate_take 1 {x}a 10 1",
+    "rate_peek 1 {x}a 10 1",
+    "DEL {x}a",
+    "board_add 1 {x}a ann 1",
+    "board_record 1 {x}a ann 2",
+    "board_top 1 {x}a 10",
+    "board_around 1 {x}a ann 1",
+    "DEL {x}a",
+    "queue_put 2 {x}a {x}b one 0 payload",
+    "queue_put 2 {x}a {x}b two 0 payload",
+    "queue_take 2 {x}a {x}b 10 60000",
+    "queue_postpone 2 {x}a {x}b one 1 0",
+    "queue_done 2 {x}a {x}b one 1",
+    "queue_cancel 2 {x}a {x}b two",
+    "queue_length 2 {x}a {x}b",
+    "DEL {x}a {x}b",
+    "inv_change 2 {x}a {x}b apple 3",
+    "inv_undo 2 {x}a {x}b",
+    "inv_count 1 {x}a apple",
+    "inv_log 1 {x}b 10",
+    "DEL {x}a {x}b",
+    "doc_set 1 {x}a {}",
+    "doc_patch 1 {x}a {\"a\":1}",
+    "doc_get 1 {x}a /a",
+];
+
+/// A command for an entry of [`CALLS`].
+fn command(call: &str) -> Vec<String> {
+    let words = call.split(' ').map(str::to_owned);
+    if call.starts_with("DEL") {
+        words.collect()
+    } else {
+        ["SHADOW.FCALL".to_owned()].into_iter().chain(words).collect()
+    }
+}
+
 #[test]
 fn no_example_reaches_a_key_that_was_not_declared() {
     let server = Server::start();
@@ -143,47 +184,42 @@ fn no_example_reaches_a_key_that_was_not_declared() {
         load(&mut client, &example(&name));
     }
     client.run("ACL SETUSER ann on nopass ~{x}a ~{x}b +@all");
+    let mut user = server.client();
+    user.run("AUTH ann x");
     let mut called = Vec::new();
-    for line in [
-        "lock_acquire 1 {x}a token 60000",
-        "lock_extend 1 {x}a token 60000",
-        "lock_info 1 {x}a",
-        "lock_release 1 {x}a token",
-        "rate_take 1 {x}a 10 1",
-        "rate_peek 1 {x}a 10 1",
-        "DEL {x}a",
-        "board_add 1 {x}a ann 1",
-        "board_record 1 {x}a ann 2",
-        "board_top 1 {x}a 10",
-        "board_around 1 {x}a ann 1",
-        "DEL {x}a",
-        "queue_put 2 {x}a {x}b one 0 payload",
-        "queue_put 2 {x}a {x}b two 0 payload",
-        "queue_take 2 {x}a {x}b 10 60000",
-        "queue_postpone 2 {x}a {x}b one 1 0",
-        "queue_done 2 {x}a {x}b one 1",
-        "queue_cancel 2 {x}a {x}b two",
-        "queue_length 2 {x}a {x}b",
-        "DEL {x}a {x}b",
-        "inv_change 2 {x}a {x}b apple 3",
-        "inv_undo 2 {x}a {x}b",
-        "inv_count 1 {x}a apple",
-        "inv_log 1 {x}b 10",
-        "DEL {x}a {x}b",
-        "doc_set 1 {x}a {}",
-        "doc_patch 1 {x}a {\"a\":1}",
-        "doc_get 1 {x}a /a",
-    ] {
-        let mut user = server.client();
-        user.run("AUTH ann x");
-        let command = if line.starts_with("DEL") { line.to_owned() } else { format!("SHADOW.FCALL {line}") };
-        let reply = user.run(&command);
-        assert!(!reply.is_error(), "{line}: {reply:?}");
-        called.extend(line.split(' ').next().filter(|name| *name != "DEL").map(str::to_owned));
+    for call in CALLS {
+        let reply = user.call(&command(call));
+        assert!(!reply.is_error(), "{call}: {reply:?}");
+        called.extend(call.split(' ').next().filter(|name| *name != "DEL").map(str::to_owned));
     }
     called.sort();
-    called.dedup();
     let mut all: Vec<String> = functions(&mut client).into_iter().map(|function| function.name).collect();
     all.sort();
+    called.dedup();
     assert_eq!(called, all, "every function was called");
+}
+
+#[test]
+fn one_key_more_or_one_argument_more_is_refused() {
+    let server = Server::start();
+    let mut client = server.client();
+    for name in examples() {
+        load(&mut client, &example(&name));
+    }
+    for call in CALLS.iter().filter(|call| !call.starts_with("DEL")) {
+        let mut more = command(call);
+        let keys: usize = more[2].parse().expect("the number of keys");
+        more[2] = (keys + 1).to_string();
+        more.insert(3 + keys, "{x}c".to_owned());
+        let reply = client.call(&more);
+        assert!(reply.text().starts_with("ERR expected "), "{more:?}: {reply:?}");
+        // The others take more arguments.
+        if ["lock_", "board_", "queue_", "inv_log", "inv_undo"].iter().any(|name| call.starts_with(name)) {
+            let mut more = command(call);
+            more.push("1".to_owned());
+            let reply = client.call(&more);
+            assert!(reply.text().starts_with("ERR expected "), "{more:?}: {reply:?}");
+        }
+    }
+    assert_eq!(client.run("DBSIZE"), Value::Integer(0));
 }

@@ -46,6 +46,16 @@ fn looking_takes_nothing_and_makes_no_key() {
 }
 
 #[test]
+fn a_bucket_that_lacks_a_field_counts_as_full() {
+    let mut limiter = Loaded::start("rate_limiter");
+    for field in ["tokens", "at"] {
+        limiter.call("rate_take 1 bucket 2 0.001");
+        limiter.run(&format!("HDEL bucket {field}"));
+        assert_eq!(limiter.call("rate_take 1 bucket 2 0.001"), "[1 1 0]");
+    }
+}
+
+#[test]
 fn a_bucket_expires_when_it_is_full_again() {
     let mut limiter = Loaded::start("rate_limiter");
     limiter.call("rate_take 1 bucket 10 0.5 5");
@@ -78,6 +88,8 @@ fn wrong_arguments_are_refused() {
     assert_eq!(limiter.call("rate_take 1 bucket 1"), "-ERR expected 1 key, capacity, rate [cost]");
     assert_eq!(limiter.call("rate_take 1 bucket 1 1 1 1"), "-ERR expected 1 key, capacity, rate [cost]");
     assert_eq!(limiter.run("DBSIZE"), "0");
+    assert_eq!(limiter.call("rate_peek 1 bucket 1e9 1e9 1e9"), "[1 1000000000 0]");
+    assert_eq!(limiter.call("rate_peek 1 bucket 1 1e-6 0.5"), "[1 1 0]");
     limiter.run("SET bucket text");
     assert!(limiter.call("rate_take 1 bucket 1 1").starts_with("-WRONGTYPE"));
 }
