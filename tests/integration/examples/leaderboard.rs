@@ -46,8 +46,8 @@ fn equal_scores_stand_in_reverse_alphabetical_order() {
 #[test]
 fn reading_works_read_only_and_of_a_board_that_is_not_there() {
     let mut board = Loaded::start("leaderboard");
-    assert_eq!(shown(&board.client.run("SHADOW.FCALL_RO board_top 1 none 10")), "[]");
-    assert_eq!(shown(&board.client.run("SHADOW.FCALL_RO board_around 1 none ann 1")), "[]");
+    assert_eq!(shown(&board.client.run("SHADOW.FCALL_RO board_top 1 none 1000")), "[]");
+    assert_eq!(shown(&board.client.run("SHADOW.FCALL_RO board_around 1 none ann 1000")), "[]");
 }
 
 #[test]

@@ -123,6 +123,22 @@ fn a_call_without_keys_and_arguments_is_an_error_that_writes_nothing() {
 }
 
 #[test]
+fn those_that_only_read_say_so_and_no_others() {
+    let server = Server::start();
+    let mut client = server.client();
+    for name in examples() {
+        load(&mut client, &example(&name));
+    }
+    let reads = |function: &Function| function.flags.contains(&"no-writes".to_owned());
+    let mut readers: Vec<String> =
+        functions(&mut client).into_iter().filter(reads).map(|function| function.name).collect();
+    readers.sort();
+    let expected =
+        ["board_around", "board_top", "doc_get", "inv_count", "inv_log", "lock_info", "queue_length", "rate_peek"];
+    assert_eq!(readers, expected);
+}
+
+#[test]
 fn every_function_says_what_it_does_and_which_arguments_it_takes() {
     let server = Server::start();
     let mut client = server.client();

@@ -36,6 +36,14 @@ fn tokens_come_back_with_time() {
 }
 
 #[test]
+fn tokens_come_back_one_by_one() {
+    let mut limiter = Loaded::start("rate_limiter");
+    assert_eq!(limiter.call("rate_take 1 bucket 1000 10 1000"), "[1 0 0]");
+    wait_until("a token comes back", || numbers(&limiter.call("rate_peek 1 bucket 1000 10"))[0] == 1);
+    assert_eq!(numbers(&limiter.call("rate_peek 1 bucket 1000 10 1000"))[0], 0);
+}
+
+#[test]
 fn looking_takes_nothing_and_makes_no_key() {
     let mut limiter = Loaded::start("rate_limiter");
     for _ in 0..3 {
