@@ -5,6 +5,11 @@ use std::ffi::c_char;
 /// As many stars as the server follows into each other; one more matches nothing (its guard against deep recursion).
 const MAX_STARS: usize = 1000;
 
+/// Whether `pattern` has no special characters: then it matches what equals it, and nothing else.
+pub fn is_literal(pattern: &[u8]) -> bool {
+    !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
+}
+
 /// Whether `pattern` matches the whole of `text`, exactly as the server's own matcher has it, oddities included: an
 /// unterminated set ends with the pattern, an escaped byte in a set ignores `nocase`, and `*` does not match the empty
 /// text.
@@ -132,6 +137,18 @@ mod tests {
         assert!(same("lib", "lib"));
         for (pattern, text) in [("lib", "li"), ("li", "lib"), ("lib", "Lib"), ("", "lib")] {
             assert!(!same(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_literal_when_it_matches_only_what_equals_it() {
+        for pattern in ["", "lib", "li]b", "a-z", "^a", "L!"] {
+            assert!(is_literal(pattern.as_bytes()), "{pattern}");
+            assert!(same(pattern, pattern));
+        }
+        for (pattern, other) in [("l*b", "lb"), ("l?b", "lib"), ("l[i]b", "lib"), (r"l\ib", "lib")] {
+            assert!(!is_literal(pattern.as_bytes()), "{pattern}");
+            assert!(same(pattern, other), "{pattern} {other}");
         }
     }
 

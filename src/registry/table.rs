@@ -7,7 +7,12 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::error::RegistryError;
+use super::glob;
 use super::library::{Function, Library};
+
+/// Libraries whose names differ in case only are spread over this many hashes. One would do to find them by a name in
+/// any case, but a payload full of such names would then be compared each with each.
+const CASINGS: u32 = 64;
 
 /// Everything that is loaded.
 ///
@@ -96,9 +101,29 @@ impl Registry {
         self.libraries.find(spread(hash), |entry| entry.is_named(name, hash)).map(|entry| &entry.library)
     }
 
+    /// The libraries whose names match a glob pattern in any case, in no particular order. A pattern without special
+    /// characters takes as long among a million libraries as among ten.
+    pub fn libraries_matching(&self, pattern: &[u8]) -> Vec<&Arc<Library>> {
+        if glob::is_literal(pattern) {
+            return self.libraries_alike(pattern).collect();
+        }
+        self.libraries().filter(|library| glob::matches(pattern, library.name.as_bytes(), true)).collect()
+    }
+
+    /// The libraries of that name in any case.
+    fn libraries_alike(&self, name: &[u8]) -> impl Iterator<Item = &Arc<Library>> {
+        let folded = self.folded_hash(name);
+        (0..CASINGS).map(move |casing| cased(folded, casing)).flat_map(move |hash| {
+            self.libraries
+                .iter_hash(spread(hash))
+                .filter(move |entry| entry.hash == hash && is_same(entry.library.name.as_bytes(), name))
+                .map(|entry| &entry.library)
+        })
+    }
+
     /// The function of that name, in any case.
     pub fn function(&self, name: &[u8]) -> Option<&FunctionRef> {
-        let hash = self.function_hash(name);
+        let hash = self.folded_hash(name);
         self.functions.find(spread(hash), |entry| entry.hash == hash && is_same(entry.function().name.as_bytes(), name))
     }
 
@@ -169,7 +194,7 @@ impl Registry {
     fn add(&mut self, library: Arc<Library>) {
         debug_assert_eq!(self.conflict(library.functions.iter().map(|function| &*function.name), |_| false), None);
         for (index, function) in (0..).zip(&library.functions) {
-            let hash = self.function_hash(function.name.as_bytes());
+            let hash = self.folded_hash(function.name.as_bytes());
             let entry = FunctionRef { library: Arc::clone(&library), index, hash };
             self.functions.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
         }
@@ -185,7 +210,7 @@ impl Registry {
         let LibraryRef { library, .. } = entry.remove().0;
         self.bytes -= library.bytes();
         for (index, function) in (0u32..).zip(&library.functions) {
-            let hash = self.function_hash(function.name.as_bytes());
+            let hash = self.folded_hash(function.name.as_bytes());
             let entry = self
                 .functions
                 .find_entry(spread(hash), |entry| entry.index == index && Arc::ptr_eq(&entry.library, &library));
@@ -197,12 +222,12 @@ impl Registry {
     }
 
     fn library_hash(&self, name: &[u8]) -> u32 {
-        shorten(self.hasher.hash_one(name))
+        cased(self.folded_hash(name), shorten(self.hasher.hash_one(name)) % CASINGS)
     }
 
     /// A hash that is blind to case. Eight bytes at a time, the last eight overlapping the ones before: for the
     /// hasher's own way with bytes the name would have to be folded into a copy.
-    fn function_hash(&self, name: &[u8]) -> u32 {
+    fn folded_hash(&self, name: &[u8]) -> u32 {
         let mut hasher = self.hasher.build_hasher();
         let mut rest = name;
         while let [word @ .., _] = rest
@@ -253,6 +278,12 @@ impl fmt::Debug for Registry {
 /// Whether the names differ in case at most. Most callers write a name as it was registered.
 fn is_same(registered: &[u8], called: &[u8]) -> bool {
     registered == called || registered.eq_ignore_ascii_case(called)
+}
+
+/// One of the hashes of the libraries whose names have that folded hash.
+fn cased(folded: u32, casing: u32) -> u32 {
+    // An odd factor with all its bits in disorder moves the lowest and the topmost bits, which are what a table looks at.
+    folded.wrapping_add(casing.wrapping_mul(0x9e37_79b9))
 }
 
 /// The 32 bits of a hash that an entry keeps.
@@ -324,6 +355,47 @@ mod tests {
         assert_eq!(&*registry.library(b"Lib").unwrap().name, "Lib");
         assert_eq!(&*registry.library(b"lib").unwrap().name, "lib");
         assert!(registry.library(b"LIB").is_none());
+    }
+
+    fn matching(registry: &Registry, pattern: &str) -> Vec<String> {
+        let mut names: Vec<String> =
+            registry.libraries_matching(pattern.as_bytes()).iter().map(|library| library.name.to_string()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_pattern_without_special_characters_finds_its_libraries_in_every_case() {
+        let registry = registry(&[("Cart", &["a"]), ("cart", &["b"]), ("CART", &["c"]), ("carts_1", &["d"])]);
+        for pattern in ["cart", "CART", "cArT"] {
+            assert_eq!(matching(&registry, pattern), ["CART", "Cart", "cart"], "{pattern}");
+        }
+        assert_eq!(matching(&registry, "CARTS_1"), ["carts_1"]);
+        for pattern in ["", "car", "cart]", "carts\x7f1", "carts_\x11"] {
+            assert!(matching(&registry, pattern).is_empty(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_special_characters_finds_what_it_matches() {
+        let registry = registry(&[("Cart", &["a"]), ("cart", &["b"]), ("carts", &["c"])]);
+        assert_eq!(matching(&registry, "CART*"), ["Cart", "cart", "carts"]);
+        assert_eq!(matching(&registry, "c[a]rt"), ["Cart", "cart"]);
+        assert_eq!(matching(&registry, r"\cart"), ["Cart", "cart"]);
+        assert_eq!(matching(&registry, "????s"), ["carts"]);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_only_share_no_single_hash() {
+        let registry = Registry::new();
+        let mut counts = std::collections::HashMap::new();
+        for casing in 0u32..4096 {
+            let letter = |bit: u32| if casing >> bit & 1 == 0 { 'a' } else { 'A' };
+            let name: String = (0..12).map(letter).collect();
+            *counts.entry(registry.library_hash(name.as_bytes())).or_insert(0) += 1;
+        }
+        // 64 of each on average.
+        assert!(counts.values().all(|&count| count < 200), "{counts:?}");
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn a_pattern_selects_without_regard_to_case() {
     let server = Server::start();
     let mut client = server.client();
     load_many(&mut client, 20);
-    for (pattern, count) in [("LIB1?", 10), ("lib*", 20), ("lib[0-4]", 5), ("none", 0)] {
+    for (pattern, count) in [("LIB1?", 10), ("lib*", 20), ("lib[0-4]", 5), ("Lib7", 1), ("none", 0)] {
         assert_eq!(
             client.run(&format!("SHADOW.FUNCTION LIST LIBRARYNAME {pattern}")).items().len(),
             count,

@@ -5,7 +5,7 @@ use super::super::module;
 use super::entry::Command;
 use super::is_option;
 use crate::error::Error;
-use crate::registry::{Function, Library, glob};
+use crate::registry::{Function, Library};
 
 /// `SHADOW.FUNCTION LIST [LIBRARYNAME pattern] [WITHCODE] [WITHSTATS]`: the libraries and their functions.
 pub struct List;
@@ -14,13 +14,11 @@ impl Command for List {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         let options = Options::parse(arguments)?;
         module::look(|module| {
-            let libraries: Vec<&Library> = module
-                .generation
-                .registry()
-                .libraries()
-                .map(|library| &**library)
-                .filter(|library| options.includes(library))
-                .collect();
+            let registry = module.generation.registry();
+            let libraries = match options.pattern {
+                Some(pattern) => registry.libraries_matching(pattern),
+                None => registry.libraries().collect(),
+            };
             context.reply_array(libraries.len());
             for library in libraries {
                 reply_library(context, library, &options);
@@ -53,10 +51,6 @@ impl<'a> Options<'a> {
             }
         }
         Ok(options)
-    }
-
-    fn includes(&self, library: &Library) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, library.name.as_bytes(), true))
     }
 }
 
