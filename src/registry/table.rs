@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::mem;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -10,25 +11,25 @@ use super::error::RegistryError;
 use super::glob;
 use super::library::{Function, Library};
 
-/// Libraries whose names differ in case only are spread over this many hashes. One would do to find them by a name in
-/// any case, but a payload full of such names would then be compared each with each.
-const CASINGS: u32 = 64;
-
 /// Everything that is loaded.
 ///
-/// Invariant: the function table holds exactly one entry for each function of each library in the library table, so a
-/// name, in any case, has one owner.
+/// Invariant: the function table holds exactly one entry for each function of each library, so a name, in any case, has
+/// one owner.
 #[derive(Default)]
 pub struct Registry {
     // The tables hold no names of their own: an entry finds its name through its library.
     functions: HashTable<FunctionRef>,
+    /// By their folded names: no two that differ in case only.
     libraries: HashTable<LibraryRef>,
+    /// Those that would, by their names as they are. There are hardly any; but one table for all, by folded names, would
+    /// be slow for a payload full of them.
+    variants: HashTable<LibraryRef>,
     /// Of all libraries together.
     bytes: usize,
     hasher: DefaultHashBuilder,
 }
 
-/// A library and the hash of its name.
+/// A library and the hash that its table has it under.
 struct LibraryRef {
     library: Arc<Library>,
     /// Kept so that the table need not look at every name when it grows, which would be felt: 5 ms at 57,000 libraries.
@@ -76,12 +77,12 @@ impl Registry {
 
     /// Whether nothing is loaded.
     pub fn is_empty(&self) -> bool {
-        self.libraries.is_empty()
+        self.library_count() == 0
     }
 
     /// How many libraries are loaded.
     pub fn library_count(&self) -> usize {
-        self.libraries.len()
+        self.libraries.len() + self.variants.len()
     }
 
     /// How many functions they have together.
@@ -91,14 +92,19 @@ impl Registry {
 
     /// Bytes that all of it takes: see [`Library::bytes`], and what it needs to find each.
     pub fn bytes(&self) -> usize {
-        let entries = self.functions.len() * size_of::<FunctionRef>() + self.libraries.len() * size_of::<LibraryRef>();
+        let entries =
+            self.functions.len() * size_of::<FunctionRef>() + self.library_count() * size_of::<LibraryRef>();
         self.bytes + entries
     }
 
     /// The library of that name; case matters.
     pub fn library(&self, name: &[u8]) -> Option<&Arc<Library>> {
-        let hash = self.library_hash(name);
-        self.libraries.find(spread(hash), |entry| entry.is_named(name, hash)).map(|entry| &entry.library)
+        let hash = self.folded_hash(name);
+        let entry = self.libraries.find(spread(hash), |entry| entry.is_named(name, hash)).or_else(|| {
+            let hash = self.variant_hash(name)?;
+            self.variants.find(spread(hash), |entry| entry.is_named(name, hash))
+        });
+        entry.map(|entry| &entry.library)
     }
 
     /// The libraries whose names match a glob pattern in any case, in no particular order. A pattern without special
@@ -112,13 +118,10 @@ impl Registry {
 
     /// The libraries of that name in any case.
     fn libraries_alike(&self, name: &[u8]) -> impl Iterator<Item = &Arc<Library>> {
-        let folded = self.folded_hash(name);
-        (0..CASINGS).map(move |casing| cased(folded, casing)).flat_map(move |hash| {
-            self.libraries
-                .iter_hash(spread(hash))
-                .filter(move |entry| entry.hash == hash && is_same(entry.library.name.as_bytes(), name))
-                .map(|entry| &entry.library)
-        })
+        let alike = |entry: &&LibraryRef| is_same(entry.library.name.as_bytes(), name);
+        let hash = self.folded_hash(name);
+        let first = self.libraries.find(spread(hash), |entry| entry.hash == hash && alike(&entry));
+        first.into_iter().chain(self.variants.iter().filter(alike)).map(|entry| &entry.library)
     }
 
     /// The function of that name, in any case.
@@ -129,7 +132,7 @@ impl Registry {
 
     /// All libraries, in no particular order.
     pub fn libraries(&self) -> impl Iterator<Item = &Arc<Library>> {
-        self.libraries.iter().map(|entry| &entry.library)
+        self.libraries.iter().chain(&self.variants).map(|entry| &entry.library)
     }
 
     /// All functions, in no particular order.
@@ -175,7 +178,7 @@ impl Registry {
         // All of them before any is added: their functions may have moved.
         let replaced = others.libraries().filter_map(|library| self.remove(library.name.as_bytes())).collect();
         others.functions = HashTable::new();
-        for entry in others.libraries.drain() {
+        for entry in mem::take(&mut others.libraries).into_iter().chain(mem::take(&mut others.variants)) {
             self.add(entry.library);
         }
         replaced
@@ -199,14 +202,25 @@ impl Registry {
             self.functions.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
         }
         self.bytes += library.bytes();
-        let hash = self.library_hash(library.name.as_bytes());
-        self.libraries.insert_unique(spread(hash), LibraryRef { library, hash }, |entry| spread(entry.hash));
+        let name = library.name.as_bytes();
+        let hash = self.folded_hash(name);
+        let is_taken = |entry: &LibraryRef| entry.hash == hash && is_same(entry.library.name.as_bytes(), name);
+        let is_variant = self.libraries.find(spread(hash), is_taken).is_some();
+        let hash = if is_variant { self.exact_hash(name) } else { hash };
+        let table = if is_variant { &mut self.variants } else { &mut self.libraries };
+        table.insert_unique(spread(hash), LibraryRef { library, hash }, |entry| spread(entry.hash));
     }
 
     /// Takes out the library of that name, and its functions with it. Its slots are the caller's to release.
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Library>> {
-        let hash = self.library_hash(name);
-        let entry = self.libraries.find_entry(spread(hash), |entry| entry.is_named(name, hash)).ok()?;
+        let hash = self.folded_hash(name);
+        let entry = match self.libraries.find_entry(spread(hash), |entry| entry.is_named(name, hash)) {
+            Ok(entry) => entry,
+            Err(_) => {
+                let hash = self.variant_hash(name)?;
+                self.variants.find_entry(spread(hash), |entry| entry.is_named(name, hash)).ok()?
+            }
+        };
         let LibraryRef { library, .. } = entry.remove().0;
         self.bytes -= library.bytes();
         for (index, function) in (0u32..).zip(&library.functions) {
@@ -221,8 +235,13 @@ impl Registry {
         Some(library)
     }
 
-    fn library_hash(&self, name: &[u8]) -> u32 {
-        cased(self.folded_hash(name), shorten(self.hasher.hash_one(name)) % CASINGS)
+    /// The hash of a name in `variants`; none while there are none.
+    fn variant_hash(&self, name: &[u8]) -> Option<u32> {
+        (!self.variants.is_empty()).then(|| self.exact_hash(name))
+    }
+
+    fn exact_hash(&self, name: &[u8]) -> u32 {
+        shorten(self.hasher.hash_one(name))
     }
 
     /// A hash that is blind to case. Eight bytes at a time, the last eight overlapping the ones before: for the
@@ -263,7 +282,8 @@ impl Drop for Registry {
     /// the table, which is none, 100,000 of them take three times as long.
     fn drop(&mut self) {
         self.functions = HashTable::new();
-        let mut libraries: Vec<_> = self.libraries.drain().map(|entry| entry.library).collect();
+        let entries = self.libraries.drain().chain(self.variants.drain());
+        let mut libraries: Vec<_> = entries.map(|entry| entry.library).collect();
         libraries.sort_unstable_by_key(Arc::as_ptr);
         drop(libraries);
     }
@@ -278,12 +298,6 @@ impl fmt::Debug for Registry {
 /// Whether the names differ in case at most. Most callers write a name as it was registered.
 fn is_same(registered: &[u8], called: &[u8]) -> bool {
     registered == called || registered.eq_ignore_ascii_case(called)
-}
-
-/// One of the hashes of the libraries whose names have that folded hash.
-fn cased(folded: u32, casing: u32) -> u32 {
-    // An odd factor with all its bits in disorder moves the lowest and the topmost bits, which are what a table looks at.
-    folded.wrapping_add(casing.wrapping_mul(0x9e37_79b9))
 }
 
 /// The 32 bits of a hash that an entry keeps.
@@ -386,16 +400,34 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_case_only_share_no_single_hash() {
-        let registry = Registry::new();
-        let mut counts = std::collections::HashMap::new();
-        for casing in 0u32..4096 {
-            let letter = |bit: u32| if casing >> bit & 1 == 0 { 'a' } else { 'A' };
-            let name: String = (0..12).map(letter).collect();
-            *counts.entry(registry.library_hash(name.as_bytes())).or_insert(0) += 1;
+    fn names_that_differ_in_case_only_come_and_go_by_themselves() {
+        let mut registry = registry(&[("cart", &["a"]), ("Cart", &["b"]), ("CART", &["c"])]);
+        assert!(registry.remove(b"cARt").is_none());
+        assert_eq!(&*registry.remove(b"cart").unwrap().name, "cart");
+        assert_eq!(matching(&registry, "cart"), ["CART", "Cart"]);
+        assert_eq!(owner(&registry, "c"), Some("CART"));
+        assert_eq!(&*registry.insert(library("CART", &["d"])).unwrap().functions[0].name, "c");
+        assert!(registry.insert(library("cart", &["e"])).is_none());
+        assert_eq!(registry.library_count(), 3);
+        for name in ["CART", "Cart", "cart"] {
+            assert_eq!(&*registry.remove(name.as_bytes()).unwrap().name, name);
         }
-        // 64 of each on average.
-        assert!(counts.values().all(|&count| count < 200), "{counts:?}");
+        assert!(registry.is_empty());
+        assert_eq!(registry.function_count(), 0);
+    }
+
+    #[test]
+    fn many_names_that_differ_in_case_only_take_no_longer_than_others() {
+        // A table by folded names alone would compare each with each: minutes.
+        let started = std::time::Instant::now();
+        let mut registry = Registry::new();
+        let name =
+            |number: usize| -> String { (0..17).map(|bit| if number >> bit & 1 == 0 { 'a' } else { 'A' }).collect() };
+        for number in 0..100_000 {
+            registry.insert(library(&name(number), &[&format!("f{number}")]));
+        }
+        assert!((0..100_000).all(|number| registry.library(name(number).as_bytes()).is_some()));
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]
