@@ -132,17 +132,22 @@ pub fn authorise(context: &Context, arguments: Arguments) -> Result<(), Error> {
     }
 }
 
-/// Runs before every command of every client. What is not ours leaves after a comparison of lengths.
+/// Runs before every command of every client. What is not ours leaves after a look at its length and first letter:
+/// GET and SET are as long as `acl`.
 unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
     // SAFETY: the context of the callback that is running.
     let command = unsafe { FilteredCommand::new(context) };
+    let name = command.word(0);
     // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
-    if !matches!(command.word(0).len(), 3 | 5 | 6 | 8) {
+    if !matches!(
+        (name.len(), name.first().map(u8::to_ascii_lowercase)),
+        (3, Some(b'a')) | (5, Some(b'f' | b'd')) | (6, Some(b's')) | (8, Some(b'f'))
+    ) {
         return;
     }
     guard::callback(std::ptr::null_mut(), || {
         let Some(filter) = installed() else { return };
-        let typed = command.word(0).to_ascii_lowercase();
+        let typed = name.to_ascii_lowercase();
         match typed.as_slice() {
             b"acl" => permissions::translate(&command, filter.dialect.is_7_0()),
             b"debug" => debug::note(&command),
