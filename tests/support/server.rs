@@ -28,6 +28,7 @@ pub enum Flavour {
 /// How to start a server.
 #[derive(Clone)]
 pub struct Options {
+    binary: String,
     configuration: Option<PathBuf>,
     settings: Vec<String>,
     module: Option<Vec<String>>,
@@ -40,6 +41,7 @@ impl Options {
     /// has every function compiled to machine code.
     pub fn new() -> Self {
         let mut options = Self {
+            binary: server_binary(),
             configuration: None,
             settings: Vec::new(),
             module: Some(Vec::new()),
@@ -57,6 +59,12 @@ impl Options {
             options = options.set(name, value);
         }
         options
+    }
+
+    /// Takes another server than the environment names.
+    pub fn binary(mut self, binary: &str) -> Self {
+        self.binary = binary.to_owned();
+        self
     }
 
     /// Adds a setting of the server; a later one of the same name wins.
@@ -130,12 +138,12 @@ impl Options {
         let log = File::create(log_path(directory)).expect("a log file");
         let port = free_port();
         let mut command = match self.file_limit {
-            None => Command::new(server_binary()),
+            None => Command::new(&self.binary),
             Some(kib) => {
                 // The shell counts in blocks of 512 bytes. The signal would end the process that writes.
                 let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kib * 2);
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &limited, &server_binary()]);
+                shell.args(["-c", &limited, &self.binary]);
                 shell
             }
         };
@@ -159,7 +167,7 @@ impl Options {
             }
             command.args(arguments);
         }
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", server_binary()));
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", self.binary));
         (port, child)
     }
 }
