@@ -90,8 +90,8 @@ conformance-persistence: ## run Redis's own suites of replication, AOF and RDB w
 	cargo build --release
 	@scripts/conformance-persistence.sh $(ON)
 
-bench: setup build ## measure beside the stock commands; SERVERS="path ..." picks servers
-	SERVERS='$(SERVERS)' cargo bench --bench flush
+bench: setup build ## measure beside the stock commands and write docs/performance.md; SERVERS="path ..." picks servers
+	SERVERS='$(SERVERS)' BENCH_SHORT='$(BENCH_SHORT)' cargo bench --bench performance
 
 types: setup ## check the examples and the guide with Luau's type checker (built once, some minutes)
 	cargo run --quiet --locked --manifest-path tests/types/Cargo.toml --target-dir target/types -- \

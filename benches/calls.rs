@@ -1,21 +1,20 @@
-//! The time that a call takes.
-
-use std::time::Instant;
+//! The time that a call takes inside the server.
 
 use crate::clearing::per_call;
+use crate::findings::Row;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::servers::Identity;
 use crate::side::{Side, settle};
-use crate::summary::{self, Pairs, Spread};
-use crate::support::{Client, Server};
-use crate::table::Table;
+use crate::summary::{Better, Pairs, Spread};
+use crate::support::Client;
 
 /// One library with the functions of all cases.
 const LIBRARY: &str = include_str!("calls.lua");
 
 /// A function to call.
-struct Case {
-    name: &'static str,
+pub struct Case {
+    pub name: &'static str,
     function: &'static str,
     /// Keys and arguments, with the number of keys before them.
     arguments: &'static str,
@@ -43,7 +42,11 @@ impl Case {
     }
 }
 
-const EMPTY: Case = Case::computing("an empty function", "bench_empty", 5_000);
+/// What clients are compared with as well.
+pub const EMPTY: Case = Case::computing("an empty function", "bench_empty", 5_000);
+
+/// The same.
+pub const GET: Case = Case::calling("one GET", "bench_get", "1 bench:text", 5_000, "1 GET bench:text");
 
 /// Entering a function, and inner commands.
 const CALLS: [Case; 6] = [
@@ -52,7 +55,7 @@ const CALLS: [Case; 6] = [
         arguments: "0 one two three four five six seven eight nine ten 11 12 13 14 15 16 17 18 19 20",
         ..Case::computing("20 arguments", "bench_arguments", 5_000)
     },
-    Case::calling("one GET", "bench_get", "1 bench:text", 5_000, "1 GET bench:text"),
+    GET,
     Case::calling("one SET", "bench_set", "1 bench:text", 5_000, "1 SET bench:text value"),
     Case::calling("fifty INCRBY", "bench_incrby", "1 bench:number", 500, "50 INCRBY bench:number 1"),
     Case::calling("HGETALL of 50 fields", "bench_hgetall", "1 bench:hash", 1_000, "1 HGETALL bench:hash"),
@@ -69,7 +72,8 @@ const COMPUTATIONS: [Case; 6] = [
 ];
 
 impl Case {
-    fn command(&self, side: Side) -> Vec<&'static str> {
+    /// The words of the call.
+    pub fn command(&self, side: Side) -> Vec<&'static str> {
         [side.fcall(), self.function].into_iter().chain(self.arguments.split(' ')).collect()
     }
 
@@ -79,81 +83,41 @@ impl Case {
     }
 }
 
-/// The tables of calls: microseconds in the server, and of an empty function also as a client sees it.
-pub fn measure(server: &Server, plan: &Plan) -> Vec<Table<5>> {
-    let mut client = server.client();
-    settle(&mut client);
-    Side::Stock.load(&mut client, LIBRARY);
-    Side::Shadow.load(&mut client, LIBRARY);
+/// Loads the library into both registries, and the keys that its functions need.
+pub fn prepare(client: &mut Client) {
+    settle(client);
+    Side::BOTH.iter().for_each(|side| side.load(client, LIBRARY));
     client.run("SET bench:text value");
     let fields: String = (0..50).map(|number| format!(" field{number} value{number}")).collect();
     client.run(&format!("HSET bench:hash{fields}"));
-
-    let mut calls = table("FCALL, us per call in the server: median (min .. max)");
-    for case in &CALLS {
-        measure_case(&mut client, &mut calls, case, plan);
-    }
-    let rounds = EMPTY.calls(plan);
-    let pairs = by_turns("an empty function, round trip of a client", plan.call_rounds, |side| {
-        round_trip(&mut client, side, &EMPTY, rounds)
-    });
-    push(&mut calls, "an empty function, round trip of a client", &pairs, None);
-
-    let mut computations = table("Computation, us per call in the server: median (min .. max)");
-    let mut ratios = Vec::new();
-    for case in &COMPUTATIONS {
-        ratios.push(measure_case(&mut client, &mut computations, case, plan));
-    }
-    let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
-    computations.push(["geometric mean".to_owned(), String::new(), String::new(), summary::ratio(mean), String::new()]);
-    vec![calls, computations]
 }
 
-/// `floor` is what the same commands take that a module runs by itself, without a function.
-fn table(title: &str) -> Table<5> {
-    Table::new(title, ["", "FCALL", "SHADOW.FCALL", "stock / shadow", "floor"])
+/// The rows of calls, and those of computations: microseconds in the server.
+pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 2] {
+    let server = identity.start();
+    let mut client = server.client();
+    prepare(&mut client);
+    [&CALLS, &COMPUTATIONS].map(|cases| cases.iter().map(|case| measure_case(&mut client, case, plan)).collect())
 }
 
-/// Adds the row of a case; the ratio.
-fn measure_case(client: &mut Client, table: &mut Table<5>, case: &Case, plan: &Plan) -> f64 {
+fn measure_case(client: &mut Client, case: &Case, plan: &Plan) -> Row {
     let calls = case.calls(plan);
-    let pairs = by_turns(case.name, plan.call_rounds, |side| pipelined(client, side, case, calls));
+    let progress = Progress::of(&format!("FCALL: {}", case.name));
+    let mut pairs = Pairs::of(Better::Lower);
+    // The first calls are not like the later ones.
+    for round in 0..=plan.call_rounds {
+        let pair = Side::BOTH.map(|side| timed(client, &case.command(side), calls, case.name));
+        if round > 0 {
+            pairs.push(pair);
+            progress.step();
+        }
+    }
     let floor = case.floor.map(|commands| {
         let command: Vec<&str> = ["SHADOW.DEBUG", "CALL"].into_iter().chain(commands.split(' ')).collect();
         let samples: Vec<f64> = (0..=plan.call_rounds).map(|_| timed(client, &command, calls, case.name)).collect();
         Spread::of(&samples[1..])
     });
-    push(table, case.name, &pairs, floor);
-    pairs.ratio()
-}
-
-/// Measures both sides by turns.
-fn by_turns(name: &str, rounds: usize, mut sample: impl FnMut(Side) -> f64) -> Pairs {
-    let progress = Progress::of(&format!("FCALL: {name}"));
-    let sides = [Side::Stock, Side::Shadow];
-    // The first calls are not like the later ones.
-    for side in sides {
-        sample(side);
-    }
-    let mut pairs = Pairs::default();
-    for _ in 0..rounds {
-        for side in sides {
-            pairs.push(side, sample(side));
-        }
-        progress.step();
-    }
-    pairs
-}
-
-fn push(table: &mut Table<5>, name: &str, pairs: &Pairs, floor: Option<Spread>) {
-    let [stock, shadow, ratio] = pairs.cells();
-    let floor = floor.map_or_else(String::new, |floor| summary::number(floor.median()));
-    table.push([name.to_owned(), stock, shadow, ratio, floor]);
-}
-
-/// Calls in one pipeline; microseconds of each in the server.
-fn pipelined(client: &mut Client, side: Side, case: &Case, calls: usize) -> f64 {
-    timed(client, &case.command(side), calls, case.name)
+    Row { name: case.name.to_owned(), pairs, floor }
 }
 
 /// A command in one pipeline, `calls` times; microseconds of each in the server.
@@ -162,17 +126,4 @@ fn timed(client: &mut Client, command: &[&str], calls: usize, name: &str) -> f64
     let replies = client.pipeline(&vec![command.to_vec(); calls]);
     assert!(!replies[0].is_error(), "{name}: {}", replies[0].text());
     per_call(client, &command[0].to_ascii_lowercase(), calls)
-}
-
-/// Calls one after the other; the median microseconds from sending one to having its reply.
-fn round_trip(client: &mut Client, side: Side, case: &Case, calls: usize) -> f64 {
-    let command = case.command(side);
-    let trips: Vec<f64> = (0..calls)
-        .map(|_| {
-            let sent = Instant::now();
-            client.raw(&command);
-            sent.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    Spread::of(&trips).median()
 }

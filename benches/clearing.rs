@@ -1,54 +1,38 @@
-//! The time that a flush, and the loading before it, takes inside the server.
+//! The time that a flush takes inside the server.
 
+use crate::findings::BySize;
+use crate::number::count;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::servers::Identity;
 use crate::side::{Mode, Side, settle};
-use crate::summary::{Pairs, count};
-use crate::support::{Client, Server};
-use crate::table::Table;
+use crate::summary::{Better, Pairs};
+use crate::support::Client;
 
 /// Sent before the flush in the same write, so that it does not meet a core that was asleep.
 const PINGS: usize = 300;
 
-/// The tables of the flushes (microseconds, in the server) and of the LOADs before them (microseconds each).
-pub fn measure(server: &Server, plan: &Plan) -> Vec<Table<4>> {
-    let mut flushes = Table::new(
-        "FLUSH, us in the server: median (min .. max)",
-        ["libraries", "FUNCTION", "SHADOW.FUNCTION", "stock / shadow"],
-    );
-    let mut loads = Table::new(
-        "LOAD in bulk, us per call in the server: median (min .. max)",
-        ["libraries", "FUNCTION", "SHADOW.FUNCTION", "stock / shadow"],
-    );
+/// Microseconds of FLUSH ASYNC, and of FLUSH SYNC.
+pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<BySize>; 2] {
+    let server = identity.start();
     let mut client = server.client();
-    for &(libraries, rounds) in plan.flushes {
-        let mut filling = Pairs::default();
-        for mode in [Mode::Async, Mode::Sync] {
-            let what = format!("{} of {}", mode.word(), count(libraries));
-            let progress = Progress::of(&format!("FLUSH {what} libraries"));
-            let mut clearing = Pairs::default();
-            for _ in 0..rounds {
-                for side in [Side::Stock, Side::Shadow] {
-                    filling.push(side, fill(&mut client, side, libraries));
-                    clearing.push(side, flush(&mut client, side, mode));
+    [Mode::Async, Mode::Sync].map(|mode| {
+        let sizes = plan.flushes.iter();
+        sizes
+            .map(|&(libraries, rounds)| {
+                let progress = Progress::of(&format!("FLUSH {} of {} libraries", mode.word(), count(libraries)));
+                let mut pairs = Pairs::of(Better::Lower);
+                for _ in 0..rounds {
+                    pairs.push(Side::BOTH.map(|side| {
+                        side.fill(&mut client, libraries);
+                        flush(&mut client, side, mode)
+                    }));
+                    progress.step();
                 }
-                progress.step();
-            }
-            let [stock, shadow, ratio] = clearing.cells();
-            flushes.push([what, stock, shadow, ratio]);
-        }
-        let [stock, shadow, ratio] = filling.cells();
-        loads.push([count(libraries), stock, shadow, ratio]);
-    }
-    vec![flushes, loads]
-}
-
-/// Loads the libraries; microseconds per LOAD.
-fn fill(client: &mut Client, side: Side, libraries: usize) -> f64 {
-    settle(client);
-    client.run("CONFIG RESETSTAT");
-    side.fill(client, libraries);
-    per_call(client, &side.statistic("load"), libraries)
+                BySize { libraries, pairs }
+            })
+            .collect()
+    })
 }
 
 /// Flushes; microseconds.
@@ -59,7 +43,9 @@ fn flush(client: &mut Client, side: Side, mode: Mode) -> f64 {
     commands.push(vec![side.function(), "FLUSH", mode.word()]);
     let replies = client.pipeline(&commands);
     assert_eq!(replies[PINGS].text(), "OK");
-    per_call(client, &side.statistic("flush"), 1)
+    let time = per_call(client, &side.statistic("flush"), 1);
+    settle(client);
+    time
 }
 
 /// Microseconds in the server for each call of a command since the statistics were reset.

@@ -1,88 +1,83 @@
-//! Measures the module beside the stock commands, in the same server and by turns.
+//! Measures the module beside the stock commands, in the same server and by turns, and writes the report.
 //!
-//! `cargo bench --bench flush`. From the environment:
+//! `cargo bench --bench performance`. From the environment:
 //!
-//! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server`.
-//! - `BENCH_SHORT=1`: fewer and smaller rounds, for a quick look.
+//! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that the tests have fetched.
+//! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that all works; the report goes to `target/bench/`, and
+//!   `docs/performance.md` stays as it is.
 //!
 //! Times "in the server" are those of `INFO commandstats`. Each pair of samples, stock and shadow, is taken one right
-//! after the other; ratios are medians over the pairs, above 1 where the module needs less. Progress is shown on
-//! standard error, the tables on standard output.
+//! after the other; ratios are medians over the pairs, above 1 where the module is better. Progress is shown on standard
+//! error, the report on standard output as well.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 mod calls;
 mod clearing;
-mod latency;
+mod clients;
+mod collector;
+mod findings;
+mod goals;
+mod interception;
+mod machine;
 mod memory;
+mod number;
 mod plan;
+mod plot;
+mod plots;
 mod progress;
+mod report;
+mod scale;
+mod servers;
 mod side;
 mod summary;
 mod table;
 
-use std::env;
-use std::process::{Command, ExitCode};
+use std::path::Path;
 
+use findings::Findings;
 use plan::Plan;
-use support::{Flavour, Options, Server};
+use servers::Identity;
 
-fn main() -> ExitCode {
-    let servers = env::var("SERVERS").unwrap_or_default();
-    let servers: Vec<&str> = servers.split_whitespace().collect();
-    if servers.is_empty() {
-        measure();
-        return ExitCode::SUCCESS;
-    }
-    // Each in a process of its own: the harness has the server's name from the environment.
-    let failures = servers.iter().filter(|server| !measured_apart(server)).count();
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs this program for one server; whether it succeeded.
-fn measured_apart(server: &str) -> bool {
-    let program = env::current_exe().expect("the path of this program");
-    let status = Command::new(program).env("SERVER", server).env_remove("SERVERS").status();
-    status.expect("this program can be started once more").success()
-}
-
-/// Measures one server and prints its tables.
-fn measure() {
+fn main() {
     let plan = Plan::from_environment();
-    let server = start();
-    let title = title(&server);
-    eprintln!("{title}");
-    let calls = calls::measure(&server, &plan);
-    drop(server);
-    let memory = memory::measure(start, &plan);
-    let server = start();
-    let clearing = clearing::measure(&server, &plan);
-    let latency = latency::measure(&server, &plan);
-    drop(server);
-    eprintln!();
+    // All of them first: one that does not start costs no measurement.
+    let servers: Vec<Identity> = servers::binaries().iter().map(|binary| Identity::of(binary)).collect();
+    let findings: Vec<Findings> = servers.into_iter().map(|identity| measure(identity, &plan)).collect();
 
-    println!("{title}\n");
-    for table in clearing {
-        println!("{table}");
-    }
-    println!("{memory}\n{latency}");
-    for table in calls {
-        println!("{table}");
-    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = root.join(if Plan::is_short() { "target/bench" } else { "docs" });
+    plots::draw(&directory.join("plots"), &findings).expect("the plots are written");
+    let report = report::write(&findings, &plan);
+    let path = directory.join("performance.md");
+    std::fs::write(&path, &report).expect("the report is written");
+    println!("{report}");
+    eprintln!("The report is in {}.", path.strip_prefix(root).unwrap_or(&path).display());
 }
 
-/// A server with the module. Without histograms of latency, which would count as memory that a flush leaves behind.
-fn start() -> Server {
-    Options::new().set("latency-tracking", "no").module_arguments("enable-debug-command yes").start()
-}
-
-/// The server's name and version.
-fn title(server: &Server) -> String {
-    let (name, field) = match server.flavour() {
-        Flavour::Redis => ("Redis", "redis_version"),
-        Flavour::Valkey => ("Valkey", "valkey_version"),
-    };
-    let version = server.client().info(field).unwrap_or_default();
-    format!("=== {name} {version} ({}) ===", support::server::server_binary())
+/// Measures one server.
+fn measure(server: Identity, plan: &Plan) -> Findings {
+    eprintln!("=== {} ===", server.name);
+    let [calls, computations] = calls::measure(&server, plan);
+    let clients = clients::measure(&server, plan);
+    let interception = interception::measure(&server, plan);
+    let collector = collector::measure(&server, plan);
+    let (memory, traces) = memory::measure(&server, plan);
+    let [flushes_async, flushes_sync] = clearing::measure(&server, plan);
+    let scale = scale::measure(&server, plan);
+    Findings {
+        server,
+        libraries: plan.libraries,
+        flushes_async,
+        flushes_sync,
+        scale,
+        memory,
+        traces,
+        calls,
+        computations,
+        clients,
+        collector,
+        interception,
+    }
 }

@@ -6,54 +6,83 @@ use std::time::Duration;
 pub struct Plan {
     /// Flushes to measure: libraries, and how often.
     pub flushes: &'static [(usize, usize)],
-    /// Libraries of the measurements of memory and of latency.
+    /// Numbers of libraries to measure everything of, the least first.
+    pub scale: &'static [Scale],
+    /// Libraries of the measurements of memory and of the collector.
     pub libraries: usize,
     /// How often memory is measured, each time in a fresh server.
     pub memory_rounds: usize,
     /// How long to wait for the memory to be back.
     pub memory_patience: Duration,
-    /// How often latency is measured.
-    pub latency_rounds: usize,
-    /// How long the client of that measurement sends its PINGs.
-    pub latency_window: Duration,
-    /// How often each function is measured.
+    /// How long memory is watched after the last flush: until the allocator has given back what it will.
+    pub trace_window: Duration,
+    /// How often each function is measured, in the server and by a client.
     pub call_rounds: usize,
     /// Calls in a measurement are divided by this.
     pub call_divisor: usize,
+    /// How often the collector is measured, each time in a fresh server.
+    pub collector_rounds: usize,
+    /// How often the servers are started whose GET is compared.
+    pub interception_starts: usize,
+    /// How often GET is measured each time.
+    pub interception_rounds: usize,
+}
+
+/// A number of libraries.
+pub struct Scale {
+    pub libraries: usize,
+    /// How often it is measured, each time in a fresh server.
+    pub rounds: usize,
+    /// How long the other client sends its PINGs.
+    pub window: Duration,
 }
 
 impl Plan {
     /// The short one when `BENCH_SHORT=1` is in the environment: it shows that all works, not how fast it is.
     pub fn from_environment() -> Self {
-        match std::env::var("BENCH_SHORT") {
-            Ok(value) if value == "1" => Self::short(),
-            _ => Self::full(),
-        }
+        if Self::is_short() { SHORT } else { FULL }
     }
 
-    const fn full() -> Self {
-        Self {
-            flushes: &[(10, 11), (1_000, 11), (10_000, 7), (100_000, 5)],
-            libraries: 100_000,
-            memory_rounds: 3,
-            memory_patience: Duration::from_secs(5),
-            latency_rounds: 5,
-            latency_window: Duration::from_millis(500),
-            call_rounds: 11,
-            call_divisor: 1,
-        }
-    }
-
-    const fn short() -> Self {
-        Self {
-            flushes: &[(10, 5), (1_000, 3), (10_000, 3)],
-            libraries: 10_000,
-            memory_rounds: 1,
-            memory_patience: Duration::from_secs(1),
-            latency_rounds: 2,
-            latency_window: Duration::from_millis(200),
-            call_rounds: 3,
-            call_divisor: 10,
-        }
+    /// Whether the short one is asked for.
+    pub fn is_short() -> bool {
+        std::env::var("BENCH_SHORT").is_ok_and(|value| value == "1")
     }
 }
+
+const FULL: Plan = Plan {
+    flushes: &[(10, 11), (100, 11), (1_000, 11), (10_000, 7), (100_000, 5)],
+    scale: &[
+        Scale { libraries: 10, rounds: 5, window: Duration::from_millis(500) },
+        Scale { libraries: 1_000, rounds: 5, window: Duration::from_millis(500) },
+        Scale { libraries: 10_000, rounds: 5, window: Duration::from_millis(500) },
+        Scale { libraries: 100_000, rounds: 5, window: Duration::from_millis(500) },
+        Scale { libraries: 1_000_000, rounds: 1, window: Duration::from_secs(3) },
+    ],
+    libraries: 100_000,
+    memory_rounds: 3,
+    memory_patience: Duration::from_secs(5),
+    trace_window: Duration::from_secs(12),
+    call_rounds: 11,
+    call_divisor: 1,
+    collector_rounds: 3,
+    interception_starts: 7,
+    interception_rounds: 5,
+};
+
+const SHORT: Plan = Plan {
+    flushes: &[(10, 3), (1_000, 3), (10_000, 1)],
+    scale: &[
+        Scale { libraries: 10, rounds: 2, window: Duration::from_millis(100) },
+        Scale { libraries: 1_000, rounds: 1, window: Duration::from_millis(100) },
+        Scale { libraries: 10_000, rounds: 1, window: Duration::from_millis(100) },
+    ],
+    libraries: 10_000,
+    memory_rounds: 1,
+    memory_patience: Duration::from_secs(1),
+    trace_window: Duration::from_secs(1),
+    call_rounds: 3,
+    call_divisor: 10,
+    collector_rounds: 1,
+    interception_starts: 2,
+    interception_rounds: 2,
+};

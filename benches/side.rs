@@ -32,6 +32,9 @@ impl Mode {
 }
 
 impl Side {
+    /// Both, in the order in which they are measured.
+    pub const BOTH: [Self; 2] = [Self::Stock, Self::Shadow];
+
     /// The command that calls a function.
     pub const fn fcall(self) -> &'static str {
         match self {
@@ -86,11 +89,15 @@ pub fn settle(client: &mut Client) {
     });
 }
 
+/// The name of the library of this number.
+pub fn library_name(number: usize) -> String {
+    format!("library_{number}")
+}
+
 /// The source of the library of this number: some 90 bytes.
 fn library(number: usize) -> String {
-    format!(
-        "#!lua name=library_{number}\nredis.register_function('function_{number}', function(keys, args) return 1 end)"
-    )
+    let name = library_name(number);
+    format!("#!lua name={name}\nredis.register_function('function_{number}', function(keys, args) return 1 end)")
 }
 
 /// Stops at a reply that is an error: nothing after it would be worth measuring.

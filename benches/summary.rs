@@ -1,15 +1,16 @@
 //! What is left of many samples.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::side::Side;
+use crate::number::{number, ratio};
 
 /// Median, least and greatest of some samples, in their unit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
 }
 
 impl Spread {
@@ -28,79 +29,105 @@ impl Spread {
         Self { median, min: sorted[0], max: sorted[sorted.len() - 1] }
     }
 
-    /// The median.
-    pub const fn median(&self) -> f64 {
-        self.median
+    /// The median, then what `show` makes of the least and the greatest, if there is more than one sample to see.
+    pub fn show(&self, show: fn(f64) -> String) -> String {
+        let median = show(self.median);
+        if self.min.total_cmp(&self.max).is_eq() {
+            return median;
+        }
+        format!("{median} ({} .. {})", show(self.min), show(self.max))
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({} .. {})", number(self.median), number(self.min), number(self.max))
+        formatter.write_str(&self.show(number))
     }
+}
+
+/// Which of two samples is the better one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Better {
+    /// Times and sizes.
+    #[default]
+    Lower,
+    /// Throughputs.
+    Higher,
 }
 
 /// Samples of both sides, taken by turns.
 #[derive(Clone, Debug, Default)]
 pub struct Pairs {
+    better: Better,
     stock: Vec<f64>,
     shadow: Vec<f64>,
 }
 
 impl Pairs {
-    /// Adds a sample of one side.
-    pub fn push(&mut self, side: Side, sample: f64) {
-        match side {
-            Side::Stock => self.stock.push(sample),
-            Side::Shadow => self.shadow.push(sample),
-        }
+    /// Without samples so far.
+    pub fn of(better: Better) -> Self {
+        Self { better, ..Self::default() }
     }
 
-    /// How often shadow fits into stock: the median over the pairs.
-    pub fn ratio(&self) -> f64 {
-        let ratios: Vec<f64> = self.stock.iter().zip(&self.shadow).map(|(stock, shadow)| stock / shadow).collect();
-        Spread::of(&ratios).median()
+    /// Adds a sample of each side, taken one right after the other.
+    pub fn push(&mut self, [stock, shadow]: [f64; 2]) {
+        self.stock.push(stock);
+        self.shadow.push(shadow);
     }
 
-    /// The cells of a table's row: stock, shadow, and their ratio.
-    pub fn cells(&self) -> [String; 3] {
-        [Spread::of(&self.stock).to_string(), Spread::of(&self.shadow).to_string(), ratio(self.ratio())]
+    /// The server's own.
+    pub fn stock(&self) -> Spread {
+        Spread::of(&self.stock)
+    }
+
+    /// The module's.
+    pub fn shadow(&self) -> Spread {
+        Spread::of(&self.shadow)
+    }
+
+    /// How much better the module is: over 1 when it needs less, or gets more done. Of each pair by itself, so that what
+    /// slows the machine down for a while slows both.
+    pub fn ratio(&self) -> Spread {
+        let pairs = self.stock.iter().zip(&self.shadow);
+        let ratios: Vec<f64> = pairs
+            .map(|(stock, shadow)| match self.better {
+                Better::Lower => stock / shadow,
+                Better::Higher => shadow / stock,
+            })
+            .collect();
+        Spread::of(&ratios)
+    }
+
+    /// The cells of a table's row: both medians, and the ratio with its spread.
+    pub fn cells(&self) -> [String; 2] {
+        let sides = format!("{} / {}", number(self.stock().median), number(self.shadow().median));
+        [sides, self.ratio().show(ratio)]
     }
 }
 
-/// A ratio; none where one of the two sides never got there.
-pub fn ratio(value: f64) -> String {
-    if value.is_normal() { format!("{}x", number(value)) } else { "-".to_owned() }
+/// Times of single calls, in microseconds: the median, the 99th and 99.9th percentile, the slowest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantiles {
+    pub half: f64,
+    pub hundredth: f64,
+    pub thousandth: f64,
+    pub slowest: f64,
 }
 
-/// A count, its thousands apart.
-pub fn count(value: usize) -> String {
-    grouped(&value.to_string())
-}
-
-/// A number with as many decimals as are worth reading, its thousands apart. Not below zero.
-pub fn number(value: f64) -> String {
-    if value.is_infinite() {
-        return "never".to_owned();
+impl Quantiles {
+    /// # Panics
+    ///
+    /// When there are no times.
+    pub fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        // The least time that so many of a thousand are not above.
+        let at = |part: usize| times[(times.len() * part).div_ceil(1_000) - 1].as_secs_f64() * 1e6;
+        Self { half: at(500), hundredth: at(990), thousandth: at(999), slowest: at(1_000) }
     }
-    let decimals = match value {
-        size if size < 10.0 => 2,
-        size if size < 100.0 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.decimals$}");
-    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
-    format!("{}{fraction}", grouped(whole))
 }
 
-/// Digits without a sign, with a comma before every three.
-fn grouped(digits: &str) -> String {
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// The geometric mean.
+pub fn mean(ratios: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = ratios.len() as f64;
+    (ratios.map(f64::ln).sum::<f64>() / count).exp()
 }

@@ -1,48 +1,62 @@
-//! Tables of text.
+//! Tables of text, in Markdown.
 
 use std::fmt;
 
-/// A title, the columns' names and rows of cells. Columns are as wide as they need to be; all but the first are
-/// aligned at the right.
-pub struct Table<const COLUMNS: usize> {
-    title: String,
-    head: [&'static str; COLUMNS],
-    rows: Vec<[String; COLUMNS]>,
+use crate::number::number;
+
+/// The columns' names and rows of cells. Columns are as wide as they need to be, so that the source can be read as
+/// well; all but the first are aligned at the right.
+pub struct Table {
+    rows: Vec<Vec<String>>,
 }
 
-impl<const COLUMNS: usize> Table<COLUMNS> {
+impl Table {
     /// A table without rows.
-    pub fn new(title: impl Into<String>, head: [&'static str; COLUMNS]) -> Self {
-        Self { title: title.into(), head, rows: Vec::new() }
+    pub fn new(head: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { rows: vec![head.into_iter().map(Into::into).collect()] }
     }
 
     /// Adds a row.
-    pub fn push(&mut self, row: [String; COLUMNS]) {
+    ///
+    /// # Panics
+    ///
+    /// When it has not as many cells as there are columns.
+    pub fn push(&mut self, row: impl IntoIterator<Item = impl Into<String>>) {
+        let row: Vec<String> = row.into_iter().map(Into::into).collect();
+        assert_eq!(row.len(), self.rows[0].len(), "cells of a row: {row:?}");
         self.rows.push(row);
     }
 
     fn width(&self, column: usize) -> usize {
-        let cells = self.rows.iter().map(|row| row[column].chars().count());
-        cells.chain([self.head[column].chars().count()]).max().unwrap_or(0)
-    }
-
-    fn write_row<S: AsRef<str>>(&self, formatter: &mut fmt::Formatter<'_>, row: &[S; COLUMNS]) -> fmt::Result {
-        for (column, cell) in row.iter().enumerate() {
-            let (cell, width) = (cell.as_ref(), self.width(column));
-            if column == 0 {
-                write!(formatter, "  {cell:<width$}")?;
-            } else {
-                write!(formatter, "  {cell:>width$}")?;
-            }
-        }
-        writeln!(formatter)
+        self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
     }
 }
 
-impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}", self.title)?;
-        self.write_row(formatter, &self.head)?;
-        self.rows.iter().try_for_each(|row| self.write_row(formatter, row))
+        for (line, row) in self.rows.iter().enumerate() {
+            for (column, cell) in row.iter().enumerate() {
+                let width = self.width(column);
+                if column == 0 {
+                    write!(formatter, "| {cell:<width$} |")?
+                } else {
+                    write!(formatter, " {cell:>width$} |")?
+                }
+            }
+            writeln!(formatter)?;
+            if line == 0 {
+                for column in 0..row.len() {
+                    let dashes = "-".repeat(self.width(column));
+                    if column == 0 { write!(formatter, "|-{dashes}-|")? } else { write!(formatter, "-{dashes}:|")? }
+                }
+                writeln!(formatter)?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// A value and its unit, for a cell.
+pub fn quantity(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value))
 }

@@ -1,0 +1,72 @@
+//! Calls as a client sees them.
+
+use std::time::Instant;
+
+use crate::calls::{self, Case};
+use crate::findings::Row;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::servers::Identity;
+use crate::side::Side;
+use crate::summary::{Better, Pairs, Quantiles};
+use crate::support::{Client, resp};
+
+/// How many calls are on their way at once, and how many are sent in one measurement.
+const DEPTHS: [(usize, usize); 2] = [(1, 20_000), (16, 96_000)];
+
+/// What is looked at, in the order of [`drive`]'s result.
+const SIGHTS: [(&str, Better); 4] = [
+    ("calls a second", Better::Higher),
+    ("50 %, us", Better::Lower),
+    ("99 %, us", Better::Lower),
+    ("99.9 %, us", Better::Lower),
+];
+
+/// A row for each thing that a single client sees: of an empty function and of one GET, one call at a time and in a
+/// pipeline.
+pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
+    let server = identity.start();
+    let mut client = server.client();
+    calls::prepare(&mut client);
+    let mut rows = Vec::new();
+    for case in [calls::EMPTY, calls::GET] {
+        for (depth, count) in DEPTHS {
+            let what = format!("{}, {depth} at once", case.name);
+            let progress = Progress::of(&format!("a client: {what}"));
+            let mut found = SIGHTS.map(|(_, better)| Pairs::of(better));
+            for round in 0..=plan.call_rounds {
+                let sides = Side::BOTH.map(|side| drive(&mut client, side, &case, depth, count / plan.call_divisor));
+                // The first calls are not like the later ones.
+                if round > 0 {
+                    for (index, pairs) in found.iter_mut().enumerate() {
+                        pairs.push(sides.map(|seen| seen[index]));
+                    }
+                    progress.step();
+                }
+            }
+            let named = SIGHTS.iter().zip(found);
+            rows.extend(named.map(|((sight, _), pairs)| Row { name: format!("{what}: {sight}"), pairs, floor: None }));
+        }
+    }
+    rows
+}
+
+/// Sends `count` calls, `depth` of them in one write, and reads their replies. A call's time is from that write to its
+/// own reply.
+fn drive(client: &mut Client, side: Side, case: &Case, depth: usize, count: usize) -> [f64; SIGHTS.len()] {
+    let batch = resp::encode(&case.command(side)).repeat(depth);
+    let mut times = Vec::with_capacity(count);
+    let begin = Instant::now();
+    for _ in 0..count / depth {
+        let sent = Instant::now();
+        client.write(&batch).expect("the server reads");
+        for _ in 0..depth {
+            let reply = client.read_raw().expect("the server answers");
+            assert_ne!(reply[0], b'-', "{}: {}", case.name, String::from_utf8_lossy(&reply));
+            times.push(sent.elapsed());
+        }
+    }
+    let throughput = times.len() as f64 / begin.elapsed().as_secs_f64();
+    let quantiles = Quantiles::of(times);
+    [throughput, quantiles.half, quantiles.hundredth, quantiles.thousandth]
+}

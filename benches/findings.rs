@@ -1,0 +1,93 @@
+//! What has been found out about one server.
+
+use crate::interception::Interception;
+use crate::memory::Trace;
+use crate::number::count;
+use crate::servers::Identity;
+use crate::summary::{Pairs, Spread};
+
+/// All measurements of one server.
+pub struct Findings {
+    pub server: Identity,
+    /// How many there are where a measurement has one number of them.
+    pub libraries: usize,
+    /// Microseconds in the server.
+    pub flushes_async: Vec<BySize>,
+    /// Microseconds in the server.
+    pub flushes_sync: Vec<BySize>,
+    pub scale: Scale,
+    /// A row for each thing that was looked at, in the unit that its name says.
+    pub memory: Vec<Row>,
+    /// The memory around a flush: of the server's own registry, of the module's.
+    pub traces: [Trace; 2],
+    /// Microseconds in the server.
+    pub calls: Vec<Row>,
+    /// Microseconds in the server.
+    pub computations: Vec<Row>,
+    /// A row for each thing that was looked at, in the unit that its name says.
+    pub clients: Vec<Row>,
+    /// Microseconds as a client sees them.
+    pub collector: Vec<Row>,
+    pub interception: Interception,
+}
+
+/// What depends on how many libraries there are.
+#[derive(Default)]
+pub struct Scale {
+    /// Microseconds in the server for each LOAD.
+    pub loads: Vec<BySize>,
+    /// Bytes that a library takes.
+    pub bytes: Vec<BySize>,
+    /// Microseconds in the server to LIST one library by its name.
+    pub lists: Vec<BySize>,
+    /// Microseconds in the server of FLUSH ASYNC while another client sends PINGs.
+    pub flushes: Vec<BySize>,
+    pub pings: Vec<Pings>,
+}
+
+/// Samples of both sides with so many libraries.
+pub struct BySize {
+    pub libraries: usize,
+    pub pairs: Pairs,
+}
+
+impl BySize {
+    /// The row of a table.
+    pub fn row(&self) -> Row {
+        Row { name: count(self.libraries), pairs: self.pairs.clone(), floor: None }
+    }
+}
+
+/// Round trips of another client's PINGs, in microseconds: without a flush, and while each side's FLUSH ASYNC is being
+/// carried out.
+pub struct Pings {
+    pub libraries: usize,
+    /// Of each round.
+    pub slowest: [Spread; 3],
+    /// The 99.9th percentile of each round.
+    pub thousandth: [Spread; 3],
+}
+
+/// The row of a table.
+#[derive(Clone)]
+pub struct Row {
+    pub name: String,
+    pub pairs: Pairs,
+    /// The same without a function: what a module needs for it at least.
+    pub floor: Option<Spread>,
+}
+
+/// The row of that name.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn row<'r>(rows: &'r [Row], name: &str) -> &'r Row {
+    rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no row is named {name}"))
+}
+
+/// The samples with so many libraries, or with the most that there are.
+pub fn of_size(sizes: &[BySize], libraries: usize) -> &BySize {
+    let found = sizes.iter().find(|size| size.libraries == libraries);
+    found.or(sizes.last()).expect("some size was measured")
+}

@@ -1,0 +1,198 @@
+//! The numbers that the module is to reach, and whether it does.
+
+use crate::collector::{self, FEW};
+use crate::findings::{Findings, of_size, row};
+use crate::interception::{PROCESSOR_AT_ONCE, PROCESSOR_ONE_AT_A_TIME, SERVERS};
+use crate::memory;
+use crate::number::{number, percent, ratio};
+use crate::summary::{Spread, mean};
+use crate::table::{Table, quantity};
+
+/// The number of libraries that most of them are about.
+const LIBRARIES: usize = 100_000;
+/// That of the greatest.
+const MOST: usize = 1_000_000;
+
+/// Something to reach.
+struct Goal {
+    what: &'static str,
+    target: &'static str,
+    judge: fn(&Findings) -> Verdict,
+}
+
+/// What was seen, and whether that is enough; nothing is asked of some servers.
+struct Verdict {
+    seen: String,
+    met: Option<bool>,
+}
+
+const GOALS: [Goal; 18] = [
+    Goal {
+        what: "FLUSH ASYNC of 100,000 libraries, in the server",
+        target: "15 us at most",
+        judge: |found| at_most(of_size(&found.flushes_async, LIBRARIES).pairs.shadow().median, 15.0, "us"),
+    },
+    Goal {
+        what: "FLUSH ASYNC of 1,000,000 libraries beside 10",
+        target: "within the range with 10",
+        judge: |found| {
+            let [few, most] = [FEW, MOST].map(|size| of_size(&found.scale.flushes, size).pairs.shadow());
+            within(most, few)
+        },
+    },
+    Goal {
+        what: "LIST of one name among 1,000,000 beside 10",
+        target: "twice the time at most",
+        judge: |found| {
+            let [few, most] = [FEW, MOST].map(|size| of_size(&found.scale.lists, size).pairs.shadow().median);
+            Verdict { seen: format!("{} us beside {} us", number(most), number(few)), met: Some(most <= 2.0 * few) }
+        },
+    },
+    Goal {
+        what: "memory back within 1 % after FLUSH ASYNC of 100,000",
+        target: "1,000 ms at most",
+        judge: |found| at_most(row(&found.memory, memory::BACK).pairs.shadow().max, 1_000.0, "ms"),
+    },
+    Goal {
+        what: "FLUSH SYNC of 100,000",
+        target: "2x on Redis 7.0",
+        judge: |found| {
+            let ratio = of_size(&found.flushes_sync, LIBRARIES).pairs.ratio().median;
+            at_least(ratio, is(found, "Redis 7.0").then_some(2.0))
+        },
+    },
+    Goal {
+        what: "slowest PING while 100,000 are being freed, and without a flush",
+        target: "within the range without",
+        judge: |found| slowest_ping(found, LIBRARIES),
+    },
+    Goal {
+        what: "slowest PING while 1,000,000 are being freed, and without a flush",
+        target: "within the range without",
+        judge: |found| slowest_ping(found, MOST),
+    },
+    Goal {
+        what: "slowest call that leaves garbage, beside 100,000 and beside 10",
+        target: "within the range beside 10",
+        judge: |found| {
+            let [few, many] = [FEW, found.libraries]
+                .map(|libraries| row(&found.collector, &collector::slowest(libraries)).pairs.shadow());
+            within(many, few)
+        },
+    },
+    Goal {
+        what: "an empty function",
+        target: "2x on Redis 7.0, 1.5x on Redis 8.2",
+        judge: |found| {
+            let target = if is(found, "Redis 7.0") { Some(2.0) } else { is(found, "Redis 8.2").then_some(1.5) };
+            at_least(row(&found.calls, "an empty function").pairs.ratio().median, target)
+        },
+    },
+    Goal {
+        what: "one GET",
+        target: "1x",
+        judge: |found| at_least(row(&found.calls, "one GET").pairs.ratio().median, Some(1.0)),
+    },
+    Goal {
+        what: "one SET",
+        target: "1x",
+        judge: |found| at_least(row(&found.calls, "one SET").pairs.ratio().median, Some(1.0)),
+    },
+    Goal {
+        what: "fifty INCRBY",
+        target: "0.95x on Redis 7.0, 0.75x on Redis 8.2",
+        judge: |found| {
+            let target = if is(found, "Redis 7.0") { Some(0.95) } else { is(found, "Redis 8.2").then_some(0.75) };
+            at_least(row(&found.calls, "fifty INCRBY").pairs.ratio().median, target)
+        },
+    },
+    Goal {
+        what: "computation, geometric mean",
+        target: "1.5x",
+        judge: |found| at_least(mean(found.computations.iter().map(|row| row.pairs.ratio().median)), Some(1.5)),
+    },
+    Goal {
+        what: "computation, the worst case",
+        target: "1x",
+        judge: |found| {
+            let ratios = found.computations.iter().map(|row| (row.pairs.ratio().median, &row.name));
+            let (worst, name) = ratios.min_by(|one, other| one.0.total_cmp(&other.0)).expect("there are cases");
+            let verdict = at_least(worst, Some(1.0));
+            Verdict { seen: format!("{} ({name})", verdict.seen), ..verdict }
+        },
+    },
+    Goal {
+        what: "LOAD in bulk, 100,000 libraries",
+        target: "1x",
+        judge: |found| at_least(of_size(&found.scale.loads, LIBRARIES).pairs.ratio().median, Some(1.0)),
+    },
+    Goal {
+        what: "memory of a small library",
+        target: "1,300 bytes at most",
+        judge: |found| at_most(row(&found.memory, memory::EACH).pairs.shadow().median, 1_300.0, "bytes"),
+    },
+    Goal {
+        what: "GET with `intercept yes`, one at a time",
+        target: "1 % more at most",
+        judge: |found| slower(found, PROCESSOR_ONE_AT_A_TIME),
+    },
+    Goal {
+        what: "GET with `intercept yes`, 100 at once",
+        target: "1 % more at most",
+        judge: |found| slower(found, PROCESSOR_AT_ONCE),
+    },
+];
+
+/// The table of all goals, with a column for each server.
+pub fn table(findings: &[Findings]) -> Table {
+    let head = ["", "goal"].map(str::to_owned).into_iter();
+    let mut table = Table::new(head.chain(findings.iter().map(|found| found.server.name.clone())));
+    for goal in &GOALS {
+        let verdicts = findings.iter().map(|found| (goal.judge)(found).to_string());
+        table.push([goal.what, goal.target].map(str::to_owned).into_iter().chain(verdicts));
+    }
+    table
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let met = match self.met {
+            Some(true) => ": met",
+            Some(false) => ": **not met**",
+            None => "",
+        };
+        write!(formatter, "{}{met}", self.seen)
+    }
+}
+
+fn is(found: &Findings, series: &str) -> bool {
+    found.server.name.starts_with(&format!("{series}."))
+}
+
+fn at_most(value: f64, limit: f64, unit: &str) -> Verdict {
+    Verdict { seen: quantity(value, unit), met: Some(value <= limit) }
+}
+
+/// Judged to two decimals, as it is shown.
+fn at_least(value: f64, target: Option<f64>) -> Verdict {
+    Verdict { seen: ratio(value), met: target.map(|target| (value * 100.0).round() / 100.0 >= target) }
+}
+
+fn slowest_ping(found: &Findings, libraries: usize) -> Verdict {
+    let pings = found.scale.pings.iter().rev().find(|pings| pings.libraries <= libraries).expect("PINGs were measured");
+    let [quiet, _, shadow] = pings.slowest;
+    within(shadow, quiet)
+}
+
+/// The median of one thing beside the range of another. Single slow calls come from the machine, too, so that the
+/// medians of two equal things differ.
+fn within(seen: Spread, range: Spread) -> Verdict {
+    Verdict { seen: format!("{} us beside {range} us", number(seen.median)), met: Some(seen.median <= range.max) }
+}
+
+/// By the processor time of the main thread, which is the steadiest of what is measured.
+fn slower(found: &Findings, sight: usize) -> Verdict {
+    let [noise, cost] = [1, SERVERS.len() - 1].map(|server| found.interception.slowdown(sight, server).median);
+    let seen = format!("{} ({} between two servers without the module)", percent(cost), percent(noise));
+    Verdict { seen, met: Some(cost <= 1.0) }
+}

@@ -1,0 +1,119 @@
+//! What the module costs a command that is not its own.
+
+use std::fs;
+use std::time::Instant;
+
+use crate::clearing::per_call;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::servers::Identity;
+use crate::summary::Spread;
+use crate::support::{Client, Server, resp};
+
+/// The servers that are compared, the first with each other one. The second is like the first: what differs between
+/// these two is noise.
+pub const SERVERS: [&str; 4] = ["no module", "no module, again", "module", "`intercept yes`"];
+
+/// What is looked at, in the order of [`sample`]'s result. The filter runs outside of what INFO commandstats counts.
+pub const SIGHTS: [&str; 5] = [
+    "main thread's processor time, one at a time",
+    "main thread's processor time, 100 at once",
+    "a client's time, one at a time",
+    "a client's time, 100 at once",
+    "`INFO commandstats`, 100 at once",
+];
+
+/// Its place among them.
+pub const PROCESSOR_ONE_AT_A_TIME: usize = 0;
+/// Its place among them.
+pub const PROCESSOR_AT_ONCE: usize = 1;
+
+/// How many GETs are in one write, and how many are sent in a sample.
+const DEPTHS: [(usize, usize); 2] = [(1, 10_000), (100, 50_000)];
+
+/// Nanoseconds for each GET.
+pub struct Interception {
+    /// For each thing that was looked at, the samples of each server.
+    samples: [[Vec<f64>; SERVERS.len()]; SIGHTS.len()],
+}
+
+impl Interception {
+    /// Nanoseconds on one of the servers.
+    pub fn time(&self, sight: usize, server: usize) -> Spread {
+        Spread::of(&self.samples[sight][server])
+    }
+
+    /// By how many percent one of the servers is slower than the first, of each round by itself.
+    pub fn slowdown(&self, sight: usize, server: usize) -> Spread {
+        let [first, other] = [0, server].map(|server| self.samples[sight][server].iter());
+        let slower: Vec<f64> = first.zip(other).map(|(first, other)| (other / first - 1.0) * 100.0).collect();
+        Spread::of(&slower)
+    }
+}
+
+/// GET on servers without the module, with it, and with one that intercepts.
+pub fn measure(identity: &Identity, plan: &Plan) -> Interception {
+    let progress = Progress::of("GET without the module, with it, and with `intercept yes`");
+    let mut found = Interception { samples: Default::default() };
+    // Where a process lies in memory makes a difference that lasts as long as it does.
+    for _ in 0..plan.interception_starts {
+        let servers = [
+            identity.options().without_module(),
+            identity.options().without_module(),
+            identity.options(),
+            identity.options().module_arguments("intercept yes"),
+        ]
+        .map(|options| options.start());
+        let mut clients = servers.each_ref().map(Server::client);
+        for client in &mut clients {
+            client.run("SET bench:text value");
+        }
+        for round in 0..=plan.interception_rounds {
+            for place in 0..SERVERS.len() {
+                // None of them is always the first.
+                let index = (place + round) % SERVERS.len();
+                let seen = sample(&servers[index], &mut clients[index], plan);
+                // The first calls are not like the later ones.
+                if round > 0 {
+                    for (samples, seen) in found.samples.iter_mut().zip(seen) {
+                        samples[index].push(seen);
+                    }
+                }
+            }
+        }
+        progress.step();
+    }
+    found
+}
+
+fn sample(server: &Server, client: &mut Client, plan: &Plan) -> [f64; SIGHTS.len()] {
+    let [(one, one_trip, _), (many, many_trip, counted)] =
+        DEPTHS.map(|(depth, calls)| drive(server, client, depth, calls / plan.call_divisor));
+    [one, many, one_trip, many_trip, counted]
+}
+
+/// Sends `calls` GETs, `depth` of them in one write. Nanoseconds of each: of the processor, as the client sees it, and as
+/// the server counts it.
+fn drive(server: &Server, client: &mut Client, depth: usize, calls: usize) -> (f64, f64, f64) {
+    let batch = resp::encode(&["GET", "bench:text"]).repeat(depth);
+    client.run("CONFIG RESETSTAT");
+    let (worked, begin) = (processor_time(server), Instant::now());
+    for _ in 0..calls / depth {
+        client.write(&batch).expect("the server reads");
+        for _ in 0..depth {
+            let reply = client.read_raw().expect("the server answers");
+            assert_eq!(reply[0], b'$', "{}", String::from_utf8_lossy(&reply));
+        }
+    }
+    let (time, worked) = (begin.elapsed(), processor_time(server) - worked);
+    let count = calls as f64;
+    (worked / count, time.as_nanos() as f64 / count, per_call(client, "get", calls) * 1e3)
+}
+
+/// Nanoseconds that the server's main thread has had a processor. It is exact while the thread waits, as it does when
+/// all has been answered.
+fn processor_time(server: &Server) -> f64 {
+    let path = format!("/proc/{}/schedstat", server.pid());
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    text.split(' ').next().and_then(|time| time.parse().ok()).unwrap_or_else(|| panic!("{path}: {text:?}"))
+}

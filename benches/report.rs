@@ -1,0 +1,137 @@
+//! The report: a template, its gaps filled with tables.
+
+use crate::findings::{BySize, Findings, Row};
+use crate::goals;
+use crate::interception::{SERVERS, SIGHTS};
+use crate::machine;
+use crate::number::{count, number, percent, ratio};
+use crate::plan::Plan;
+use crate::summary::mean;
+use crate::table::Table;
+
+const TEMPLATE: &str = include_str!("performance.md");
+
+/// What stands at the top of a report of the short plan.
+const CAUTION: &str = "**A short run. It shows that all works, and its figures mean nothing: where a row or a goal names \
+                       more libraries than the tables have, the most of these are meant.**";
+
+/// The whole report.
+///
+/// # Panics
+///
+/// When the template has a gap that nothing fills, or something has no gap.
+pub fn write(findings: &[Findings], plan: &Plan) -> String {
+    let names: Vec<&str> = findings.iter().map(|found| &*found.server.name).collect();
+    let gaps = [
+        ("caution", if Plan::is_short() { CAUTION } else { "" }.to_owned()),
+        ("date", machine::date()),
+        ("machine", machine::describe()),
+        ("module", machine::module()),
+        ("servers", names.join(", ")),
+        ("libraries", count(plan.libraries)),
+        ("window", plan.scale[0].window.as_millis().to_string()),
+        ("long-window", plan.scale[plan.scale.len() - 1].window.as_millis().to_string()),
+        ("goals", goals::table(findings).to_string()),
+        ("flushes-async", by_size(findings, |found| &found.flushes_async)),
+        ("flushes-sync", by_size(findings, |found| &found.flushes_sync)),
+        ("pings", pings(findings)),
+        ("memory", pairs(findings, |found| &found.memory)),
+        ("loads", by_size(findings, |found| &found.scale.loads)),
+        ("bytes", by_size(findings, |found| &found.scale.bytes)),
+        ("lists", by_size(findings, |found| &found.scale.lists)),
+        ("busy-flushes", by_size(findings, |found| &found.scale.flushes)),
+        ("calls", pairs(findings, |found| &found.calls)),
+        ("floors", floors(findings)),
+        ("computations", computations(findings)),
+        ("clients", pairs(findings, |found| &found.clients)),
+        ("collector", pairs(findings, |found| &found.collector)),
+        ("interception", interception(findings)),
+    ];
+    let mut text = TEMPLATE.to_owned();
+    for (name, filling) in gaps {
+        let gap = format!("{{{{{name}}}}}");
+        assert!(text.contains(&gap), "the template has no gap {gap}");
+        text = text.replace(&gap, filling.trim_end_matches('\n'));
+    }
+    // What an empty filling leaves.
+    text = text.replace("\n\n\n", "\n\n");
+    let left = text.split("{{").nth(1);
+    assert!(left.is_none(), "nothing fills the gap {left:?}");
+    text
+}
+
+/// A row for each row of the servers, with both sides' medians and their ratio for each server.
+fn paired<'f>(findings: &'f [Findings], rows: impl Fn(&'f Findings) -> Vec<Row>) -> Table {
+    let columns = findings.iter().flat_map(|found| [found.server.name.clone(), "ratio".to_owned()]);
+    let mut table = Table::new([String::new()].into_iter().chain(columns));
+    let all: Vec<Vec<Row>> = findings.iter().map(rows).collect();
+    for (index, row) in all[0].iter().enumerate() {
+        let cells = all.iter().flat_map(|rows| rows[index].pairs.cells());
+        table.push([row.name.clone()].into_iter().chain(cells));
+    }
+    table
+}
+
+fn pairs(findings: &[Findings], rows: fn(&Findings) -> &[Row]) -> String {
+    paired(findings, |found| rows(found).to_vec()).to_string()
+}
+
+fn by_size(findings: &[Findings], sizes: fn(&Findings) -> &[BySize]) -> String {
+    paired(findings, |found| sizes(found).iter().map(BySize::row).collect()).to_string()
+}
+
+fn computations(findings: &[Findings]) -> String {
+    let mut table = paired(findings, |found| found.computations.clone());
+    let means = findings.iter().flat_map(|found| {
+        let mean = mean(found.computations.iter().map(|row| row.pairs.ratio().median));
+        [String::new(), ratio(mean)]
+    });
+    table.push(["geometric mean".to_owned()].into_iter().chain(means));
+    table.to_string()
+}
+
+fn floors(findings: &[Findings]) -> String {
+    let columns = findings
+        .iter()
+        .flat_map(|found| [format!("{}: floor", found.server.name), "FCALL".to_owned(), "SHADOW.FCALL".to_owned()]);
+    let mut table = Table::new([String::new()].into_iter().chain(columns));
+    for (index, row) in findings[0].calls.iter().enumerate().filter(|(_, row)| row.floor.is_some()) {
+        let cells = findings.iter().flat_map(|found| {
+            let Row { pairs, floor, .. } = &found.calls[index];
+            let floor = floor.map_or(f64::NAN, |floor| floor.median);
+            let [stock, shadow] = [pairs.stock(), pairs.shadow()].map(|side| ratio(side.median / floor));
+            [number(floor), stock, shadow]
+        });
+        table.push([row.name.clone()].into_iter().chain(cells));
+    }
+    table.to_string()
+}
+
+fn pings(findings: &[Findings]) -> String {
+    let scenes = ["no flush", "FUNCTION FLUSH", "SHADOW.FUNCTION FLUSH"];
+    let head = ["libraries", "server"].map(str::to_owned).into_iter();
+    let columns = ["slowest", "99.9 %"].iter().flat_map(|part| scenes.map(|scene| format!("{part}: {scene}")));
+    let mut table = Table::new(head.chain(columns));
+    for index in 0..findings[0].scale.pings.len() {
+        for found in findings {
+            let pings = &found.scale.pings[index];
+            let spreads = pings.slowest.iter().chain(&pings.thousandth);
+            let head = [count(pings.libraries), found.server.name.clone()].into_iter();
+            table.push(head.chain(spreads.map(|spread| spread.to_string())));
+        }
+    }
+    table.to_string()
+}
+
+fn interception(findings: &[Findings]) -> String {
+    let mut table = Table::new(["", "server"].into_iter().chain(SERVERS));
+    for (sight, name) in SIGHTS.into_iter().enumerate() {
+        for found in findings {
+            let head = [name.to_owned(), found.server.name.clone()].into_iter();
+            let first = format!("{} ns", number(found.interception.time(sight, 0).median));
+            let others = (1..SERVERS.len()).map(|server| found.interception.slowdown(sight, server).show(percent));
+            table.push(head.chain([first]).chain(others));
+        }
+    }
+    table.to_string()
+}

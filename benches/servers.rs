@@ -1,0 +1,79 @@
+//! The servers that are measured.
+
+use std::env;
+use std::path::Path;
+
+use crate::support::{Flavour, Options, Server};
+
+/// Where scripts/matrix.sh leaves the servers that it fetches.
+const FETCHED: &str = "target/servers";
+
+/// A server that is measured.
+#[derive(Clone)]
+pub struct Identity {
+    /// Such as `Redis 7.0.15`.
+    pub name: String,
+    /// Such as `redis-server`.
+    binary: String,
+}
+
+impl Identity {
+    /// Asks a server who it is.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started with the module.
+    pub fn of(binary: &str) -> Self {
+        let server = start(binary);
+        let (name, field) = match server.flavour() {
+            Flavour::Redis => ("Redis", "redis_version"),
+            Flavour::Valkey => ("Valkey", "valkey_version"),
+        };
+        let version = server.client().info(field).expect("INFO has the server's version");
+        Self { name: format!("{name} {version}"), binary: binary.to_owned() }
+    }
+
+    /// A server with the module.
+    pub fn start(&self) -> Server {
+        start(&self.binary)
+    }
+
+    /// How to start one.
+    pub fn options(&self) -> Options {
+        options(&self.binary)
+    }
+}
+
+/// Without histograms of latency, which would count as memory that a flush leaves behind.
+fn options(binary: &str) -> Options {
+    Options::new().binary(binary).set("latency-tracking", "no")
+}
+
+fn start(binary: &str) -> Server {
+    options(binary).module_arguments("enable-debug-command yes").start()
+}
+
+/// The binaries that `SERVERS` names, separated by spaces, a path among them seen from here; without it `redis-server` and the servers that the tests have
+/// fetched.
+pub fn binaries() -> Vec<String> {
+    let named = env::var("SERVERS").unwrap_or_default();
+    let named: Vec<String> = named.split_whitespace().map(absolute).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(FETCHED);
+    let fetched = ["redis-8.2", "valkey-9.1"].map(|name| fetched.join(name));
+    let fetched = fetched.iter().filter(|path| path.is_file()).map(|path| path.to_string_lossy().into_owned());
+    ["redis-server".to_owned()].into_iter().chain(fetched).collect()
+}
+
+/// Servers run in directories of their own.
+fn absolute(binary: &str) -> String {
+    let path = Path::new(binary);
+    if binary.contains('/')
+        && let Ok(path) = path.canonicalize()
+    {
+        return path.to_string_lossy().into_owned();
+    }
+    binary.to_owned()
+}
