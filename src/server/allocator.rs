@@ -6,6 +6,8 @@ use std::ffi::c_void;
 
 use redis_module::raw;
 
+use super::api::Context;
+
 /// The alignment that the server's allocator gives a block whose size is a multiple of it. jemalloc as Redis builds it
 /// has sizes of 24, 40 and 56 as well, which it aligns to 8 only: so sizes are rounded up (`padded`).
 const GUARANTEED: usize = 16;
@@ -111,12 +113,45 @@ unsafe fn aligned(layout: Layout, allocate: impl FnOnce(usize) -> *mut c_void) -
     }
 }
 
+/// Prepares the C library for blocks that the worker frees, if that is where the server's memory comes from.
+///
+/// glibc sets small blocks aside as they are freed, and merges all of them when the next large one is asked for: after
+/// the worker has freed a million libraries, that stops the server's thread for a second. Without that, each block is
+/// merged by the thread that frees it.
+pub fn prepare(context: &Context) {
+    #[cfg(target_env = "gnu")]
+    if let [Some(name)] = context.info(c"memory", [c"mem_allocator"])
+        && name == b"libc"
+    {
+        set_no_blocks_aside();
+    }
+}
+
+#[cfg(target_env = "gnu")]
+fn set_no_blocks_aside() {
+    // SAFETY: the limit of what is set aside may be changed at any time, from any thread.
+    unsafe { libc::mallopt(libc::M_MXFAST, 0) };
+}
+
 #[global_allocator]
 static ALLOCATOR: ServerAllocator = ServerAllocator;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn no_freed_block_is_set_aside() {
+        set_no_blocks_aside();
+        // SAFETY: the blocks are freed once each; the counts are those of the whole process.
+        unsafe {
+            let blocks: Vec<_> = (0..1000).map(|_| libc::malloc(64)).collect();
+            let before = libc::mallinfo2().smblks;
+            blocks.into_iter().for_each(|block| libc::free(block));
+            assert!(libc::mallinfo2().smblks <= before);
+        }
+    }
 
     #[test]
     fn sizes_are_asked_for_in_whole_alignments() {

@@ -105,6 +105,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     if settings::INTERCEPT.is_on() {
         intercept::install(context, dialect)?;
     }
+    allocator::prepare(context);
     library_dir::announce(context, loaded);
     Ok(())
 }
