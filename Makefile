@@ -90,7 +90,7 @@ conformance-persistence: ## run Redis's own suites of replication, AOF and RDB w
 	cargo build --release
 	@scripts/conformance-persistence.sh $(ON)
 
-bench: setup build ## measure beside the stock commands and write docs/performance.md; SERVERS="path ..." picks servers
+bench: setup build ## measure beside the stock commands and write docs/performance.md; SERVERS="path ..." picks, BENCH_SHORT=1 tries
 	SERVERS='$(SERVERS)' BENCH_SHORT='$(BENCH_SHORT)' cargo bench --bench performance
 
 types: setup ## check the examples and the guide with Luau's type checker (built once, some minutes)

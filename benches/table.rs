@@ -56,7 +56,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A value and its unit, for a cell.
+/// A value and its unit, for a cell; no unit where it was never reached.
 pub fn quantity(value: f64, unit: &str) -> String {
-    format!("{} {unit}", number(value))
+    if value.is_infinite() { number(value) } else { format!("{} {unit}", number(value)) }
 }

@@ -16,3 +16,8 @@ fn a_table_lines_up() {
 fn a_row_has_a_cell_for_each_column() {
     Table::new(["", "time"]).push(["a call"]);
 }
+
+#[test]
+fn what_was_never_reached_has_no_unit() {
+    assert_eq!([1.5, f64::INFINITY].map(|value| quantity(value, "ms")), ["1.50 ms", "never"]);
+}
