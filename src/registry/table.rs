@@ -92,8 +92,7 @@ impl Registry {
 
     /// Bytes that all of it takes: see [`Library::bytes`], and what it needs to find each.
     pub fn bytes(&self) -> usize {
-        let entries =
-            self.functions.len() * size_of::<FunctionRef>() + self.library_count() * size_of::<LibraryRef>();
+        let entries = self.functions.len() * size_of::<FunctionRef>() + self.library_count() * size_of::<LibraryRef>();
         self.bytes + entries
     }
 
