@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::summary::mean;
 use crate::table::Table;
 
-const TEMPLATE: &str = include_str!("performance.md");
+const TEMPLATE: &str = include_str!("performance.template");
 
 /// What stands at the top of a report of the short plan.
 const CAUTION: &str = "**A short run. It shows that all works, and its figures mean nothing: where a row or a goal names \
