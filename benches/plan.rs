@@ -50,22 +50,22 @@ impl Plan {
 }
 
 const FULL: Plan = Plan {
-    flushes: &[(10, 11), (100, 11), (1_000, 11), (10_000, 7), (100_000, 5)],
+    flushes: &[(10, 11), (100, 11), (1_000, 11), (10_000, 5), (100_000, 3)],
     scale: &[
-        Scale { libraries: 10, rounds: 5, window: Duration::from_millis(500) },
-        Scale { libraries: 1_000, rounds: 5, window: Duration::from_millis(500) },
-        Scale { libraries: 10_000, rounds: 5, window: Duration::from_millis(500) },
-        Scale { libraries: 100_000, rounds: 5, window: Duration::from_millis(500) },
-        Scale { libraries: 1_000_000, rounds: 1, window: Duration::from_secs(3) },
+        Scale { libraries: 10, rounds: 5, window: Duration::from_millis(300) },
+        Scale { libraries: 1_000, rounds: 5, window: Duration::from_millis(300) },
+        Scale { libraries: 10_000, rounds: 3, window: Duration::from_millis(300) },
+        Scale { libraries: 100_000, rounds: 3, window: Duration::from_millis(300) },
+        Scale { libraries: 1_000_000, rounds: 1, window: Duration::from_secs(2) },
     ],
     libraries: 100_000,
     memory_rounds: 3,
     memory_patience: Duration::from_secs(5),
-    trace_window: Duration::from_secs(12),
-    call_rounds: 11,
+    trace_window: Duration::from_secs(10),
+    call_rounds: 7,
     call_divisor: 1,
     collector_rounds: 3,
-    interception_starts: 7,
+    interception_starts: 5,
     interception_rounds: 5,
 };
 
