@@ -105,7 +105,7 @@ lint: ## check the format and run clippy
 
 install: ## install the built module below PREFIX (default /usr/local)
 	@test -f $(LIBRARY) || { echo '$(LIBRARY) is missing: run make build first' >&2; exit 1; }
-	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(SHAREDIR)/types' '$(DESTDIR)$(DOCDIR)/docs' '$(DESTDIR)$(dir $(SNIPPET))'
+	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(SHAREDIR)/types' '$(DESTDIR)$(DOCDIR)/docs/plots' '$(DESTDIR)$(dir $(SNIPPET))'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(MODULEDIR)/libshadow.so'
 	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
 	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
@@ -119,6 +119,7 @@ install: ## install the built module below PREFIX (default /usr/local)
 	install -m 644 types/redis.d.luau '$(DESTDIR)$(SHAREDIR)/types'
 	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(DOCDIR)'
 	install -m 644 docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)/docs'
+	install -m 644 docs/plots/*.svg '$(DESTDIR)$(DOCDIR)/docs/plots'
 
 deb: build ## pack the module for Debian: target/deb/*.deb
 	@scripts/setup.sh deb

@@ -11,7 +11,7 @@ use super::guard;
 use super::module::{self, FlushMode, Module};
 use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
-use crate::clock::unix_milliseconds;
+use crate::clock::{self, unix_milliseconds};
 use crate::engine;
 use crate::registry::{Function, Registry};
 
@@ -70,7 +70,7 @@ fn add_functions(info: &Info, module: &Module) {
     if let Some(last) = module.last_flush {
         let mode = if last.mode == FlushMode::Async { c"async" } else { c"sync" };
         info.text(c"last_flush_mode", mode);
-        info.number(c"last_flush_usec", last.took.as_micros() as u64);
+        info.number(c"last_flush_usec", clock::duration(last.took).as_micros() as u64);
         info.number(c"last_flush_libraries", last.libraries as u64);
     }
     info.numbers(&[

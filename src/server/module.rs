@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
-use std::time::{Duration, Instant};
 
 use super::api::Context;
 use super::call::ServerHost;
@@ -56,8 +55,8 @@ impl Policy {
 #[derive(Clone, Copy, Debug)]
 pub struct LastFlush {
     pub mode: FlushMode,
-    /// The time that the server's thread was at it, up to the reply.
-    pub took: Duration,
+    /// The time that the server's thread was at it, up to the reply, in ticks of the finest clock.
+    pub took: u64,
     /// The libraries that went.
     pub libraries: usize,
 }
@@ -155,7 +154,7 @@ impl Module {
         if self.generation.registry().is_empty() {
             return Ok(());
         }
-        let began = Instant::now();
+        let began = clock::ticks();
         let fresh = self.fresh()?;
         self.retire(fresh, mode, began);
         Ok(())
@@ -260,7 +259,7 @@ impl Module {
         drop(host);
         match (fresh, restored) {
             (Some(fresh), Ok(())) => {
-                self.retire(fresh, FlushMode::Async, Instant::now());
+                self.retire(fresh, FlushMode::Async, clock::ticks());
                 Ok(())
             }
             (Some(failed), Err(error)) => {
@@ -293,7 +292,7 @@ impl Module {
     /// Puts the prepared generation in the place of the current one.
     pub fn commit_stage(&mut self) {
         if let Some(staged) = self.staged.take() {
-            self.retire(staged, FlushMode::Async, Instant::now());
+            self.retire(staged, FlushMode::Async, clock::ticks());
         }
     }
 
@@ -304,8 +303,8 @@ impl Module {
         }
     }
 
-    /// The one door through which a generation leaves. `began`: when the flush did.
-    fn retire(&mut self, fresh: Box<Generation>, mode: FlushMode, began: Instant) {
+    /// The one door through which a generation leaves. `began`: when the flush did, by the finest clock.
+    fn retire(&mut self, fresh: Box<Generation>, mode: FlushMode, began: u64) {
         // The watch lets go of the old VM before anybody can free it.
         self.watch.set_alarm(Some(fresh.alarm()));
         let old = std::mem::replace(&mut self.generation, fresh);
@@ -318,7 +317,7 @@ impl Module {
             }
             FlushMode::Async => self.discard(old),
         }
-        self.last_flush = Some(LastFlush { mode, took: began.elapsed(), libraries });
+        self.last_flush = Some(LastFlush { mode, took: clock::ticks().saturating_sub(began), libraries });
     }
 
     /// Hands a generation to the worker, or frees it here when that cannot take it.
