@@ -194,7 +194,7 @@ const FUNCTION: &[Spec] = &[
         arity: -2,
         flags: c"deny-script",
         summary: c"Returns information about all libraries.",
-        complexity: c"O(N) where N is the number of functions; O(1) for one library by its name",
+        complexity: c"O(N) where N is the number of functions",
         tips: Some(c"nondeterministic_output_order"),
         arguments: &[
             Argument::new(c"library-name-pattern", Kind::String).token(c"LIBRARYNAME").optional(),
