@@ -15,6 +15,15 @@ pub fn count(value: usize) -> String {
     grouped(&value.to_string())
 }
 
+/// A count where there is little room: from 10,000 on in thousands (k) or millions (M), if it is round.
+pub fn short(value: usize) -> String {
+    match value {
+        1_000_000.. if value.is_multiple_of(1_000_000) => format!("{}M", count(value / 1_000_000)),
+        10_000.. if value.is_multiple_of(1_000) => format!("{}k", count(value / 1_000)),
+        _ => count(value),
+    }
+}
+
 /// A number with as many decimals as are worth reading, its thousands apart. Not below zero.
 pub fn number(value: f64) -> String {
     if value.is_infinite() {

@@ -11,7 +11,7 @@ use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::number::count;
+use crate::number::short;
 
 /// The server's own commands.
 pub const STOCK: RGBColor = RGBColor(213, 94, 0);
@@ -174,8 +174,8 @@ where
 /// The text at a tick of an axis.
 fn tick(value: &f64) -> String {
     match *value {
-        value if value < 0.0 => format!("-{}", count(-value as usize)),
-        value if value == 0.0 || value >= 1.0 => count(value as usize),
+        value if value < 0.0 => format!("-{}", short(-value as usize)),
+        value if value == 0.0 || value >= 1.0 => short(value as usize),
         value => value.to_string(),
     }
 }

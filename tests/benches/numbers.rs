@@ -13,6 +13,12 @@ fn thousands_stand_apart() {
 }
 
 #[test]
+fn round_thousands_are_shortened_where_there_is_little_room() {
+    let shown = [10, 1_000, 10_000, 12_500, 100_000, 1_000_000, 1_500_000].map(short);
+    assert_eq!(shown, ["10", "1,000", "10k", "12,500", "100k", "1M", "1,500k"]);
+}
+
+#[test]
 fn a_side_that_never_got_there_has_no_ratio() {
     assert_eq!([1.384, f64::INFINITY, 0.0, f64::NAN].map(ratio), ["1.38x", "-", "-", "-"]);
 }
