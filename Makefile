@@ -117,7 +117,7 @@ install: ## install the built module below PREFIX (default /usr/local)
 	chmod 644 '$(DESTDIR)$(SNIPPET)'
 	install -m 644 examples/*.lua examples/README.md '$(DESTDIR)$(SHAREDIR)/examples'
 	install -m 644 types/redis.d.luau '$(DESTDIR)$(SHAREDIR)/types'
-	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(DOCDIR)'
+	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SAFETY.md LICENSE '$(DESTDIR)$(DOCDIR)'
 	install -m 644 docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)/docs'
 	install -m 644 docs/plots/*.svg '$(DESTDIR)$(DOCDIR)/docs/plots'
 

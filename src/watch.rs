@@ -1,7 +1,7 @@
 //! The watch over calls that take long.
 //!
 //! The server's thread only writes down which call it is at. The thread `shadow-watch` looks at that now and then, and
-//! when it has seen the same call for too long, rings the alarm of the VM. A call that ends in time pays two stores.
+//! when it has seen the same call for too long, rings the alarm of the VM. A call that ends in time pays three stores.
 
 use std::cell::Cell;
 use std::io;
