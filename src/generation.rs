@@ -229,7 +229,12 @@ impl Generation {
                 return function.look.set(calls.saturating_mul(2));
             }
         }
-        if self.engine.compile_native(function.slot.0) { function.look.close() } else { function.look.set(calls + 1) }
+        if self.engine.compile_native(function.slot.0) {
+            function.look.close();
+        } else {
+            // Not all in one go, or no room under the memory limit: not at each call, either.
+            function.look.set(calls + calls / 4 + 1);
+        }
     }
 }
 
