@@ -1,4 +1,4 @@
-//! The clocks that calls are measured by.
+//! The clocks that calls are measured by, and the reading of a clock.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -77,7 +77,8 @@ fn processor_counter() -> u64 {
     0
 }
 
-fn nanoseconds(clock: libc::clockid_t) -> u64 {
+/// The time that a clock of the kernel shows, in nanoseconds.
+pub fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the address is of a live timespec.
     unsafe { libc::clock_gettime(clock, &raw mut time) };

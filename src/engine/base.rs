@@ -4,6 +4,7 @@ use super::chunk;
 use super::context::Context;
 use super::error::{READONLY, translate};
 use super::stack::{Collect, Kind, Outcome, Raise, Stack, natives};
+use crate::clock;
 
 /// A VM that holds less than this, in bytes, is collected in one go.
 const QUICK_COLLECTION: usize = 256 << 20;
@@ -240,9 +241,6 @@ fn set_n(_: &Stack) -> Outcome {
 
 /// Processor time of the process in seconds.
 fn os_clock(stack: &Stack) -> Outcome {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the address is of a live timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    stack.push_number(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9);
+    stack.push_number(clock::nanoseconds(libc::CLOCK_PROCESS_CPUTIME_ID) as f64 / 1e9);
     Ok(1)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::alarm;
 use super::stack::{Interrupt, Raise, Stack};
+use crate::clock;
 
 /// As long as the stock server lets the body of a library run.
 pub const LOAD_LIMIT: Duration = Duration::from_millis(500);
@@ -64,10 +65,7 @@ impl Deadline {
 
 /// The processor time that this thread has used.
 fn processor_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the address is of a live timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Duration::from_nanos(clock::nanoseconds(libc::CLOCK_THREAD_CPUTIME_ID))
 }
 
 struct LoadDeadline;
