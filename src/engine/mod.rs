@@ -245,21 +245,20 @@ impl Engine {
                 && (parameters < 2 || push_strings(stack, arguments.clone()))
         };
         let count = parameters.min(2).into();
-        if self.memory_limit() == 0 && keys.len().max(arguments.len()) < MANY_ARGUMENTS {
-            if push(&self.stack, ROOT) {
-                self.stack.protected_call_handled(count, HANDLER)?;
-                return self.check_result();
-            }
+        let few = keys.len().max(arguments.len()) < MANY_ARGUMENTS;
+        if self.memory_limit() == 0 && few && push(&self.stack, ROOT) {
+            self.stack.protected_call_handled(count, HANDLER)?;
+        } else {
             self.stack.set_top(ROOT);
+            self.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
+                if !push(stack, Stack::GIVEN) {
+                    return Err(stack::Raise::api("an argument of the function is too long"));
+                }
+                stack.call(count, 1);
+                Ok(1)
+            })?;
         }
-        self.stack.protect(HANDLER, ENTRY, ROOT, |stack| {
-            if !push(stack, Stack::GIVEN) {
-                return Err(stack::Raise::api("an argument of the function is too long"));
-            }
-            stack.call(count, 1);
-            value::check_size(stack, stack.top())?;
-            Ok(1)
-        })
+        self.check_result()
     }
 
     /// Refuses the result on top if it is too large for a reply: leaves the error in its place.

@@ -88,12 +88,9 @@ impl Native {
         }
     }
 
-    /// Compiles the function on top of the stack and those that it reaches. True when there is nothing left to do; else
+    /// Compiles the function on top of the stack and those that it reaches; there is room (`has_room`). True when there is nothing left to do; else
     /// the rest waits for the next time. May raise.
     pub fn compile(&self, stack: &Stack) -> bool {
-        if !self.is_open() {
-            return true;
-        }
         if self.generator.get() == Generator::NotMade {
             stack.create_codegen();
             self.generator.set(Generator::Made);

@@ -93,8 +93,7 @@ impl Module {
         // Finds out here what it reads from now on.
         clock::ticks();
         let generation = Box::new(Generation::new(dialect.clone()).map_err(|error| error.to_string())?);
-        generation.set_memory_limit(memory_limit());
-        generation.set_compilation(settings::compilation());
+        configure(&generation);
         let spare_dialect = dialect.clone();
         let capacity = usize::try_from(settings::RECLAIM_QUEUE.get()).unwrap_or(usize::MAX);
         let reclaim = Reclaim::start(capacity, move || Generation::new(spare_dialect.clone()).ok())
@@ -169,8 +168,7 @@ impl Module {
                 Box::new(Generation::new(self.dialect.clone())?)
             }
         };
-        fresh.set_memory_limit(memory_limit());
-        fresh.set_compilation(settings::compilation());
+        configure(&fresh);
         Ok(fresh)
     }
 
@@ -327,6 +325,12 @@ impl Module {
             drop(old);
         }
     }
+}
+
+/// Gives a new generation what is set now.
+fn configure(generation: &Generation) {
+    generation.set_memory_limit(memory_limit());
+    generation.set_compilation(settings::compilation());
 }
 
 /// Bytes that a VM may hold; 0 for no limit.

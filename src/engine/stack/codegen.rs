@@ -35,8 +35,6 @@ struct Report {
 
 /// Of `Luau::CodeGen::CodeGenCompilationResult`: at least one function was compiled.
 const SUCCESS: c_int = 0;
-/// There was nothing that is not compiled already.
-const NOTHING_TO_COMPILE: c_int = 1;
 /// The VM has no generator.
 const NOT_INITIALIZED: c_int = 3;
 /// The system gave no memory for code.
@@ -86,7 +84,6 @@ impl Stack {
             SUCCESS if stats.bound > 0 => {
                 Compiled::Functions { count: stats.bound, code: stats.code, data: stats.data }
             }
-            SUCCESS | NOTHING_TO_COMPILE => Compiled::Nothing,
             _ => Compiled::Nothing,
         }
     }

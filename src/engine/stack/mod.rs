@@ -586,31 +586,30 @@ impl Stack {
 
     /// The chunk and line of the function at `level` (0 is the running one); None when it is not written in Lua.
     pub fn place(&self, level: i32) -> Option<(Vec<u8>, i32)> {
-        let mut activation = std::mem::MaybeUninit::<ffi::lua_Debug>::zeroed();
-        // SAFETY: Alive. All-zero bytes are a valid `lua_Debug` (null pointers and numbers); the VM fills the fields
-        // that `sl` names, and `source` then points to a string that the function keeps alive.
-        unsafe {
-            if ffi::lua_getinfo(self.state, level, c"sl".as_ptr(), activation.as_mut_ptr()) == 0 {
-                return None;
-            }
-            let activation = activation.assume_init();
-            if activation.currentline < 0 {
-                return None;
-            }
-            Some((CStr::from_ptr(activation.source).to_bytes().to_vec(), activation.currentline))
-        }
+        let activation = self.activation(level, c"sl").filter(|activation| activation.currentline >= 0)?;
+        // SAFETY: `s` was asked for: `source` points to a C string that the function keeps alive.
+        let source = unsafe { CStr::from_ptr(activation.source) };
+        Some((source.to_bytes().to_vec(), activation.currentline))
     }
 
     /// How many parameters the function on top takes; `u8::MAX` for any number.
     pub fn parameters(&self) -> u8 {
+        match self.activation(-1, c"a") {
+            Some(activation) if activation.isvararg == 0 => activation.nparams,
+            _ => u8::MAX,
+        }
+    }
+
+    /// What the VM knows of the function at `level`, or at the stack's index `level` if that is below zero: the fields that
+    /// `what` names. None when there is no such level.
+    fn activation(&self, level: i32, what: &CStr) -> Option<ffi::lua_Debug> {
         let mut activation = std::mem::MaybeUninit::<ffi::lua_Debug>::zeroed();
-        // SAFETY: Alive; a function is on top, which a level below zero names. All-zero bytes are a valid `lua_Debug`
-        // (null pointers and numbers), of which the VM fills the fields that `a` names.
-        let activation = unsafe {
-            ffi::lua_getinfo(self.state, -1, c"a".as_ptr(), activation.as_mut_ptr());
-            activation.assume_init()
-        };
-        if activation.isvararg == 0 { activation.nparams } else { u8::MAX }
+        // SAFETY: Alive, Bounds. All-zero bytes are a valid `lua_Debug` (null pointers and numbers), of which the VM fills
+        // some.
+        unsafe {
+            let known = ffi::lua_getinfo(self.state, level, what.as_ptr(), activation.as_mut_ptr());
+            (known != 0).then(|| activation.assume_init())
+        }
     }
 
     /// Brings a stack that a panic crossed back to its first state: no frames, no values.
