@@ -20,6 +20,13 @@ pub struct CallMode {
     pub replication: Replication,
 }
 
+impl CallMode {
+    /// Whether it is the mode that a call begins with.
+    pub const fn is_plain(self) -> bool {
+        !self.resp3 && self.replication.is_all()
+    }
+}
+
 /// Severity of a log line, numbered as `redis.LOG_DEBUG` to `redis.LOG_WARNING`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {

@@ -1,20 +1,72 @@
 //! Numbers as the server prints and reads them.
 
 use std::ffi::CStr;
+use std::ops::Deref;
 
-use smallvec::SmallVec;
+/// The longest text of a number, in bytes, rounded up. The longest there is has 26: a sign, `0.`, six zeros and 17 digits.
+const TEXT_LIMIT: usize = 32;
 
-/// The text of a number: on the stack, unless it is a very long one.
-pub type Text = SmallVec<[u8; 32]>;
+/// The text of a number, as a value that can be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    length: usize,
+    bytes: [u8; TEXT_LIMIT],
+}
 
-/// The text of a number that a script passes to a command.
-///
-/// `shortest` is the newer servers' form (integers as such, else the shortest text that reads back as the same
-/// number); without it 17 digits are printed, as 7.0 does.
-pub fn argument_text(number: f64, shortest: bool) -> Text {
+impl Text {
+    /// No text yet.
+    pub const EMPTY: Self = Self { length: 0, bytes: [0; TEXT_LIMIT] };
+
+    /// # Panics
+    /// If it is no text of a number but a longer one.
+    fn new(text: &[u8]) -> Self {
+        let mut this = Self::EMPTY;
+        this.set(text);
+        this
+    }
+
+    /// # Panics
+    /// As `new`.
+    #[inline]
+    fn set(&mut self, text: &[u8]) {
+        self.bytes[..text.len()].copy_from_slice(text);
+        self.length = text.len();
+    }
+
+    /// Makes it the text of a number that a script passes to a command.
+    ///
+    /// `shortest` is the newer servers' form (integers as such, else the shortest text that reads back as the same
+    /// number); without it 17 digits are printed, as 7.0 does.
+    #[inline]
+    pub fn set_argument(&mut self, number: f64, shortest: bool) {
+        // Nearly every number is a small integer, which all print alike.
+        match small_integer(number) {
+            Some(integer) => self.set(itoa::Buffer::new().format(integer).as_bytes()),
+            None => *self = argument_text(number, shortest),
+        }
+    }
+}
+
+impl Deref for Text {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// `number` as an integer if it is one of 32 bits, and not the negative zero.
+#[inline]
+fn small_integer(number: f64) -> Option<i32> {
+    let integer = number as i32;
+    (f64::from(integer).to_bits() == number.to_bits()).then_some(integer)
+}
+
+/// The text for [`Text::set_argument`].
+fn argument_text(number: f64, shortest: bool) -> Text {
     if number.is_nan() {
         // The server's own VM makes a negative NaN of 0/0, and that is how its C library prints it.
-        return Text::from_slice(b"-nan");
+        return Text::new(b"-nan");
     }
     if !shortest {
         return seventeen_digits(number);
@@ -26,13 +78,13 @@ pub fn argument_text(number: f64, shortest: bool) -> Text {
         return integer_text(integer);
     }
     if number.is_infinite() {
-        return Text::from_slice(if number > 0.0 { b"inf" } else { b"-inf" });
+        return Text::new(if number > 0.0 { b"inf" } else { b"-inf" });
     }
-    Text::from_vec(shortest_text(number))
+    Text::new(&shortest_text(number))
 }
 
 fn integer_text(integer: i64) -> Text {
-    Text::from_slice(itoa::Buffer::new().format(integer).as_bytes())
+    Text::new(itoa::Buffer::new().format(integer).as_bytes())
 }
 
 /// The shortest digits that read back as `number`, laid out as the server's own printer does: as an integer while fewer
@@ -72,7 +124,8 @@ fn shortest_text(number: f64) -> Vec<u8> {
 pub fn exact_integer(number: f64) -> Option<i64> {
     // 2^63 itself is a double and does not fit; the cast of anything below it is exact.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    ((-LIMIT..LIMIT).contains(&number) && number.trunc() == number).then_some(number as i64)
+    let integer = number as i64;
+    ((-LIMIT..LIMIT).contains(&number) && integer as f64 == number).then_some(integer)
 }
 
 /// `number` cut to a 64-bit integer as the x86 instruction does it: what does not fit, and NaN, is the lowest integer.
@@ -85,7 +138,7 @@ pub fn truncated(number: f64) -> i64 {
 /// The text of a number as the server's VM prints it where it wants a string.
 pub fn text(number: f64) -> Text {
     // The NaN of that VM is a negative one, and its C library says so.
-    if number.is_nan() { Text::from_slice(b"-nan") } else { printed(number, 1e14, c"%.14g") }
+    if number.is_nan() { Text::new(b"-nan") } else { printed(number, 1e14, c"%.14g") }
 }
 
 fn seventeen_digits(number: f64) -> Text {
@@ -104,19 +157,25 @@ fn printed(number: f64, limit: f64, format: &CStr) -> Text {
     let mut buffer = [0u8; 64];
     // SAFETY: the buffer has room for every output of these formats (at most 24 bytes), and its length is given.
     let length = unsafe { libc::snprintf(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), number) };
-    Text::from_slice(&buffer[..usize::try_from(length).unwrap_or(0)])
+    Text::new(&buffer[..usize::try_from(length).unwrap_or(0)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn argument(number: f64, shortest: bool) -> String {
+        let mut text = Text::EMPTY;
+        text.set_argument(number, shortest);
+        String::from_utf8(text.to_vec()).unwrap()
+    }
+
     fn old(number: f64) -> String {
-        String::from_utf8(argument_text(number, false).to_vec()).unwrap()
+        argument(number, false)
     }
 
     fn new(number: f64) -> String {
-        String::from_utf8(argument_text(number, true).to_vec()).unwrap()
+        argument(number, true)
     }
 
     #[test]

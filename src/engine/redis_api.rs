@@ -1,6 +1,6 @@
 //! The table `redis` that functions see: commands, replies, the log, and what a call can set.
 
-use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 
 use super::builtin::LENGTH_LIMIT;
 use super::context::Context;
@@ -34,11 +34,8 @@ const MESSAGE_LIMIT: usize = 1 << 16;
 /// How many bytes are hashed between two safepoints.
 const HASH_STRIDE: usize = 1 << 20;
 
-/// The arguments of a command. They point into strings on the stack, and into the texts of numbers.
-type Arguments<'a> = SmallVec<[&'a [u8]; 16]>;
-
-/// The texts of a command's numbers. They are no strings of the VM: the collector would have to free them.
-type Numbers = SmallVec<[number::Text; 4]>;
+/// A command of so many words needs no allocation here.
+const FEW: usize = 8;
 
 fn call(stack: &Stack) -> Outcome {
     let failed = execute(stack)?;
@@ -62,46 +59,66 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
     if context.loading() {
         return Err(Raise::api("redis.call/pcall can only be called inside a script invocation"));
     }
-    let (mut numbers, mut arguments) = (Numbers::new(), Arguments::new());
-    collect(stack, &mut numbers, &mut arguments)?;
     let mode = context.mode();
     let mut pusher = Pusher::new(stack);
-    context.with_host(|host| resp::read(host.call(&arguments, mode), &mut pusher))?;
+    with_arguments(context, stack, |arguments| {
+        context.with_host(|host| resp::read(host.call(arguments, mode), &mut pusher))
+    })?;
     Ok(pusher.failed())
 }
 
-/// Collects the arguments as strings. The server's texts for numbers go to `numbers`.
-fn collect<'a>(stack: &'a Stack, numbers: &'a mut Numbers, arguments: &mut Arguments<'a>) -> Result<(), Raise> {
-    let count = stack.top();
-    if count == 0 {
-        return Err(Raise::api("Please specify at least one argument for this redis lib call"));
-    }
-    let context = Context::of(stack);
-    let mut places: SmallVec<[usize; 8]> = SmallVec::new();
+/// Runs `body` with the arguments on the stack, as the words of a command.
+#[inline]
+fn with_arguments<T>(
+    context: &Context,
+    stack: &Stack,
+    body: impl FnOnce(&[&[u8]]) -> Result<T, Raise>,
+) -> Result<T, Raise> {
+    let (mut few_texts, mut many_texts);
+    let (mut few_words, mut many_words): ([&[u8]; FEW], Vec<&[u8]>);
+    let (texts, words) = match stack.top() as usize {
+        0 => return Err(Raise::api("Please specify at least one argument for this redis lib call")),
+        count @ ..=FEW => {
+            few_texts = [const { MaybeUninit::uninit() }; FEW];
+            few_words = [&[]; FEW];
+            (&mut few_texts[..count], &mut few_words[..count])
+        }
+        count => {
+            many_texts = vec![MaybeUninit::uninit(); count];
+            many_words = vec![&[]; count];
+            (many_texts.as_mut_slice(), many_words.as_mut_slice())
+        }
+    };
+    collect(context, stack, texts, words)?;
+    body(words)
+}
+
+/// Collects the arguments in `words`. Those that are numbers get their texts in `texts`: strings of the VM would be
+/// the collector's to free.
+fn collect<'a>(
+    context: &Context,
+    stack: &'a Stack,
+    texts: &'a mut [MaybeUninit<number::Text>],
+    words: &mut [&'a [u8]],
+) -> Result<(), Raise> {
     let mut length = 0_usize;
-    for index in 1..=count {
-        let argument = match stack.kind(index) {
-            Kind::String => stack.text(index).unwrap_or_default(),
-            Kind::Number => {
-                let number = stack.number(index).unwrap_or(f64::NAN);
-                numbers.push(number::argument_text(number, context.dialect.shortest_numbers()));
-                places.push(arguments.len());
-                &[]
+    for (index, (word, text)) in (1..).zip(words.iter_mut().zip(texts)) {
+        *word = match stack.bytes(index) {
+            Some(bytes) => bytes,
+            None if stack.kind(index) == Kind::Number => {
+                let text = text.write(number::Text::EMPTY);
+                text.set_argument(stack.number(index).unwrap_or(f64::NAN), context.dialect.shortest_numbers());
+                text
             }
-            _ => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
+            None => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
         };
-        arguments.push(argument);
         // The server copies each of them, also those that are one string here.
-        length += argument.len();
+        length += word.len();
         if length > ARGUMENTS_LIMIT {
             return Err(Raise::api("Lua redis lib command arguments are too long"));
         }
     }
-    context.memory.check(length)?;
-    for (place, text) in places.into_iter().zip(numbers.iter()) {
-        arguments[place] = text;
-    }
-    Ok(())
+    context.memory.check(length)
 }
 
 /// Pushes `{err = text}`.
@@ -218,9 +235,7 @@ fn set_replication(stack: &Stack) -> Outcome {
 
 fn acl_check_command(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
-    let (mut numbers, mut arguments) = (Numbers::new(), Arguments::new());
-    collect(stack, &mut numbers, &mut arguments)?;
-    let permitted = context.with_host(|host| host.permits(&arguments))?;
+    let permitted = with_arguments(context, stack, |arguments| context.with_host(|host| host.permits(arguments)))?;
     let permitted = permitted.ok_or_else(|| Raise::api("Invalid command passed to redis.acl_check_cmd()"))?;
     stack.push_boolean(permitted);
     Ok(1)

@@ -31,20 +31,25 @@ impl<'a> Reader<'a> {
 
     /// The decimal number that the line is; 0 for anything else.
     fn number(&mut self) -> i64 {
-        let negative = self.rest.first() == Some(&b'-');
-        let mut at = usize::from(negative);
+        let (negative, digits) = match self.rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        // Wrapping, since the lowest number is one further from 0 than the highest.
         let mut number: i64 = 0;
-        while let Some(digit) = self.rest.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10) {
-            // Downwards, since the lowest number is one further from 0 than the highest.
-            number = number.wrapping_mul(10).wrapping_sub(i64::from(digit));
-            at += 1;
+        let mut bytes = digits.iter();
+        for byte in &mut bytes {
+            match byte.wrapping_sub(b'0') {
+                digit @ 0..=9 => number = number.wrapping_mul(10).wrapping_add(i64::from(digit)),
+                _ if *byte == b'\r' => {
+                    self.rest = bytes.as_slice().get(1..).unwrap_or_default();
+                    return if negative { number.wrapping_neg() } else { number };
+                }
+                _ => break,
+            }
         }
-        if self.rest.get(at) != Some(&b'\r') {
-            self.line();
-            return 0;
-        }
-        self.rest = self.rest.get(at + 2..).unwrap_or_default();
-        if negative { number } else { number.wrapping_neg() }
+        self.line();
+        0
     }
 
     /// The number of elements that the line tells; None below 0.

@@ -13,6 +13,9 @@ const DEPTH_LIMIT: u32 = 7_994;
 const ARRAY_COST: u32 = 1;
 const MAP_COST: u32 = 3;
 
+/// What stands in the place of a value that nests too deep.
+const TOO_DEEP: &[u8] = b"ERR reached lua stack limit";
+
 /// How many values, and how many bytes of text, a returned value may consist of. Tables that share others can make any
 /// number of few, and once the reply is being written nothing can stop it.
 const ELEMENTS_LIMIT: u32 = 1 << 24;
@@ -45,18 +48,24 @@ impl Surveyor<'_> {
             position = next;
             self.pace.step(stack);
             self.elements += 1;
-            let value = stack.top();
-            for slot in [value - 1, value] {
-                match stack.kind(slot) {
-                    Kind::String => self.text += usize::try_from(stack.length(slot)).unwrap_or(0),
-                    Kind::Table => self.table(slot, depth + ARRAY_COST)?,
-                    _ => {}
-                }
-            }
+            self.value(-2, depth)?;
+            self.value(-1, depth)?;
             if self.elements > ELEMENTS_LIMIT || self.text > TEXT_LIMIT {
                 return Err(Raise::api("the reply is too large"));
             }
             stack.pop(2);
+        }
+        Ok(())
+    }
+
+    /// A key or value, by its index from the top.
+    #[inline]
+    fn value(&mut self, index: i32, depth: u32) -> Result<(), Raise> {
+        let stack = self.stack;
+        match stack.kind(index) {
+            Kind::String => self.text += usize::try_from(stack.length(index)).unwrap_or(0),
+            Kind::Table => self.table(stack.top() + 1 + index, depth + ARRAY_COST)?,
+            _ => {}
         }
         Ok(())
     }
@@ -65,7 +74,7 @@ impl Surveyor<'_> {
 /// Writes the value at `index` to `sink` as the server replies with it, without metamethods. `typed_booleans`: the
 /// function chose RESP3, so that booleans are booleans.
 pub fn write(stack: &Stack, index: i32, typed_booleans: bool, sink: &mut impl Sink) {
-    Writer { stack, typed_booleans }.value(index, 0, sink);
+    Writer { stack, typed_booleans }.value(stack.kind(index), index, 0, sink);
 }
 
 struct Writer<'a> {
@@ -74,11 +83,13 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn value(&self, index: i32, depth: u32, sink: &mut impl Sink) {
-        if depth > DEPTH_LIMIT || !self.stack.reserve(4) {
-            return sink.error(b"ERR reached lua stack limit");
+    /// The value at `index`, which is of type `kind`.
+    #[inline]
+    fn value(&self, kind: Kind, index: i32, depth: u32, sink: &mut impl Sink) {
+        if depth > DEPTH_LIMIT {
+            return sink.error(TOO_DEEP);
         }
-        match self.stack.kind(index) {
+        match kind {
             Kind::String => sink.bulk(self.stack.bytes(index).unwrap_or_default()),
             Kind::Number => sink.integer(number::truncated(self.stack.number(index).unwrap_or(f64::NAN))),
             Kind::Boolean => match (self.stack.boolean(index), self.typed_booleans) {
@@ -94,6 +105,9 @@ impl Writer<'_> {
     /// A table: the first special field of the right type decides, in the server's order; else it is an array.
     fn table(&self, index: i32, depth: u32, sink: &mut impl Sink) {
         let stack = self.stack;
+        if !stack.reserve(4) {
+            return sink.error(TOO_DEEP);
+        }
         if self.field(index, c"err", Kind::String, |field| sink.error(to_nul(stack.bytes(field).unwrap_or_default())))
             || self
                 .field(index, c"ok", Kind::String, |field| sink.status(to_nul(stack.bytes(field).unwrap_or_default())))
@@ -158,9 +172,9 @@ impl Writer<'_> {
             sink.set(count)
         }
         each(&mut |top| {
-            self.value(top - 1, depth + MAP_COST, sink);
+            self.value(stack.kind(top - 1), top - 1, depth + MAP_COST, sink);
             if values {
-                self.value(top, depth + MAP_COST, sink);
+                self.value(stack.kind(top), top, depth + MAP_COST, sink);
             }
         });
     }
@@ -174,9 +188,10 @@ impl Writer<'_> {
         }
         stack.pop(1);
         sink.array(usize::try_from(length).unwrap_or(0));
+        let element = stack.top() + 1;
         for position in 1..=length {
-            stack.raw_get_at(index, position);
-            self.value(stack.top(), depth + ARRAY_COST, sink);
+            let kind = stack.raw_get_at(index, position);
+            self.value(kind, element, depth + ARRAY_COST, sink);
             stack.pop(1);
         }
     }

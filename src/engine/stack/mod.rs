@@ -240,11 +240,15 @@ impl Stack {
     // ---- reading --------------------------------------------------------------------------------------------
 
     /// The bytes of a string; None for every other type. They live as long as the string stays on the stack.
+    #[inline]
     pub fn bytes(&self, index: i32) -> Option<&[u8]> {
-        if self.kind(index) != Kind::String {
-            return None;
+        let mut length = 0;
+        // SAFETY: Alive, Bounds. The VM returns the address of `length` bytes that live as long as the string, which the
+        // caller keeps on the stack; null for what is no string.
+        unsafe {
+            let start = ffi::lua_tolstringatom(self.state, index, &mut length, std::ptr::null_mut());
+            (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length))
         }
-        self.text(index)
     }
 
     /// The bytes of a string or of a number's text. A number's slot is turned into that string. May raise.
