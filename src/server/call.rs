@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 
 use redis_module::raw;
 
-use super::api::{CallReply, Context, Text, c_text};
+use super::api::{CallReply, Context, Text, Word, c_text};
 use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
@@ -78,6 +78,8 @@ pub struct ServerHost<'a> {
     timeout: Option<u64>,
     /// Whether the log has a line about its running long.
     warned: bool,
+    /// The call's first key.
+    key: Option<Word<'a>>,
     /// In a cluster: what keeps the call to the keys of one slot.
     slot: Option<OneSlot>,
 }
@@ -97,13 +99,21 @@ impl<'a> ServerHost<'a> {
             threshold: None,
             timeout: None,
             warned: false,
+            key: None,
             slot: None,
         }
     }
 
-    /// Makes it the host of this call.
-    pub const fn of_call(mut self, running: &'a Running<'a>, watch: &'a Watch, ended: &'a Ended) -> Self {
+    /// Makes it the host of this call, whose first key is `key`.
+    pub const fn of_call(
+        mut self,
+        running: &'a Running<'a>,
+        watch: &'a Watch,
+        ended: &'a Ended,
+        key: Option<Word<'a>>,
+    ) -> Self {
         self.running = Some((running, watch, ended));
+        self.key = key;
         self
     }
 
@@ -148,9 +158,13 @@ impl<'a> ServerHost<'a> {
     }
 
     /// Runs the command `arguments`, as a script would or as a client; the reply and the errno that a refusal left.
+    #[inline]
     fn execute(&self, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
-        let flags = flags(mode, self.read_only, self.as_user, script);
-        call(self.context, arguments[0], &arguments[1..], flags)
+        let plain = script && self.as_user && !self.read_only && mode.is_plain();
+        let flags = if plain { PLAIN_FLAGS } else { flags(mode, self.read_only, self.as_user, script) };
+        // Commands keep no first word: it is a key, or a word like one. So the server is spared a copy of it.
+        let first = self.key.filter(|key| arguments.get(1).is_some_and(|&word| word == key.bytes()));
+        call(self.context, arguments[0], &arguments[1..], first, flags)
     }
 
     /// A script changed the database of its calls: the server forgets that after each call, so it is done here.

@@ -10,15 +10,15 @@ use std::ptr;
 
 use redis_module::raw;
 
-use super::api::{CallReply, Context, Text, api};
+use super::api::{CallReply, Context, Text, Word, api};
 
 /// The most words that are passed one by one. A command with more passes an array.
 const ONE_BY_ONE: usize = 32;
 
-/// Calls with the words at the given positions.
+/// Calls with the words at the given positions, after a string in the brackets.
 macro_rules! call {
-    ($context:expr, $name:expr, $format:expr, $words:expr, $($at:literal)*) => {
-        api!(RedisModule_Call)($context, $name, $format, $(address($words, $at), length($words, $at)),*)
+    ($context:expr, $name:expr, $format:expr, [$($first:expr)?] $words:expr, $($at:literal)*) => {
+        api!(RedisModule_Call)($context, $name, $format, $($first,)? $(address($words, $at), length($words, $at)),*)
     };
 }
 
@@ -30,90 +30,123 @@ fn length(words: &[&[u8]], at: usize) -> usize {
     words.get(at).map_or(0, |word| word.len())
 }
 
-/// The flags of a call, the first characters of its format.
-#[derive(Clone, Copy)]
+/// The flags of a call, the first characters of its format; the first is the lowest byte.
+#[derive(Clone, Copy, Default)]
 pub struct Flags {
-    /// Zeros follow the flags.
-    format: [u8; FORMAT],
-    count: usize,
+    letters: u64,
+    count: u32,
 }
 
-/// Room for the format: all flags there are, a letter for each word, and the NUL.
-const FORMAT: usize = 16 + ONE_BY_ONE;
+/// The most flags there are at once.
+const FLAGS: usize = 8;
+/// The most words whose format is made in one piece.
+const FEW: usize = 4;
+/// Room for flags, the letters of a few words, and zeros: the format ends at the first.
+const SHORT_FORMAT: usize = 16;
+/// The same for all words that are passed one by one.
+const FORMAT: usize = FLAGS + ONE_BY_ONE + 1;
 
 impl Flags {
     pub const fn new(flags: &[u8]) -> Self {
-        let mut these = Self { format: [0; FORMAT], count: 0 };
-        while these.count < flags.len() {
-            these.push(flags[these.count]);
+        let mut these = Self { letters: 0, count: 0 };
+        let mut at = 0;
+        while at < flags.len() {
+            these.push(flags[at]);
+            at += 1;
         }
         these
     }
 
     pub const fn push(&mut self, flag: u8) {
-        self.format[self.count] = flag;
+        self.letters |= (flag as u64) << (8 * self.count);
         self.count += 1;
     }
 
+    /// The format of a call with few words: `letters` names them, the first in its lowest byte.
+    const fn before(self, letters: u32) -> [u8; SHORT_FORMAT] {
+        (self.letters as u128 | (letters as u128) << (8 * self.count)).to_le_bytes()
+    }
+
     /// The format of a call with so many words.
-    fn with_words(mut self, words: usize) -> [u8; FORMAT] {
+    fn with_words(self, words: usize) -> [u8; FORMAT] {
+        let mut format = [0; FORMAT];
+        let count = self.count as usize;
+        format[..FLAGS].copy_from_slice(&self.letters.to_le_bytes());
         if words > ONE_BY_ONE {
-            self.push(b'v');
+            format[count] = b'v';
         } else {
-            self.format[self.count..self.count + words].fill(b'b');
+            format[count..count + words].fill(b'b');
         }
-        self.format
+        format
     }
 }
 
-/// A command's name as a C string, without an allocation for those that the server has.
-struct Name {
-    short: [u8; NAME],
-    long: Vec<u8>,
+/// The letters of so many words, at most [`FEW`].
+const fn few(words: usize) -> u32 {
+    u32::from_le_bytes([b'b'; FEW]).unbounded_shr(8 * (FEW - words) as u32)
 }
 
-/// Room for the names of the server's commands, and the NUL.
+/// The letters of so many words, 1 to [`FEW`], of which the first is a string of the server.
+const fn few_after_string(words: usize) -> u32 {
+    few(words) & !0xff | b's' as u32
+}
+
+/// Room for the name of any of the server's commands, and the NUL.
 const NAME: usize = 32;
 
-impl Name {
-    fn new(name: &[u8]) -> Self {
-        let mut short = [0; NAME];
-        if name.len() < NAME {
-            short[..name.len()].copy_from_slice(name);
-            Self { short, long: Vec::new() }
-        } else {
-            Self { short, long: [name, b"\0"].concat() }
-        }
-    }
-
-    fn as_ptr(&self) -> *const u8 {
-        if self.long.is_empty() { self.short.as_ptr() } else { self.long.as_ptr() }
-    }
-}
-
 /// Runs the command `name` with `words` under `flags` of `RM_Call`. The reply, and the errno that the call left: what it
-/// refuses by itself shows there. `name` has no NUL.
-pub fn call(context: &Context, name: &[u8], words: &[&[u8]], flags: Flags) -> (Option<CallReply>, c_int) {
-    let command = Name::new(name);
-    let format = flags.with_words(words.len());
-    let (context, command, format) = (context.raw(), command.as_ptr().cast(), format.as_ptr().cast());
+/// refuses by itself shows there. `name` has no NUL. `first`: a string of the server that reads as the first word, which
+/// is passed as it is; it must be a word that no command stores.
+pub fn call(
+    context: &Context,
+    name: &[u8],
+    words: &[&[u8]],
+    first: Option<Word>,
+    flags: Flags,
+) -> (Option<CallReply>, c_int) {
+    let mut short = [0; NAME];
+    let long;
+    let name: &[u8] = match short[..NAME - 1].get_mut(..name.len()) {
+        Some(start) => {
+            start.copy_from_slice(name);
+            &short
+        }
+        None => {
+            long = [name, b"\0"].concat();
+            &long
+        }
+    };
+    let (context, name) = (context.raw(), name.as_ptr().cast());
     // SAFETY: the thread's own errno. Name and format end in a NUL. The format asks for an address and a length for each
-    // word, and at least so many are passed; or for an array of strings and its length, which live until the call
-    // returns.
+    // word, and at least so many are passed; before them for a string, which lives as long as the command that it is a
+    // word of; or for an array of strings and its length, which live until the call returns.
     unsafe {
         *libc::__errno_location() = 0;
-        let reply = match words.len() {
-            0..=4 => call!(context, command, format, words, 0 1 2 3),
-            5..=8 => call!(context, command, format, words, 0 1 2 3 4 5 6 7),
-            9..=16 => call!(context, command, format, words, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15),
-            17..=ONE_BY_ONE => call!(
-                context, command, format, words,
-                0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
-            ),
-            _ => {
-                let texts: Vec<Text> = words.iter().map(|word| Text::new(word)).collect();
-                let mut strings: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
-                api!(RedisModule_Call)(context, command, format, strings.as_mut_ptr(), strings.len())
+        let reply = match (words.len(), first) {
+            (count @ 1..=FEW, Some(first)) => {
+                let format = flags.before(few_after_string(count));
+                call!(context, name, format.as_ptr().cast(), [first.raw()] words, 1 2 3)
+            }
+            (count @ 0..=FEW, _) => {
+                let format = flags.before(few(count));
+                call!(context, name, format.as_ptr().cast(), [] words, 0 1 2 3)
+            }
+            (count, _) => {
+                let format = flags.with_words(count);
+                let format = format.as_ptr().cast();
+                match count {
+                    0..=8 => call!(context, name, format, [] words, 0 1 2 3 4 5 6 7),
+                    9..=16 => call!(context, name, format, [] words, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15),
+                    17..=ONE_BY_ONE => call!(
+                        context, name, format, [] words,
+                        0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+                    ),
+                    _ => {
+                        let texts: Vec<Text> = words.iter().map(|word| Text::new(word)).collect();
+                        let mut strings: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
+                        api!(RedisModule_Call)(context, name, format, strings.as_mut_ptr(), strings.len())
+                    }
+                }
             }
         };
         let errno = *libc::__errno_location();

@@ -255,3 +255,46 @@ fn a_command_of_any_length_gets_all_its_words() {
     assert_eq!(client.run("OBJECT ENCODING k1").text(), "embstr");
     assert_eq!(client.run("GET k20").text(), "20");
 }
+
+#[test]
+fn a_key_as_a_commands_first_word_is_that_word_in_a_command_of_any_length() {
+    let server = Server::start();
+    let mut client = server.client();
+    for words in 1..=6 {
+        let body = format!(
+            "redis.call('del', KEYS[1]) local t = {{}} for i = 1, {words} do t[i] = KEYS[i % 2 + 1] end \
+             redis.call('rpush', KEYS[1], unpack(t)) return redis.call('lrange', KEYS[1], 0, -1)"
+        );
+        client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &callback(&body)]);
+        let list = client.run("SHADOW.FCALL f 2 key other");
+        let expected: Vec<&str> = (1..=words).map(|word| ["key", "other"][word % 2]).collect();
+        assert_eq!(list.items().iter().map(Value::text).collect::<Vec<_>>(), expected, "{words} words");
+    }
+}
+
+#[test]
+fn a_key_that_is_also_a_value_is_stored_as_a_value() {
+    let server = Server::start();
+    let mut client = server.client();
+    let code = callback(
+        "redis.call('set', KEYS[1], KEYS[1]) redis.call('rename', KEYS[1], 'moved') redis.call('append', KEYS[1], 'x') \
+         redis.call('rpush', 'list', KEYS[1]) redis.call('hset', 'hash', KEYS[1], KEYS[1]) \
+         redis.call('set', ARGV[1], ARGV[1]) return {redis.call('echo', KEYS[1]), redis.call('get', KEYS[1]), KEYS[1]}",
+    );
+    load(&mut client, &code);
+    client.call(&["FUNCTION", "LOAD", &code]);
+    let mut seen = Vec::new();
+    for command in ["FCALL", "SHADOW.FCALL"] {
+        assert_eq!(client.run("FLUSHALL").text(), "OK");
+        let reply = client.run(&format!("{command} f 1 12345 678"));
+        assert_eq!(reply.items().iter().map(Value::text).collect::<Vec<_>>(), ["12345", "x", "12345"]);
+        seen.push(["moved", "12345", "list", "hash", "678"].map(|key| {
+            let encoding = client.run(&format!("OBJECT ENCODING {key}")).text();
+            (client.run(&format!("DUMP {key}")), encoding)
+        }));
+    }
+    if server.flavour() == Flavour::Redis {
+        assert_eq!(seen[0], seen[1]);
+    }
+    assert_eq!(client.run("GET moved").text(), "12345");
+}

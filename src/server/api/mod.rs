@@ -22,7 +22,7 @@ use redis_module::raw;
 pub use call_reply::CallReply;
 pub use context::{Context, KeyAccess};
 pub use text::{Text, c_text, string_bytes};
-pub use words::{Arguments, FilteredCommand};
+pub use words::{Arguments, FilteredCommand, Word};
 
 /// A function of the API that every supported server has.
 macro_rules! api {

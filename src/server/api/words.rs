@@ -43,11 +43,34 @@ impl<'a> Arguments<'a> {
         self.0.get(index).map_or(&[], |&string| unsafe { string_bytes(string) })
     }
 
+    /// The word at `index` and the string that holds it.
+    pub fn word(&self, index: usize) -> Option<Word<'a>> {
+        self.0.get(index).map(|&raw| Word { raw, bytes: self.get(index) })
+    }
+
     /// The words from `start` up to `end`.
     pub fn range(&self, start: usize, end: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
         let words = self.0.get(start..end).unwrap_or_default();
         // SAFETY: as in `get`.
         words.iter().map(|&string| unsafe { string_bytes(string) })
+    }
+}
+
+/// A word of the command that is running, as the server holds it.
+#[derive(Clone, Copy)]
+pub struct Word<'a> {
+    raw: *mut raw::RedisModuleString,
+    bytes: &'a [u8],
+}
+
+impl<'a> Word<'a> {
+    /// The string itself. It lives as long as the command, which `'a` does not outlive.
+    pub const fn raw(self) -> *mut raw::RedisModuleString {
+        self.raw
+    }
+
+    pub const fn bytes(self) -> &'a [u8] {
+        self.bytes
     }
 }
 

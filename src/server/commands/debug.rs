@@ -47,7 +47,7 @@ fn call(context: &Context, arguments: Arguments) -> Result<(), Error> {
     let times = times.ok_or("ERR CALL needs a number and a command")?;
     let words: Vec<&[u8]> = arguments.range(4, arguments.len()).collect();
     for _ in 0..times {
-        let (reply, _) = variadic::call(context, name, &words, PLAIN_FLAGS);
+        let (reply, _) = variadic::call(context, name, &words, None, PLAIN_FLAGS);
         if let Some(refusal) = reply.as_ref().map(CallReply::wire).and_then(|wire| wire.strip_prefix(b"-")) {
             return Err(Error::new(refusal));
         }

@@ -52,8 +52,12 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
             module.totals.rejected_calls.count();
         })?;
         let running = Running::new(&function.name, arguments, state.obeys());
-        let mut host =
-            ServerHost::new(context, function.flags, &module.dialect).of_call(&running, &module.watch, &module.ended);
+        let mut host = ServerHost::new(context, function.flags, &module.dialect).of_call(
+            &running,
+            &module.watch,
+            &module.ended,
+            arguments.word(HEAD).filter(|_| keys_end > HEAD),
+        );
         if state.contains(State::CLUSTER)
             && !state.obeys()
             && !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS)
