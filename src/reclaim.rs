@@ -71,6 +71,8 @@ struct Shared {
     freed: Tally,
     /// The process is about to end: what waits is left to it.
     abandon: AtomicBool,
+    /// A generation for the next flush. Locked for a moment only, so the main thread need not wait: it does without.
+    spare: Mutex<Option<Box<Generation>>>,
     /// What panicked.
     faults: Faults,
     /// Holds the worker before its next job.
@@ -79,6 +81,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// Whether there is a spare.
+    fn has_spare(&self) -> bool {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Frees what a job holds and counts it.
     fn free(&self, job: Job) {
         let Job::Free(generation) = job else { return };
@@ -97,7 +104,6 @@ pub struct Reclaim {
     jobs: Option<Sender<Job>>,
     /// The worker's end, to take back what it has left when it is gone.
     left: Receiver<Job>,
-    spares: Receiver<Box<Generation>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     /// A job that is not sent yet. There is room for it in the queue.
@@ -111,18 +117,17 @@ impl Reclaim {
     /// When the thread cannot be started.
     pub fn start(capacity: usize, build: impl Fn() -> Option<Generation> + Send + 'static) -> std::io::Result<Self> {
         let (jobs, incoming) = bounded(capacity);
-        let (outgoing, spares) = bounded(1);
         let shared = Arc::new(Shared::default());
-        let worker = Worker { incoming: incoming.clone(), outgoing, shared: Arc::clone(&shared), build };
+        let worker = Worker { incoming: incoming.clone(), shared: Arc::clone(&shared), build };
         let thread = thread::spawn(THREAD_NAME, move || {
             worker.shared.faults.catch(|| worker.run());
         })?;
-        Ok(Self { jobs: Some(jobs), left: incoming, spares, shared, thread: Some(thread), parked: None })
+        Ok(Self { jobs: Some(jobs), left: incoming, shared, thread: Some(thread), parked: None })
     }
 
     /// Takes the spare, if one is ready. The worker builds the next one before its next job.
     pub fn take_spare(&self) -> Option<Box<Generation>> {
-        self.spares.try_recv().ok()
+        self.shared.spare.try_lock().ok()?.take()
     }
 
     /// Has a spare built if there is none, from the next `deliver` on.
@@ -209,7 +214,7 @@ impl Reclaim {
 
     /// Whether a spare is ready.
     pub fn has_spare(&self) -> bool {
-        !self.spares.is_empty()
+        self.shared.has_spare()
     }
 
     /// Holds the worker before its next job, or lets it go on.
@@ -248,7 +253,6 @@ impl Drop for Reclaim {
 /// The worker's side.
 struct Worker<B> {
     incoming: Receiver<Job>,
-    outgoing: Sender<Box<Generation>>,
     shared: Arc<Shared>,
     build: B,
 }
@@ -268,10 +272,11 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
     }
 
     fn prepare(&self) {
-        if self.outgoing.is_empty()
+        if !self.shared.has_spare()
             && let Some(Some(spare)) = self.shared.faults.catch(&self.build)
         {
-            let _ = self.outgoing.try_send(Box::new(spare));
+            let spare = Some(Box::new(spare));
+            *self.shared.spare.lock().unwrap_or_else(PoisonError::into_inner) = spare;
         }
     }
 

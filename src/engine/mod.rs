@@ -301,6 +301,10 @@ impl Engine {
 
     /// Bounds the memory that the VM may hold, in bytes; 0 for no bound. What it holds beyond that stays.
     pub fn set_memory_limit(&self, limit: usize) {
+        // So a flush, which sets up a spare VM, need not touch more of it.
+        if limit == 0 && self.memory_limit() == 0 {
+            return;
+        }
         self.limit_allocator(limit);
         self.context.memory.set_limit(&self.stack, limit, !self.context.is_running());
     }

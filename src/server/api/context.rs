@@ -52,7 +52,7 @@ impl Context<'_> {
         self.replied_error.set(true);
         let text = one_line(text);
         // SAFETY: Living context, C strings. This call takes no format.
-        unsafe { api!(RedisModule_ReplyWithError)(self.raw, text.as_ptr()) };
+        unsafe { api!(RedisModule_ReplyWithError)(self.raw, text.as_ptr().cast()) };
     }
 
     /// Replies with a simple string. Line breaks become spaces; the text ends at the first NUL.
@@ -60,7 +60,13 @@ impl Context<'_> {
         self.replied.set(true);
         let text = one_line(text);
         // SAFETY: Living context, C strings.
-        unsafe { api!(RedisModule_ReplyWithSimpleString)(self.raw, text.as_ptr()) };
+        unsafe { api!(RedisModule_ReplyWithSimpleString)(self.raw, text.as_ptr().cast()) };
+    }
+
+    pub fn reply_ok(&self) {
+        self.replied.set(true);
+        // SAFETY: Living context, C strings.
+        unsafe { api!(RedisModule_ReplyWithSimpleString)(self.raw, c"OK".as_ptr()) };
     }
 
     pub fn reply_bulk(&self, bytes: &[u8]) {

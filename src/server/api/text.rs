@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::ptr;
 use std::slice;
 
+use memchr::memchr;
 use redis_module::raw;
+use smallvec::SmallVec;
 
 use super::api;
 
@@ -61,10 +63,17 @@ pub unsafe fn string_bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8
     }
 }
 
-/// A text for the wire's simple strings and errors: line breaks become spaces, and it ends at the first NUL.
-pub(super) fn one_line(text: &[u8]) -> CString {
-    let text = text.iter().map(|&byte| without_break(byte)).take_while(|&byte| byte != 0).collect::<Vec<u8>>();
-    CString::new(text).unwrap_or_default()
+/// A text for the wire's simple strings and errors, with a NUL after it. A short one takes no memory.
+pub(super) type Line = SmallVec<[u8; 64]>;
+
+/// `text` as such a line: line breaks become spaces, and it ends at the first NUL.
+pub(super) fn one_line(text: &[u8]) -> Line {
+    let end = memchr(0, text).unwrap_or(text.len());
+    let mut line = Line::with_capacity(end + 1);
+    line.extend_from_slice(&text[..end]);
+    line.iter_mut().for_each(|byte| *byte = without_break(*byte));
+    line.push(0);
+    line
 }
 
 pub(super) const fn without_break(byte: u8) -> u8 {
@@ -83,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_line_for_the_wire_has_no_breaks_and_ends_at_a_nul() {
-        assert_eq!(one_line(b"ERR a\r\nb").as_bytes(), b"ERR a  b");
-        assert_eq!(one_line(b"a\0b").as_bytes(), b"a");
-        assert_eq!(one_line(b"\xff\n").as_bytes(), b"\xff ");
+        assert_eq!(one_line(b"ERR a\r\nb").as_slice(), b"ERR a  b\0");
+        assert_eq!(one_line(b"a\0b").as_slice(), b"a\0");
+        assert_eq!(one_line(b"\xff\n").as_slice(), b"\xff \0");
     }
 }

@@ -34,7 +34,7 @@ impl Command for Debug {
             b"RECLAIM-RELEASE" => hold(false)?,
             word => return Err(Error::new([b"ERR unknown fault '", word, b"'"].concat())),
         }
-        context.reply_status(b"OK");
+        context.reply_ok();
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ impl Command for Delete {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         module::change(|module| module.generation.delete(arguments.get(2)))?;
         context.replicate_verbatim();
-        context.reply_status(b"OK");
+        context.reply_ok();
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ impl Command for Flush {
         }
         // Also when there was nothing to delete, as the server does it.
         context.replicate_verbatim();
-        context.reply_status(b"OK");
+        context.reply_ok();
         Ok(())
     }
 }

@@ -31,7 +31,7 @@ impl Command for Kill {
                 return Err(HAS_WRITTEN.into());
             }
             running.kill();
-            context.reply_status(b"OK");
+            context.reply_ok();
             Ok(())
         })
     }

@@ -13,7 +13,7 @@ impl Command for ResetStat {
             module.reset_statistics();
             Ok(())
         })?;
-        context.reply_status(b"OK");
+        context.reply_ok();
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ impl Command for Restore {
         let policy = policy(arguments.range(3, arguments.len()).next())?;
         restore(context, arguments.get(2), policy)?;
         context.replicate_verbatim();
-        context.reply_status(b"OK");
+        context.reply_ok();
         Ok(())
     }
 }
@@ -34,7 +34,7 @@ impl Command for Import {
         restore(context, &payload, policy)?;
         // Replicas have functions of their own: they get what was imported here.
         context.replicate_restore(&payload, policy.word());
-        context.reply_status(b"OK");
+        context.reply_ok();
         Ok(())
     }
 }
