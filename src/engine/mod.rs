@@ -40,6 +40,7 @@ use error::{Place, take_text, translate};
 use memory::OUT_OF_MEMORY;
 use slots::Slots;
 use stack::{Kind, Outcome, Stack, natives};
+use value::Look;
 
 pub use alarm::Alarm;
 pub use deadline::{LOAD_LIMIT, load_timeouts, reset_load_timeouts};
@@ -206,9 +207,9 @@ impl Engine {
         self.context.running_slot.set(slot);
         let result = self.contained(|engine| engine.context.running(host, || engine.enter(slot, &keys, &arguments)));
         let result = match result {
-            Ok(()) => {
+            Ok(look) => {
                 let mut write = |engine: &Self| {
-                    value::write(&engine.stack, engine.stack.top(), engine.context.resp3(), sink);
+                    value::write(&engine.stack, engine.stack.top(), look, engine.context.resp3(), sink);
                 };
                 // A table is walked outside of protected mode, where nothing may be refused: for a deep one the stack
                 // grows.
@@ -226,7 +227,7 @@ impl Engine {
         result
     }
 
-    /// Calls the callback in `slot`: leaves its result on the stack, or the error.
+    /// Calls the callback in `slot`: leaves its result on the stack, or the error. Gives what a look at the result finds.
     ///
     /// A VM without a limit is refused nothing while there is memory at all, and without memory the server ends itself. So
     /// what the callback gets is pushed outside of protected mode, which spares every call a level of it, unless the VM
@@ -236,7 +237,7 @@ impl Engine {
         slot: u32,
         keys: &(impl ExactSizeIterator<Item = &'a [u8]> + Clone),
         arguments: &(impl ExactSizeIterator<Item = &'a [u8]> + Clone),
-    ) -> Result<(), stack::Failed> {
+    ) -> Result<Look, stack::Failed> {
         // What the function has no parameter for need not be made.
         let parameters = self.context.slots.borrow().parameters(slot);
         let push = |stack: &Stack, root: i32| {
@@ -262,11 +263,16 @@ impl Engine {
     }
 
     /// Refuses the result on top if it is too large for a reply: leaves the error in its place.
-    fn check_result(&self) -> Result<(), stack::Failed> {
-        if self.stack.kind(-1) != Kind::Table {
-            return Ok(());
+    fn check_result(&self) -> Result<Look, stack::Failed> {
+        let result = self.stack.top();
+        if self.stack.kind(result) != Kind::Table {
+            return Ok(Look::Small);
         }
-        let checked = self.stack.protect(HANDLER, ENTRY, self.stack.top(), |stack| {
+        let look = value::look(&self.stack, result);
+        if look != Look::Unknown {
+            return Ok(look);
+        }
+        let checked = self.stack.protect(HANDLER, ENTRY, result, |stack| {
             value::check_size(stack, Stack::GIVEN)?;
             stack.push_nil();
             Ok(1)
@@ -275,7 +281,7 @@ impl Engine {
             Ok(()) => self.stack.pop(1),
             Err(_) => self.stack.replace(ROOT + 1),
         }
-        checked
+        checked.map(|()| look)
     }
 
     /// The wire text of the error on top, with the function's name and the place where it arose.

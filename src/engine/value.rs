@@ -21,6 +21,57 @@ const TOO_DEEP: &[u8] = b"ERR reached lua stack limit";
 const ELEMENTS_LIMIT: u32 = 1 << 24;
 const TEXT_LIMIT: usize = 1 << 30;
 
+/// How many elements a table may have that is found small.
+const SMALL: usize = 256;
+
+/// What a first look at a table finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The elements 1 to this one and nothing else, no table among them, and a reply has room for all.
+    Sequence(i32),
+    /// Something else that a reply has room for.
+    Small,
+    /// It has many elements, a table among them, or much text.
+    Unknown,
+}
+
+/// Looks at the table at `index` without raising anything.
+pub fn look(stack: &Stack, index: i32) -> Look {
+    let (mut position, mut text, mut sequence) = (0, 0, true);
+    for place in 1..=SMALL as i32 {
+        let Some(next) = stack.raw_iterate(index, position) else {
+            return match sequence {
+                _ if text > TEXT_LIMIT => Look::Unknown,
+                true => Look::Sequence(place - 1),
+                false => Look::Small,
+            };
+        };
+        position = next;
+        let (key, value) = (stack.kind(-2), stack.kind(-1));
+        match key {
+            Kind::Number => sequence &= stack.number(-2) == Some(place.into()),
+            Kind::String => {
+                sequence = false;
+                text += text_length(stack, -2);
+            }
+            _ => sequence = false,
+        }
+        if value == Kind::String {
+            text += text_length(stack, -1);
+        }
+        stack.pop(2);
+        if key == Kind::Table || value == Kind::Table {
+            break;
+        }
+    }
+    Look::Unknown
+}
+
+/// Bytes of the string at `index`.
+fn text_length(stack: &Stack, index: i32) -> usize {
+    usize::try_from(stack.length(index)).unwrap_or(0)
+}
+
 /// Refuses a value that is too large for a reply. It goes through the value as `write` does, and through what `write`
 /// leaves out, with safepoints. May raise.
 pub fn check_size(stack: &Stack, index: i32) -> Result<(), Raise> {
@@ -63,7 +114,7 @@ impl Surveyor<'_> {
     fn value(&mut self, index: i32, depth: u32) -> Result<(), Raise> {
         let stack = self.stack;
         match stack.kind(index) {
-            Kind::String => self.text += usize::try_from(stack.length(index)).unwrap_or(0),
+            Kind::String => self.text += text_length(stack, index),
             Kind::Table => self.table(stack.top() + 1 + index, depth + ARRAY_COST)?,
             _ => {}
         }
@@ -71,10 +122,15 @@ impl Surveyor<'_> {
     }
 }
 
-/// Writes the value at `index` to `sink` as the server replies with it, without metamethods. `typed_booleans`: the
-/// function chose RESP3, so that booleans are booleans.
-pub fn write(stack: &Stack, index: i32, typed_booleans: bool, sink: &mut impl Sink) {
-    Writer { stack, typed_booleans }.value(stack.kind(index), index, 0, sink);
+/// Writes the value at `index` to `sink` as the server replies with it, without metamethods. `look`: what a look at it has
+/// found, if it is a table. `typed_booleans`: the function chose RESP3, so that booleans are booleans.
+pub fn write(stack: &Stack, index: i32, look: Look, typed_booleans: bool, sink: &mut impl Sink) {
+    let writer = Writer { stack, typed_booleans };
+    match look {
+        // It has no special field.
+        Look::Sequence(length) => writer.elements(index, length, 0, sink),
+        Look::Small | Look::Unknown => writer.value(stack.kind(index), index, 0, sink),
+    }
 }
 
 struct Writer<'a> {
@@ -187,6 +243,12 @@ impl Writer<'_> {
             length += 1;
         }
         stack.pop(1);
+        self.elements(index, length, depth, sink);
+    }
+
+    /// The elements 1 to `length`, which are not nil.
+    fn elements(&self, index: i32, length: i32, depth: u32, sink: &mut impl Sink) {
+        let stack = self.stack;
         sink.array(usize::try_from(length).unwrap_or(0));
         let element = stack.top() + 1;
         for position in 1..=length {
