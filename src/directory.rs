@@ -1,5 +1,6 @@
 //! A directory of library files, which is how libraries are deployed beside a server.
 
+use std::ffi::CStr;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -155,7 +156,7 @@ fn is_library_file(name: &str) -> bool {
 struct Absent;
 
 impl Host for Absent {
-    fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
         b"-ERR no command can be run while a library is tried\r\n"
     }
 

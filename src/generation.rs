@@ -298,6 +298,7 @@ impl From<Registration> for Function {
 mod tests {
     use crate::engine::{CallMode, LogLevel};
     use crate::registry::payload::Versions;
+    use std::ffi::CStr;
 
     use super::*;
 
@@ -305,7 +306,7 @@ mod tests {
     struct Silent;
 
     impl Host for Silent {
-        fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
             b"+OK\r\n"
         }
 

@@ -290,6 +290,7 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CStr;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -298,7 +299,7 @@ mod tests {
     struct NoServer;
 
     impl Host for NoServer {
-        fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
             b"-ERR no server\r\n"
         }
         fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {

@@ -175,6 +175,7 @@ struct Seen {
 mod tests {
     use super::*;
     use crate::engine::{CallMode, Dialect, Engine, Host, LogLevel, Tick};
+    use std::ffi::CStr;
 
     /// Finds a few times that it is too early, and then ends the call.
     struct Hesitant<'a> {
@@ -183,7 +184,7 @@ mod tests {
     }
 
     impl Host for Hesitant<'_> {
-        fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
             b"+OK\r\n"
         }
         fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {

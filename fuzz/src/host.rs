@@ -1,5 +1,7 @@
 //! A server that is made up: it answers every command with a reply that depends on the command alone.
 
+use std::ffi::CStr;
+
 use shadow::engine::{CallMode, Host, LogLevel, Tick};
 
 /// The text that ends a call.
@@ -34,7 +36,7 @@ const REPLIES_OF_RESP3: [&[u8]; 8] = [
 pub struct Scripted;
 
 impl Host for Scripted {
-    fn call(&mut self, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
+    fn call(&mut self, _: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
         let all: &[&[&[u8]]] = if mode.resp3 { &[&REPLIES, &REPLIES_OF_RESP3] } else { &[&REPLIES] };
         let replies = || all.iter().copied().flatten();
         let sum = arguments.iter().copied().flatten().fold(0usize, |sum, byte| sum * 31 % 9973 + usize::from(*byte));

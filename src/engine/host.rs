@@ -1,5 +1,7 @@
 //! What the engine asks of the server that it runs in.
 
+use std::ffi::CStr;
+
 use bitflags::bitflags;
 
 bitflags! {
@@ -51,10 +53,10 @@ pub enum Tick {
 ///
 /// A host never raises into the VM: what goes wrong comes back as a reply.
 pub trait Host {
-    /// Runs the command `arguments[0]` and returns its raw reply in RESP. Refusals (unknown command, wrong arity, not
+    /// Runs the command `name`, which is also the first of `arguments`, and returns its raw reply in RESP. Refusals (unknown command, wrong arity, not
     /// allowed in scripts, no permission, ...) are error replies with the texts that scripts know. The bytes stay
     /// valid until the next call.
-    fn call(&mut self, arguments: &[&[u8]], mode: CallMode) -> &[u8];
+    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8];
 
     /// Whether the calling user may run the command `arguments`; None when there is no such command.
     fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool>;

@@ -3,19 +3,20 @@
 use std::ffi::CStr;
 use std::ops::Deref;
 
-/// The longest text of a number, in bytes, rounded up. The longest there is has 26: a sign, `0.`, six zeros and 17 digits.
-const TEXT_LIMIT: usize = 32;
+/// Room for a number's text and a NUL, in bytes. The longest there is has 26: a sign, `0.`, six zeros and 17 digits.
+const TEXT_ROOM: usize = 32;
 
 /// The text of a number, as a value that can be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
     length: usize,
-    bytes: [u8; TEXT_LIMIT],
+    /// Zeros follow the text.
+    bytes: [u8; TEXT_ROOM],
 }
 
 impl Text {
     /// No text yet.
-    pub const EMPTY: Self = Self { length: 0, bytes: [0; TEXT_LIMIT] };
+    pub const EMPTY: Self = Self { length: 0, bytes: [0; TEXT_ROOM] };
 
     /// # Panics
     /// If it is no text of a number but a longer one.
@@ -25,6 +26,8 @@ impl Text {
         this
     }
 
+    /// It is empty before.
+    ///
     /// # Panics
     /// As `new`.
     #[inline]
@@ -33,7 +36,13 @@ impl Text {
         self.length = text.len();
     }
 
-    /// Makes it the text of a number that a script passes to a command.
+    /// The text with a NUL after it.
+    #[inline]
+    pub fn with_nul(&self) -> &[u8] {
+        &self.bytes[..=self.length]
+    }
+
+    /// Makes it, which is empty, the text of a number that a script passes to a command.
     ///
     /// `shortest` is the newer servers' form (integers as such, else the shortest text that reads back as the same
     /// number); without it 17 digits are printed, as 7.0 does.

@@ -1,11 +1,13 @@
 //! The table `redis` that functions see: commands, replies, the log, and what a call can set.
 
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
 use super::builtin::LENGTH_LIMIT;
 use super::context::Context;
 use super::host::{LogLevel, Replication};
 use super::number;
+use super::reply::Sink;
 use super::resp;
 use super::stack::{Kind, Outcome, Raise, Stack, natives};
 use super::value::Pusher;
@@ -34,6 +36,9 @@ const MESSAGE_LIMIT: usize = 1 << 16;
 /// How many bytes are hashed between two safepoints.
 const HASH_STRIDE: usize = 1 << 20;
 
+/// No command's name has a NUL in it: C would read another one.
+const UNKNOWN_COMMAND: &[u8] = b"ERR Unknown Redis command called from script";
+
 /// A command of so many words needs no allocation here.
 const FEW: usize = 8;
 
@@ -61,18 +66,22 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
     }
     let mode = context.mode();
     let mut pusher = Pusher::new(stack);
-    with_arguments(context, stack, |arguments| {
-        context.with_host(|host| resp::read(host.call(arguments, mode), &mut pusher))
+    with_arguments(context, stack, |name, arguments| match CStr::from_bytes_with_nul(name) {
+        Ok(name) => context.with_host(|host| resp::read(host.call(name, arguments, mode), &mut pusher)),
+        Err(_) => {
+            pusher.error(UNKNOWN_COMMAND);
+            Ok(())
+        }
     })?;
     Ok(pusher.failed())
 }
 
-/// Runs `body` with the arguments on the stack, as the words of a command.
+/// Runs `body` with the arguments on the stack, as the words of a command: the first with a NUL after it, and all.
 #[inline]
 fn with_arguments<T>(
     context: &Context,
     stack: &Stack,
-    body: impl FnOnce(&[&[u8]]) -> Result<T, Raise>,
+    body: impl FnOnce(&[u8], &[&[u8]]) -> Result<T, Raise>,
 ) -> Result<T, Raise> {
     let (mut few_texts, mut many_texts);
     let (mut few_words, mut many_words): ([&[u8]; FEW], Vec<&[u8]>);
@@ -89,36 +98,45 @@ fn with_arguments<T>(
             (many_texts.as_mut_slice(), many_words.as_mut_slice())
         }
     };
-    collect(context, stack, texts, words)?;
-    body(words)
+    let name = collect(context, stack, texts, words)?;
+    body(name, words)
 }
 
-/// Collects the arguments in `words`. Those that are numbers get their texts in `texts`: strings of the VM would be
-/// the collector's to free.
+/// Collects the arguments in `words`, and gives the first of them with a NUL after it. Those that are numbers get their
+/// texts in `texts`: strings of the VM would be the collector's to free.
 fn collect<'a>(
     context: &Context,
     stack: &'a Stack,
     texts: &'a mut [MaybeUninit<number::Text>],
     words: &mut [&'a [u8]],
-) -> Result<(), Raise> {
+) -> Result<&'a [u8], Raise> {
+    let mut name: &[u8] = &[];
     let mut length = 0_usize;
     for (index, (word, text)) in (1..).zip(words.iter_mut().zip(texts)) {
-        *word = match stack.bytes(index) {
+        let with_nul = match stack.bytes_with_nul(index) {
             Some(bytes) => bytes,
-            None if stack.kind(index) == Kind::Number => {
-                let text = text.write(number::Text::EMPTY);
-                text.set_argument(stack.number(index).unwrap_or(f64::NAN), context.dialect.shortest_numbers());
-                text
-            }
-            None => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
+            // What is no string is no number either, unless it is one.
+            None => match stack.number(index) {
+                Some(number) => {
+                    let text = text.write(number::Text::EMPTY);
+                    text.set_argument(number, context.dialect.shortest_numbers());
+                    text.with_nul()
+                }
+                None => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
+            },
         };
+        if index == 1 {
+            name = with_nul;
+        }
+        *word = &with_nul[..with_nul.len() - 1];
         // The server copies each of them, also those that are one string here.
         length += word.len();
         if length > ARGUMENTS_LIMIT {
             return Err(Raise::api("Lua redis lib command arguments are too long"));
         }
     }
-    context.memory.check(length)
+    context.memory.check(length)?;
+    Ok(name)
 }
 
 /// Pushes `{err = text}`.
@@ -235,7 +253,7 @@ fn set_replication(stack: &Stack) -> Outcome {
 
 fn acl_check_command(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
-    let permitted = with_arguments(context, stack, |arguments| context.with_host(|host| host.permits(arguments)))?;
+    let permitted = with_arguments(context, stack, |_, arguments| context.with_host(|host| host.permits(arguments)))?;
     let permitted = permitted.ok_or_else(|| Raise::api("Invalid command passed to redis.acl_check_cmd()"))?;
     stack.push_boolean(permitted);
     Ok(1)

@@ -1,5 +1,6 @@
 //! The engine without a server: a host that is made up stands for it.
 
+use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
@@ -13,7 +14,8 @@ pub struct Echo {
 }
 
 impl Host for Echo {
-    fn call(&mut self, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
+    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
+        assert_eq!(arguments[0], name.to_bytes());
         assert_ne!(arguments[0], b"PANIC", "the host panics");
         self.modes.push(mode);
         self.reply = match arguments[0] {
@@ -198,7 +200,7 @@ struct Nested<'a> {
 }
 
 impl Host for Nested<'_> {
-    fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
         let outcome = call(self.engine, self.slot, &mut Echo::default());
         self.answer = Some(outcome.unwrap_or_else(|error| error));
         b"+OK\r\n"

@@ -157,14 +157,14 @@ impl<'a> ServerHost<'a> {
         })
     }
 
-    /// Runs the command `arguments`, as a script would or as a client; the reply and the errno that a refusal left.
+    /// Runs the command `arguments`, whose first is `name`, as a script would or as a client; the reply and the errno that a refusal left.
     #[inline]
-    fn execute(&self, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
+    fn execute(&self, name: &CStr, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
         let plain = script && self.as_user && !self.read_only && mode.is_plain();
         let flags = if plain { PLAIN_FLAGS } else { flags(mode, self.read_only, self.as_user, script) };
         // Commands keep no first word: it is a key, or a word like one. So the server is spared a copy of it.
         let first = self.key.filter(|key| arguments.get(1).is_some_and(|&word| word == key.bytes()));
-        call(self.context, arguments[0], &arguments[1..], first, flags)
+        call(self.context, name, &arguments[1..], first, flags)
     }
 
     /// A script changed the database of its calls: the server forgets that after each call, so it is done here.
@@ -255,18 +255,15 @@ impl<'a> ServerHost<'a> {
 }
 
 impl Host for ServerHost<'_> {
-    fn call(&mut self, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
+    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
         self.reply = None;
-        let Some(&command) = arguments.first().filter(|name| !name.contains(&0)) else {
-            return self.refuse(b"ERR Unknown Redis command called from script");
-        };
         if self.read_only
             && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
         {
             return self.refuse_write(known.served_stale);
         }
         if self.dialect.is_7_0() && asks_to_block(arguments) {
-            let text = [b"ERR ", command, b" command is not allowed with BLOCK option from scripts"].concat();
+            let text = [b"ERR ", name.to_bytes(), b" command is not allowed with BLOCK option from scripts"].concat();
             return self.refuse(&text);
         }
         let keys = if self.slot.is_some() { Keys::of(self.context, arguments) } else { Keys::None };
@@ -274,13 +271,13 @@ impl Host for ServerHost<'_> {
             let text = self.other_slot(arguments, keys);
             return self.refuse(&text);
         }
-        let (mut reply, mut errno) = self.execute(arguments, mode, true);
+        let (mut reply, mut errno) = self.execute(name, arguments, mode, true);
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
             self.as_user = false;
-            (reply, errno) = self.execute(arguments, mode, true);
+            (reply, errno) = self.execute(name, arguments, mode, true);
         }
         if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
-            (reply, errno) = self.execute(arguments, mode, false);
+            (reply, errno) = self.execute(name, arguments, mode, false);
         }
         let was_refused = errno != 0 && reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-"));
         if let Some(slot) = &mut self.slot
@@ -301,7 +298,7 @@ impl Host for ServerHost<'_> {
         if !self.read_only
             && let Some((running, ..)) = self.running
         {
-            running.note(command);
+            running.note(arguments[0]);
         }
         self.follow_select(arguments);
         match &self.reply {

@@ -5,7 +5,7 @@
 //! as it is: `SET key 1` would not store an integer. So the words are passed one by one, as addresses with lengths.
 //! C lets a call pass more arguments than its format names; therefore a few sizes do.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 use redis_module::raw;
@@ -91,32 +91,17 @@ const fn few_after_string(words: usize) -> u32 {
     few(words) & !0xff | b's' as u32
 }
 
-/// Room for the name of any of the server's commands, and the NUL.
-const NAME: usize = 32;
-
 /// Runs the command `name` with `words` under `flags` of `RM_Call`. The reply, and the errno that the call left: what it
-/// refuses by itself shows there. `name` has no NUL. `first`: a string of the server that reads as the first word, which
+/// refuses by itself shows there. `first`: a string of the server that reads as the first word, which
 /// is passed as it is; it must be a word that no command stores.
 pub fn call(
     context: &Context,
-    name: &[u8],
+    name: &CStr,
     words: &[&[u8]],
     first: Option<Word>,
     flags: Flags,
 ) -> (Option<CallReply>, c_int) {
-    let mut short = [0; NAME];
-    let long;
-    let name: &[u8] = match short[..NAME - 1].get_mut(..name.len()) {
-        Some(start) => {
-            start.copy_from_slice(name);
-            &short
-        }
-        None => {
-            long = [name, b"\0"].concat();
-            &long
-        }
-    };
-    let (context, name) = (context.raw(), name.as_ptr().cast());
+    let (context, name) = (context.raw(), name.as_ptr());
     // SAFETY: the thread's own errno. Name and format end in a NUL. The format asks for an address and a length for each
     // word, and at least so many are passed; before them for a string, which lives as long as the command that it is a
     // word of; or for an array of strings and its length, which live until the call returns.

@@ -3,6 +3,7 @@
 //!
 //! `ROUNDS` is the number of flushes of each test.
 
+use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 use shadow::engine::{CallMode, Dialect, Host, LogLevel, Sink, Tick};
@@ -28,7 +29,7 @@ enum Server {
 }
 
 impl Host for Server {
-    fn call(&mut self, _: &[&[u8]], _: CallMode) -> &[u8] {
+    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
         b"$5\r\nvalue\r\n"
     }
     fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {

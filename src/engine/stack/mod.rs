@@ -242,12 +242,18 @@ impl Stack {
     /// The bytes of a string; None for every other type. They live as long as the string stays on the stack.
     #[inline]
     pub fn bytes(&self, index: i32) -> Option<&[u8]> {
+        self.bytes_with_nul(index).map(|bytes| &bytes[..bytes.len() - 1])
+    }
+
+    /// The bytes of a string and the NUL that the VM keeps after them; None for every other type.
+    #[inline]
+    pub fn bytes_with_nul(&self, index: i32) -> Option<&[u8]> {
         let mut length = 0;
-        // SAFETY: Alive, Bounds. The VM returns the address of `length` bytes that live as long as the string, which the
-        // caller keeps on the stack; null for what is no string.
+        // SAFETY: Alive, Bounds. The VM returns the address of `length` bytes and a NUL that live as long as the string,
+        // which the caller keeps on the stack; null for what is no string.
         unsafe {
             let start = ffi::lua_tolstringatom(self.state, index, &mut length, std::ptr::null_mut());
-            (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length))
+            (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length + 1))
         }
     }
 

@@ -1,3 +1,5 @@
+use std::ffi::CString;
+
 use redis_module::raw;
 
 use super::super::api::{Arguments, CallReply, Context};
@@ -42,12 +44,11 @@ impl Command for Debug {
 /// Runs a command over and over, as a function would.
 fn call(context: &Context, arguments: Arguments) -> Result<(), Error> {
     let times = std::str::from_utf8(arguments.get(2)).ok().and_then(|text| text.parse::<u32>().ok());
-    let name = arguments.get(3);
-    let times = times.filter(|_| !name.is_empty() && !name.contains(&0));
-    let times = times.ok_or("ERR CALL needs a number and a command")?;
+    let name = CString::new(arguments.get(3)).ok().filter(|name| !name.is_empty());
+    let (times, name) = times.zip(name).ok_or("ERR CALL needs a number and a command")?;
     let words: Vec<&[u8]> = arguments.range(4, arguments.len()).collect();
     for _ in 0..times {
-        let (reply, _) = variadic::call(context, name, &words, None, PLAIN_FLAGS);
+        let (reply, _) = variadic::call(context, &name, &words, None, PLAIN_FLAGS);
         if let Some(refusal) = reply.as_ref().map(CallReply::wire).and_then(|wire| wire.strip_prefix(b"-")) {
             return Err(Error::new(refusal));
         }
