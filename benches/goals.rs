@@ -2,7 +2,7 @@
 
 use crate::collector::{self, FEW};
 use crate::findings::{Findings, of_size, row};
-use crate::interception::{PROCESSOR_AT_ONCE, PROCESSOR_ONE_AT_A_TIME, SERVERS};
+use crate::interception::{PROCESSOR_AT_ONCE, PROCESSOR_ONE_AT_A_TIME, STATES};
 use crate::memory;
 use crate::number::{number, percent, ratio};
 use crate::summary::{Spread, mean};
@@ -192,7 +192,7 @@ fn within(seen: Spread, range: Spread) -> Verdict {
 
 /// By the processor time of the main thread, which is the steadiest of what is measured.
 fn slower(found: &Findings, sight: usize) -> Verdict {
-    let [noise, cost] = [1, SERVERS.len() - 1].map(|server| found.interception.slowdown(sight, server).median);
-    let seen = format!("{} ({} between two servers without the module)", percent(cost), percent(noise));
+    let [noise, cost] = [1, STATES.len() - 1].map(|state| found.interception.slowdown(sight, state).median);
+    let seen = format!("{} ({} without a filter, again)", percent(cost), percent(noise));
     Verdict { seen, met: Some(cost <= 1.0) }
 }

@@ -1,4 +1,4 @@
-//! What the module costs a command that is not its own.
+//! What the filter of `intercept yes` costs a command that is not the module's.
 
 use std::fs;
 use std::time::Instant;
@@ -10,9 +10,11 @@ use crate::servers::Identity;
 use crate::summary::Spread;
 use crate::support::{Client, Server, resp};
 
-/// The servers that are compared, the first with each other one. The second is like the first: what differs between
-/// these two is noise.
-pub const SERVERS: [&str; 4] = ["no module", "no module, again", "module", "`intercept yes`"];
+/// How a server is when it is looked at. What differs between the first two is noise.
+pub const STATES: [&str; 3] = ["no filter", "no filter, again", "`intercept yes`"];
+
+/// The word that brings each about.
+const FILTER: [&str; STATES.len()] = ["OFF", "OFF", "ON"];
 
 /// What is looked at, in the order of [`sample`]'s result. The filter runs outside of what INFO commandstats counts.
 pub const SIGHTS: [&str; 5] = [
@@ -29,54 +31,49 @@ pub const PROCESSOR_ONE_AT_A_TIME: usize = 0;
 pub const PROCESSOR_AT_ONCE: usize = 1;
 
 /// How many GETs are in one write, and how many are sent in a sample.
-const DEPTHS: [(usize, usize); 2] = [(1, 10_000), (100, 50_000)];
+const DEPTHS: [(usize, usize); 2] = [(1, 2_000), (100, 40_000)];
 
 /// Nanoseconds for each GET.
 pub struct Interception {
-    /// For each thing that was looked at, the samples of each server.
-    samples: [[Vec<f64>; SERVERS.len()]; SIGHTS.len()],
+    /// For each thing that was looked at, the samples in each state.
+    samples: [[Vec<f64>; STATES.len()]; SIGHTS.len()],
 }
 
 impl Interception {
-    /// Nanoseconds on one of the servers.
-    pub fn time(&self, sight: usize, server: usize) -> Spread {
-        Spread::of(&self.samples[sight][server])
+    /// Nanoseconds in one of the states.
+    pub fn time(&self, sight: usize, state: usize) -> Spread {
+        Spread::of(&self.samples[sight][state])
     }
 
-    /// By how many percent one of the servers is slower than the first, of each round by itself.
-    pub fn slowdown(&self, sight: usize, server: usize) -> Spread {
-        let [first, other] = [0, server].map(|server| self.samples[sight][server].iter());
+    /// By how many percent a state is slower than the first, of each round by itself.
+    pub fn slowdown(&self, sight: usize, state: usize) -> Spread {
+        let [first, other] = [0, state].map(|state| self.samples[sight][state].iter());
         let slower: Vec<f64> = first.zip(other).map(|(first, other)| (other / first - 1.0) * 100.0).collect();
         Spread::of(&slower)
     }
 }
 
-/// GET on servers without the module, with it, and with one that intercepts.
+/// GET on one server, with and without the filter by turns.
+///
+/// In one process: where another one lies in memory makes more of a difference than the filter, for as long as it lives.
 pub fn measure(identity: &Identity, plan: &Plan) -> Interception {
-    let progress = Progress::of("GET without the module, with it, and with `intercept yes`");
+    let progress = Progress::of("GET with and without the filter of `intercept yes`");
     let mut found = Interception { samples: Default::default() };
-    // Where a process lies in memory makes a difference that lasts as long as it does.
     for _ in 0..plan.interception_starts {
-        let servers = [
-            identity.options().without_module(),
-            identity.options().without_module(),
-            identity.options(),
-            identity.options().module_arguments("intercept yes"),
-        ]
-        .map(|options| options.start());
-        let mut clients = servers.each_ref().map(Server::client);
-        for client in &mut clients {
-            client.run("SET bench:text value");
-        }
+        let server = identity.start();
+        let mut client = server.client();
+        client.run("SET bench:text value");
         for round in 0..=plan.interception_rounds {
-            for place in 0..SERVERS.len() {
+            for place in 0..STATES.len() {
                 // None of them is always the first.
-                let index = (place + round) % SERVERS.len();
-                let seen = sample(&servers[index], &mut clients[index], plan);
+                let state = (place + round) % STATES.len();
+                let reply = client.call(&["SHADOW.DEBUG", "FILTER", FILTER[state]]);
+                assert!(!reply.is_error(), "{}", reply.text());
+                let seen = sample(&server, &mut client, plan);
                 // The first calls are not like the later ones.
                 if round > 0 {
                     for (samples, seen) in found.samples.iter_mut().zip(seen) {
-                        samples[index].push(seen);
+                        samples[state].push(seen);
                     }
                 }
             }

@@ -22,7 +22,7 @@ pub struct Plan {
     pub call_divisor: usize,
     /// How often the collector is measured, each time in a fresh server.
     pub collector_rounds: usize,
-    /// How often the servers are started whose GET is compared.
+    /// How often the server is started whose GET is measured with and without the filter.
     pub interception_starts: usize,
     /// How often GET is measured each time.
     pub interception_rounds: usize,
@@ -66,7 +66,7 @@ const FULL: Plan = Plan {
     call_divisor: 1,
     collector_rounds: 3,
     interception_starts: 5,
-    interception_rounds: 5,
+    interception_rounds: 15,
 };
 
 const SHORT: Plan = Plan {

@@ -2,7 +2,7 @@
 
 use crate::findings::{BySize, Findings, Row};
 use crate::goals;
-use crate::interception::{SERVERS, SIGHTS};
+use crate::interception::{SIGHTS, STATES};
 use crate::machine;
 use crate::number::{count, number, percent, ratio};
 use crate::plan::Plan;
@@ -124,12 +124,12 @@ fn pings(findings: &[Findings]) -> String {
 }
 
 fn interception(findings: &[Findings]) -> String {
-    let mut table = Table::new(["", "server"].into_iter().chain(SERVERS));
+    let mut table = Table::new(["", "server"].into_iter().chain(STATES));
     for (sight, name) in SIGHTS.into_iter().enumerate() {
         for found in findings {
             let head = [name.to_owned(), found.server.name.clone()].into_iter();
             let first = format!("{} ns", number(found.interception.time(sight, 0).median));
-            let others = (1..SERVERS.len()).map(|server| found.interception.slowdown(sight, server).show(percent));
+            let others = (1..STATES.len()).map(|state| found.interception.slowdown(sight, state).show(percent));
             table.push(head.chain([first]).chain(others));
         }
     }

@@ -37,11 +37,6 @@ impl Identity {
     pub fn start(&self) -> Server {
         start(&self.binary)
     }
-
-    /// How to start one.
-    pub fn options(&self) -> Options {
-        options(&self.binary)
-    }
 }
 
 /// Without histograms of latency, which would count as memory that a flush leaves behind.

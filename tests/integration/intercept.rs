@@ -80,6 +80,25 @@ fn without_the_argument_nothing_is_intercepted() {
 }
 
 #[test]
+fn the_debug_command_puts_the_filter_in_place_and_takes_it_away() {
+    let server = Options::new().module_arguments("enable-debug-command yes").start();
+    let mut client = server.client();
+    client.call(&["SHADOW.FUNCTION", "LOAD", &callback("return 'here'")]);
+    for (command, answer) in [
+        ("SHADOW.DEBUG FILTER ON", "here"),
+        ("SHADOW.DEBUG FILTER ON", "here"),
+        ("SHADOW.DEBUG FILTER OFF", "ERR Function not found"),
+        ("SHADOW.DEBUG FILTER OFF", "ERR Function not found"),
+        ("SHADOW.DEBUG filter on", "here"),
+    ] {
+        assert_eq!(client.run(command).text(), "OK");
+        assert_eq!(client.run("FCALL f 0").text(), answer, "after {command}");
+    }
+    assert_eq!(client.run("SHADOW.DEBUG FILTER maybe").text(), "ERR FILTER needs ON or OFF");
+    assert_eq!(client.run("FCALL f 0").text(), "here", "a refused word changes nothing");
+}
+
+#[test]
 fn a_rule_for_a_typed_command_holds_for_its_shadow() {
     let (_server, mut client) = intercepting();
     client.call(&["FUNCTION", "LOAD", &callback("return 'here'")]);

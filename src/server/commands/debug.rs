@@ -5,13 +5,14 @@ use redis_module::raw;
 use super::super::api::{Arguments, CallReply, Context};
 use super::super::call::PLAIN_FLAGS;
 use super::super::variadic;
-use super::super::{guard, module};
+use super::super::{guard, intercept, module};
 use super::entry::Command;
 use crate::error::Error;
 
 /// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | RECLAIM-HOLD |
 /// RECLAIM-RELEASE`: faults that the tests need. `SHADOW.DEBUG CALL <times> <command> [word ...]`: what the benchmark
-/// compares functions with, the same inner commands without a function.
+/// compares functions with, the same inner commands without a function. `SHADOW.DEBUG FILTER ON | OFF`: puts the filter of
+/// `intercept yes` in place or takes it away, so that one server shows what it costs.
 pub struct Debug;
 
 impl Command for Debug {
@@ -32,6 +33,7 @@ impl Command for Debug {
                 Ok(())
             })?,
             b"CALL" => call(context, arguments)?,
+            b"FILTER" => filter(context, arguments.get(2))?,
             b"RECLAIM-HOLD" => hold(true)?,
             b"RECLAIM-RELEASE" => hold(false)?,
             word => return Err(Error::new([b"ERR unknown fault '", word, b"'"].concat())),
@@ -52,6 +54,19 @@ fn call(context: &Context, arguments: Arguments) -> Result<(), Error> {
         if let Some(refusal) = reply.as_ref().map(CallReply::wire).and_then(|wire| wire.strip_prefix(b"-")) {
             return Err(Error::new(refusal));
         }
+    }
+    Ok(())
+}
+
+fn filter(context: &Context, word: &[u8]) -> Result<(), Error> {
+    let wanted = match word.to_ascii_uppercase().as_slice() {
+        b"ON" => true,
+        b"OFF" => false,
+        _ => return Err("ERR FILTER needs ON or OFF".into()),
+    };
+    intercept::remove(context);
+    if wanted {
+        module::look(|module| intercept::install(context, module.dialect.clone()).map_err(Error::new))?;
     }
     Ok(())
 }

@@ -138,16 +138,20 @@ unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
     // SAFETY: the context of the callback that is running.
     let command = unsafe { FilteredCommand::new(context) };
     let name = command.word(0);
+    let Some(first) = name.first() else { return };
     // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
-    if !matches!(
-        (name.len(), name.first().map(u8::to_ascii_lowercase)),
-        (3, Some(b'a')) | (5, Some(b'f' | b'd')) | (6, Some(b's')) | (8, Some(b'f'))
-    ) {
-        return;
+    if matches!((name.len(), first | 0x20), (3, b'a') | (5, b'f' | b'd') | (6, b's') | (8, b'f')) {
+        rewrite(context, command);
     }
+}
+
+/// Rewrites a command that may be one of ours. Apart, so that any other one is not made to wait for what this needs.
+#[cold]
+#[inline(never)]
+fn rewrite(context: *mut raw::RedisModuleCommandFilterCtx, command: FilteredCommand) {
     guard::callback(std::ptr::null_mut(), || {
         let Some(filter) = installed() else { return };
-        let typed = name.to_ascii_lowercase();
+        let typed = command.word(0).to_ascii_lowercase();
         match typed.as_slice() {
             b"acl" => permissions::translate(&command, filter.dialect.is_7_0()),
             b"debug" => debug::note(&command),
