@@ -34,7 +34,7 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
             let what = format!("{}, {depth} at once", case.name);
             let progress = Progress::of(&format!("a client: {what}"));
             let mut found = SIGHTS.map(|(_, better)| Pairs::of(better));
-            for round in 0..=plan.call_rounds {
+            for round in 0..=plan.client_rounds {
                 let sides = Side::BOTH.map(|side| drive(&mut client, side, &case, depth, count / plan.call_divisor));
                 // The first calls are not like the later ones.
                 if round > 0 {

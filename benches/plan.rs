@@ -16,8 +16,10 @@ pub struct Plan {
     pub memory_patience: Duration,
     /// How long memory is watched after the last flush: until the allocator has given back what it will.
     pub trace_window: Duration,
-    /// How often each function is measured, in the server and by a client.
+    /// How often each function is measured in the server.
     pub call_rounds: usize,
+    /// How often by a client.
+    pub client_rounds: usize,
     /// Calls in a measurement are divided by this.
     pub call_divisor: usize,
     /// How often the collector is measured, each time in a fresh server.
@@ -50,7 +52,7 @@ impl Plan {
 }
 
 const FULL: Plan = Plan {
-    flushes: &[(10, 11), (100, 11), (1_000, 11), (10_000, 5), (100_000, 3)],
+    flushes: &[(10, 11), (100, 11), (1_000, 11), (10_000, 7), (100_000, 7)],
     scale: &[
         Scale { libraries: 10, rounds: 5, window: Duration::from_millis(300) },
         Scale { libraries: 1_000, rounds: 5, window: Duration::from_millis(300) },
@@ -62,7 +64,8 @@ const FULL: Plan = Plan {
     memory_rounds: 3,
     memory_patience: Duration::from_secs(5),
     trace_window: Duration::from_secs(10),
-    call_rounds: 7,
+    call_rounds: 21,
+    client_rounds: 7,
     call_divisor: 1,
     collector_rounds: 3,
     interception_starts: 5,
@@ -81,6 +84,7 @@ const SHORT: Plan = Plan {
     memory_patience: Duration::from_secs(1),
     trace_window: Duration::from_secs(1),
     call_rounds: 3,
+    client_rounds: 3,
     call_divisor: 10,
     collector_rounds: 1,
     interception_starts: 2,
