@@ -81,9 +81,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whether there is a spare.
+    /// Whether there is a spare. Not while it is being put there or taken: nobody waits for that.
     fn has_spare(&self) -> bool {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.spare.try_lock().is_ok_and(|spare| spare.is_some())
     }
 
     /// Frees what a job holds and counts it.

@@ -53,9 +53,9 @@ pub enum Tick {
 ///
 /// A host never raises into the VM: what goes wrong comes back as a reply.
 pub trait Host {
-    /// Runs the command `name`, which is also the first of `arguments`, and returns its raw reply in RESP. Refusals (unknown command, wrong arity, not
-    /// allowed in scripts, no permission, ...) are error replies with the texts that scripts know. The bytes stay
-    /// valid until the next call.
+    /// Runs the command `name`, which is also the first of `arguments`, and returns its raw reply in RESP. Refusals
+    /// (unknown command, wrong arity, not allowed in scripts, no permission, ...) are error replies with the texts that
+    /// scripts know. The bytes stay valid until the next call.
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8];
 
     /// Whether the calling user may run the command `arguments`; None when there is no such command.

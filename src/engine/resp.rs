@@ -7,14 +7,10 @@ use super::reply::Sink;
 /// The bytes come from the server itself. Should they still be cut short or unknown, what is missing reads as null, so
 /// that the sink always gets one whole value.
 pub fn read(bytes: &[u8], sink: &mut impl Sink) {
-    let mut reader = Reader { rest: bytes };
-    // An integer comes often, and takes less time than all the types that it could be.
     match bytes {
-        [b':', rest @ ..] => {
-            reader.rest = rest;
-            sink.integer(reader.number());
-        }
-        _ => reader.value(sink),
+        // Comes often, and takes less time than all the types that it could be.
+        [b':', rest @ ..] => sink.integer(Reader { rest }.number()),
+        _ => Reader { rest: bytes }.value(sink),
     }
 }
 

@@ -31,7 +31,7 @@ fn length(words: &[&[u8]], at: usize) -> usize {
 }
 
 /// The flags of a call, the first characters of its format; the first is the lowest byte.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Flags {
     letters: u64,
     count: u32,
@@ -92,8 +92,8 @@ const fn few_after_string(words: usize) -> u32 {
 }
 
 /// Runs the command `name` with `words` under `flags` of `RM_Call`. The reply, and the errno that the call left: what it
-/// refuses by itself shows there. `first`: a string of the server that reads as the first word, which
-/// is passed as it is; it must be a word that no command stores.
+/// refuses by itself shows there. `first`: a string of the server that reads as the first word and is passed as it is; it
+/// must be a word that no command stores.
 pub fn call(
     context: &Context,
     name: &CStr,
