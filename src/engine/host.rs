@@ -113,6 +113,16 @@ impl Dialect {
         self.at_least(7, 4) && !self.valkey
     }
 
+    /// Whether `cjson` marks the arrays that it decodes, and writes marked tables as arrays.
+    pub const fn marks_json_arrays(&self) -> bool {
+        self.at_least(8, 4)
+    }
+
+    /// Whether RESTORE takes payloads without a checksum.
+    pub const fn takes_unsealed_payloads(&self) -> bool {
+        self.at_least(8, 4)
+    }
+
     /// Whether scripts see `os.clock`.
     pub const fn has_os_clock(&self) -> bool {
         self.at_least(7, 4) || self.valkey

@@ -16,7 +16,7 @@ use crate::engine::{self, Dialect};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::{self, Reclaim};
-use crate::registry::payload::{self, Versions};
+use crate::registry::payload::{self, Rules, Versions};
 use crate::registry::{FunctionFlags, shebang};
 use crate::watch::{self, Watch};
 
@@ -244,7 +244,8 @@ impl Module {
             Some(_) if relaxed() => Versions::Relaxed,
             Some(own) => Versions::Valkey(own),
         };
-        let records = payload::read(payload, versions, self.dialect.is_7_0())?;
+        let (pre_ga, unsealed) = (self.dialect.is_7_0(), self.dialect.takes_unsealed_payloads());
+        let records = payload::read(payload, Rules { versions, pre_ga, unsealed })?;
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
         let target = fresh.as_mut().unwrap_or(&mut self.generation);
