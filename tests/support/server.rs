@@ -304,6 +304,16 @@ impl Server {
         (next(), next(), next())
     }
 
+    /// Whether its scripts have `os.clock`.
+    pub fn has_os_clock(&self) -> bool {
+        self.version() >= (7, 4, 0) || self.flavour() == Flavour::Valkey
+    }
+
+    /// Whether its `cjson` has `decode_array_with_array_mt`.
+    pub fn marks_json_arrays(&self) -> bool {
+        self.version() >= (8, 4, 0)
+    }
+
     /// The names of its threads, sorted.
     pub fn thread_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
