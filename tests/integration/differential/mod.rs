@@ -3,6 +3,7 @@
 
 mod bodies;
 mod chunks;
+mod globals;
 mod payloads;
 mod registrations;
 mod sessions;
