@@ -6,8 +6,9 @@
 //! so that a user from a file, who has all commands but FCALL, does not get it by the other name.
 
 use super::super::api::{Arguments, Context, FilteredCommand, Text};
+use super::super::permission;
 use super::{INTERCEPTIONS, typed_name};
-use crate::engine::Dialect;
+use crate::engine::{Dialect, Permission};
 use crate::error::Error;
 
 /// Checks that the user may run an intercepted command by the name that was typed.
@@ -17,7 +18,7 @@ use crate::error::Error;
 pub fn check(context: &Context, arguments: Arguments, typed: &[u8], dialect: &Dialect) -> Result<(), Error> {
     let name = Text::new(typed);
     let Some(user) = context.user_name() else { return Ok(()) };
-    if context.user_may(&user, &mut arguments.with_name(&name)) != Some(false) {
+    if permission::of(context, &user, arguments.with_name(&name)) != Permission::Denied {
         return Ok(());
     }
     let mut full = typed.to_vec();

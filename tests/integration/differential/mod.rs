@@ -5,6 +5,7 @@ mod bodies;
 mod chunks;
 mod payloads;
 mod registrations;
+mod rights;
 mod sessions;
 
 use crate::library::{callback, source};
