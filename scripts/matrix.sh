@@ -2,7 +2,7 @@
 # Runs every test on each server that the module supports, and prints one line
 # for each. Fails if one of them fails.
 #
-#   scripts/matrix.sh                        redis-7.0, redis-8.2, valkey-9.1
+#   scripts/matrix.sh                        every server of servers.sh
 #   scripts/matrix.sh redis-8.2 valkey-9.1   only these
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,7 +12,8 @@ logs=target/matrix
 
 . scripts/servers.sh
 
-[ $# -gt 0 ] || set -- redis-7.0 redis-8.2 valkey-9.1
+# shellcheck disable=SC2086 # one word per server
+[ $# -gt 0 ] || set -- $all_servers
 mkdir -p "$servers" "$logs"
 
 # All of them first, so that a failed download costs no test run.

@@ -64,15 +64,18 @@ debian_13() {
 }
 
 # wrap NAME PROGRAM AS: makes target/servers/NAME a script that runs PROGRAM, a
-# path below target/servers, under the name AS with the C library of Debian 13,
-# which is newer than that of Debian 12.
+# path below target/servers, under the name AS, or under that of a link to the
+# script, with the C library of Debian 13, which is newer than that of Debian 12.
 wrap() {
     debian_13
     loader=$(cd "$servers" && find debian-13/usr/lib -name 'ld-linux-*.so.*' | head -n 1)
     cat >"$servers/$1.part" <<END
 #!/bin/sh
-here=\${0%/*}
-exec "\$here/$loader" --library-path "\$here/${loader%/*}" --argv0 $3 "\$here/$2" "\$@"
+here=\${0%/*} name=$3
+if [ -L "\$0" ]; then
+    here=\$(dirname "\$(readlink -f "\$0")") name=\${0##*/}
+fi
+exec "\$here/$loader" --library-path "\$here/${loader%/*}" --argv0 "\$name" "\$here/$2" "\$@"
 END
     chmod 755 "$servers/$1.part"
     mv "$servers/$1.part" "$servers/$1"

@@ -4,11 +4,11 @@ use smallvec::SmallVec;
 
 use super::super::builtin::LENGTH_LIMIT;
 use super::super::context::Context;
-use super::super::number::text as text_of_number;
+use super::super::number;
 use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::Settings;
-use super::{STACK_LIMIT, bad_argument, number, skip};
+use super::{STACK_LIMIT, bad_argument, skip};
 
 /// How many values wait on the stack before they go into their table: a table that is made when its values are known
 /// has the right size from the start.
@@ -27,17 +27,13 @@ pub fn decode(stack: &Stack) -> Outcome {
         return Err(bad_argument(stack, "decode", 1, "expected 1 argument"));
     }
     match stack.kind(1) {
-        Kind::String => {}
-        Kind::Number => {
-            stack.push_bytes(&text_of_number(stack.number(1).unwrap_or_default()));
-            stack.replace(1);
-        }
+        Kind::String | Kind::Number => {}
         _ => {
             let text = format!("string expected, got {}", stack.type_name(1));
             return Err(bad_argument(stack, "decode", 1, &text));
         }
     }
-    let text = stack.bytes(1).unwrap_or_default();
+    let text = stack.text(1).unwrap_or_default();
     if text.len() > LENGTH_LIMIT {
         return Err(Raise::at("JSON text is too long"));
     }

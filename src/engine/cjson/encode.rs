@@ -4,10 +4,11 @@ use smallvec::SmallVec;
 
 use super::super::builtin::LENGTH_LIMIT;
 use super::super::context::Context;
+use super::super::number;
 use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::{Invalid, Settings};
-use super::{STACK_LIMIT, bad_argument, number, skip};
+use super::{STACK_LIMIT, bad_argument, skip};
 
 /// How much of a string is written between two safepoints, in bytes.
 const STRIDE: usize = 1 << 20;
@@ -236,7 +237,7 @@ impl Encoder<'_> {
                 Invalid::Write => {}
             }
         }
-        number::write(&mut self.out, value, self.settings.precision());
+        self.out.extend_from_slice(&number::general(value, self.settings.precision()));
         Ok(())
     }
 

@@ -7,7 +7,6 @@
 
 mod decode;
 mod encode;
-mod number;
 mod settings;
 
 use std::cell::Cell;

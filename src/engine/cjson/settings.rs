@@ -106,8 +106,8 @@ impl Settings {
     }
 
     /// How many digits of a number are written.
-    pub const fn precision(&self) -> i32 {
-        self.get(Setting::Precision)
+    pub fn precision(&self) -> usize {
+        self.get(Setting::Precision).unsigned_abs() as usize
     }
 
     pub const fn encode_invalid(&self) -> Invalid {

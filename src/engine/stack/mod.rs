@@ -20,6 +20,7 @@
 mod callbacks;
 mod codegen;
 mod compiler;
+mod conversion;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::slice;

@@ -7,6 +7,7 @@ use super::super::call::PLAIN_FLAGS;
 use super::super::variadic;
 use super::super::{guard, intercept, module};
 use super::entry::Command;
+use super::table::registered;
 use crate::error::Error;
 
 /// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | RECLAIM-HOLD |
@@ -66,7 +67,8 @@ fn filter(context: &Context, word: &[u8]) -> Result<(), Error> {
     };
     intercept::remove(context);
     if wanted {
-        module::look(|module| intercept::install(context, module.dialect.clone()).map_err(Error::new))?;
+        let dialect = module::look(|module| Ok(module.dialect.clone()))?;
+        intercept::install(context, dialect, registered()).map_err(Error::new)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod chunks;
+mod language;
 mod payloads;
 mod registrations;
 mod rights;
@@ -297,6 +298,16 @@ fn the_redis_table_works_alike() {
 #[test]
 fn the_standard_library_works_alike() {
     compare_bodies(bodies::STANDARD_LIBRARY);
+}
+
+#[test]
+fn numbers_become_text_alike() {
+    let mut pair = Pair::start();
+    for number in bodies::NUMBERS.iter().chain(language::NUMBERS) {
+        pair.load(&callback(&language::NUMBER_TO_TEXT.replace("$", number)));
+        pair.compare(&["FCALL", "f", "0"]);
+    }
+    pair.finish();
 }
 
 #[test]
