@@ -78,6 +78,11 @@ fn installed<'a>() -> Option<&'a Filter> {
     FILTER.0.get().map(|filter| unsafe { filter.as_ref() })
 }
 
+/// Whether commands are intercepted.
+pub fn is_installed() -> bool {
+    installed().is_some()
+}
+
 /// Starts to intercept.
 ///
 /// # Errors
