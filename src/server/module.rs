@@ -16,7 +16,7 @@ use crate::engine::{self, Dialect};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::{self, Reclaim};
-use crate::registry::payload::{self, Versions};
+use crate::registry::payload::{self, Rules, Versions};
 use crate::registry::{FunctionFlags, shebang};
 use crate::watch::{self, Watch};
 
@@ -214,7 +214,7 @@ impl Module {
         let target = self.staged.as_mut().unwrap_or(&mut self.generation);
         let load = |target: &mut Generation| target.load(code, replace, None, &mut host);
         target.without_memory_limit(load).map(drop).map_err(|error| {
-            let name = shebang::parse(code).map_or_else(|_| "?".into(), |header| header.name);
+            let name = shebang::parse(code, self.dialect.quoting()).map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })
     }
@@ -240,11 +240,12 @@ impl Module {
         let relaxed = || context.setting(c"rdb-version-check").as_deref() == Some(b"relaxed");
         let versions = match self.rdb_version(context) {
             None => Versions::Relaxed,
-            Some(own) if !self.dialect.valkey => Versions::Redis(own),
-            Some(_) if relaxed() => Versions::Relaxed,
+            Some(own) if !self.dialect.is_valkey() => Versions::Redis(own),
+            Some(own) if relaxed() => Versions::relaxed(own),
             Some(own) => Versions::Valkey(own),
         };
-        let records = payload::read(payload, versions, self.dialect.is_7_0())?;
+        let (pre_ga, unsealed) = (self.dialect.is_7_0(), self.dialect.takes_unsealed_payloads());
+        let records = payload::read(payload, Rules { versions, pre_ga, unsealed })?;
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
         let target = fresh.as_mut().unwrap_or(&mut self.generation);
