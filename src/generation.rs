@@ -296,7 +296,7 @@ impl From<Registration> for Function {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::{CallMode, LogLevel};
+    use crate::engine::{CallMode, LogLevel, Permission};
     use crate::registry::payload::{Rules, Versions};
     use std::ffi::CStr;
 
@@ -310,8 +310,8 @@ mod tests {
             b"+OK\r\n"
         }
 
-        fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-            Some(true)
+        fn permits(&mut self, _: &[&[u8]]) -> Permission {
+            Permission::Granted
         }
 
         fn tick(&mut self) -> crate::engine::Tick {

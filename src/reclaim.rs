@@ -294,7 +294,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::engine::{CallMode, Dialect, Host, LogLevel, Tick};
+    use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Tick};
 
     struct NoServer;
 
@@ -302,8 +302,8 @@ mod tests {
         fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
             b"-ERR no server\r\n"
         }
-        fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-            None
+        fn permits(&mut self, _: &[&[u8]]) -> Permission {
+            Permission::Unknown
         }
         fn tick(&mut self) -> Tick {
             Tick::Silence

@@ -38,6 +38,17 @@ pub enum LogLevel {
     Warning,
 }
 
+/// What the server says of a user who wants to run a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    Granted,
+    Denied,
+    /// There is no such command.
+    Unknown,
+    /// It takes another number of words. Not every server looks at that.
+    WrongArity,
+}
+
 /// What becomes of a call that takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tick {
@@ -58,8 +69,8 @@ pub trait Host {
     /// scripts know. The bytes stay valid until the next call.
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8];
 
-    /// Whether the calling user may run the command `arguments`; None when there is no such command.
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool>;
+    /// Whether the calling user may run the command `arguments`.
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission;
 
     /// Asked now and then while a call is overdue.
     fn tick(&mut self) -> Tick;

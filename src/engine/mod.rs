@@ -45,7 +45,7 @@ use value::Look;
 pub use alarm::Alarm;
 pub use deadline::{LOAD_LIMIT, load_timeouts, reset_load_timeouts};
 pub use error::ScriptError;
-pub use host::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
+pub use host::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 pub use memory::{refusals, reset_refusals};
 pub use native::NativeCode;
 pub use register::Registration;

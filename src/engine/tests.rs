@@ -28,8 +28,13 @@ impl Host for Echo {
         &self.reply
     }
 
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool> {
-        (arguments[0] != b"nosuch").then(|| arguments[0] != b"forbidden")
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
+        match (arguments[0], arguments.len()) {
+            (b"nosuch", _) => Permission::Unknown,
+            (b"forbidden", _) => Permission::Denied,
+            (_, 1) => Permission::WrongArity,
+            _ => Permission::Granted,
+        }
     }
 
     fn tick(&mut self) -> Tick {
@@ -211,9 +216,10 @@ fn a_script_logs_at_the_level_it_names() {
 
 #[test]
 fn permissions_are_asked_of_the_host() {
-    assert_eq!(run("return tostring(redis.acl_check_cmd('get'))"), Ok("true".to_owned()));
+    assert_eq!(run("return tostring(redis.acl_check_cmd('get', 'key'))"), Ok("true".to_owned()));
     assert_eq!(run("return tostring(redis.acl_check_cmd('forbidden'))"), Ok("false".to_owned()));
     assert!(run("redis.acl_check_cmd('nosuch')").unwrap_err().starts_with("ERR Invalid command passed"));
+    assert!(run("redis.acl_check_cmd('get')").unwrap_err().starts_with("ERR Wrong number of args for "));
 }
 
 #[test]
@@ -238,8 +244,8 @@ impl Host for Nested<'_> {
         self.answer = Some(outcome.unwrap_or_else(|error| error));
         b"+OK\r\n"
     }
-    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-        None
+    fn permits(&mut self, _: &[&[u8]]) -> Permission {
+        Permission::Unknown
     }
     fn tick(&mut self) -> Tick {
         Tick::Silence

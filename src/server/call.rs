@@ -1,18 +1,17 @@
 //! Commands of scripts: how a running function reaches the server.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::{CStr, c_int};
 
-use redis_module::raw;
-
-use super::api::{CallReply, Context, Text, Word, c_text};
+use super::api::{CallReply, Context, Text, Word, Words, c_text};
 use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
+use super::permission;
 use super::running::{Ended, Running};
 use super::settings::READ_ONLY_TIMEOUT;
 use super::variadic::{Flags, call};
-use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
+use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
 
@@ -82,6 +81,8 @@ pub struct ServerHost<'a> {
     key: Option<Word<'a>>,
     /// In a cluster: what keeps the call to the keys of one slot.
     slot: Option<OneSlot>,
+    /// The caller's user, once a script asks for its rights. It stays the same while the call runs.
+    user: OnceCell<Option<Text>>,
 }
 
 impl<'a> ServerHost<'a> {
@@ -101,6 +102,7 @@ impl<'a> ServerHost<'a> {
             warned: false,
             key: None,
             slot: None,
+            user: OnceCell::new(),
         }
     }
 
@@ -308,13 +310,12 @@ impl Host for ServerHost<'_> {
         }
     }
 
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool> {
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
         let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
-        let mut words: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
-        match self.context.user_name() {
-            Some(user) => self.context.user_may(&user, &mut words),
+        match self.user.get_or_init(|| self.context.user_name()) {
+            Some(user) => permission::of(self.context, user, Words::new(&texts)),
             // A caller without a user may do everything.
-            None => Some(true),
+            None => Permission::Granted,
         }
     }
 

@@ -13,6 +13,7 @@ mod intercept;
 mod library_dir;
 mod module;
 mod path_setting;
+mod permission;
 mod persistence;
 mod reply;
 mod rewrite;

@@ -140,7 +140,7 @@ fn key_count(arguments: Arguments) -> Result<usize, Error> {
 }
 
 fn checked_count(number: i64, arguments: Arguments) -> Result<usize, Error> {
-    if number > (arguments.len() - HEAD) as i64 {
+    if number > arguments.len().saturating_sub(HEAD) as i64 {
         return Err("ERR Number of keys can't be greater than number of args".into());
     }
     usize::try_from(number).map_err(|_| "ERR Number of keys can't be negative".into())

@@ -7,6 +7,7 @@ mod globals;
 mod language;
 mod payloads;
 mod registrations;
+mod rights;
 mod sessions;
 
 use crate::library::{callback, source};
