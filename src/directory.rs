@@ -38,7 +38,7 @@ impl Directory {
         let mut files: Vec<LibraryFile> = Vec::new();
         for (path, code) in read_files(path)? {
             let bad = |error: &dyn std::error::Error| format!("failed loading library file '{path}': {error}");
-            let name = shebang::parse(&code).map_err(|error| bad(&error))?.name;
+            let name = shebang::parse(&code, dialect.quoting()).map_err(|error| bad(&error))?.name;
             if let Some(other) = files.iter().find(|other| other.library == name) {
                 return Err(format!("library files '{}' and '{path}' both hold the library '{name}'", other.path));
             }

@@ -250,7 +250,7 @@ fn build(
     limit: Option<Duration>,
     host: &mut dyn Host,
 ) -> Result<Library, Error> {
-    let header = shebang::parse(code)?;
+    let header = shebang::parse(code, engine.dialect().quoting())?;
     header.check_engine()?;
     if !replace && registry.library(header.name.as_bytes()).is_some() {
         return Err(RegistryError::LibraryExists(header.name).into());
@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn generation(libraries: &[(&str, &[&str])]) -> Generation {
-        let dialect = Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false };
+        let dialect = Dialect::redis("7.0.15");
         let mut generation = Generation::new(dialect).unwrap();
         for (library, functions) in libraries {
             generation.load(source(library, functions).as_bytes(), false, None, &mut Silent).unwrap();

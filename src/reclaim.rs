@@ -312,7 +312,7 @@ mod tests {
     }
 
     fn generation() -> Option<Generation> {
-        Generation::new(Dialect { version: "7.0.15".into(), version_number: 0x7000F, valkey: false }).ok()
+        Generation::new(Dialect::redis("7.0.15")).ok()
     }
 
     fn loaded(libraries: usize) -> Box<Generation> {

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_host_that_finds_it_too_early_is_asked_again() {
-        let dialect = Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false };
+        let dialect = Dialect::redis("7.0.15");
         let mut engine = Engine::new(dialect).unwrap();
         let watch = Watch::start().unwrap();
         watch.set_alarm(Some(engine.alarm()));

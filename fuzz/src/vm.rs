@@ -22,15 +22,15 @@ thread_local! {
 }
 
 pub fn redis_7_0() -> Dialect {
-    Dialect { version: "7.0.15".into(), version_number: 0x0007_000F, valkey: false }
+    Dialect::redis("7.0.15")
 }
 
 pub fn redis_8_2() -> Dialect {
-    Dialect { version: "8.2.3".into(), version_number: 0x0008_0203, valkey: false }
+    Dialect::redis("8.2.3")
 }
 
 pub fn valkey_9_1() -> Dialect {
-    Dialect { version: "7.2.4".into(), version_number: 0x0007_0204, valkey: true }
+    Dialect::valkey("7.2.4", "9.1.2")
 }
 
 /// A generation that calls are made in.

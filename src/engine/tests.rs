@@ -89,7 +89,7 @@ impl Sink for Last {
 }
 
 pub fn engine() -> Engine {
-    Engine::new(Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false }).unwrap()
+    Engine::new(Dialect::redis("7.0.15")).unwrap()
 }
 
 /// Loads the body of a library that registers one function and gives its slot.

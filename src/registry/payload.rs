@@ -100,9 +100,12 @@ fn write_length(payload: &mut Vec<u8>, length: usize) {
 pub enum Versions {
     /// Redis: up to its own, 0 included.
     Redis(u16),
-    /// Valkey, given its own: not 0 and none of those that Redis has had since the two went apart.
+    /// Valkey, given its own: none of those that Redis has had since the two went apart, and not 0 once it has versions
+    /// that are its alone.
     Valkey(u16),
-    /// Valkey with `rdb-version-check relaxed`, and a server that does not tell its own: any but 0.
+    /// Valkey with `rdb-version-check relaxed`, before it had versions that are its alone: any but those of Redis.
+    Unforeign,
+    /// The same later, and a server that does not tell its own: any but 0.
     Relaxed,
 }
 
@@ -111,14 +114,18 @@ impl Versions {
     const LAST_SHARED: u16 = 11;
     const FIRST_OF_VALKEY: u16 = 80;
 
+    /// Those of a Valkey with `rdb-version-check relaxed`, given its own.
+    pub const fn relaxed(own: u16) -> Self {
+        if own < Self::FIRST_OF_VALKEY { Self::Unforeign } else { Self::Relaxed }
+    }
+
     /// Whether payloads of `version` are read.
     pub const fn accept(self, version: u16) -> bool {
+        let foreign = version > Self::LAST_SHARED && version < Self::FIRST_OF_VALKEY;
         match self {
             Self::Redis(own) => version <= own,
-            Self::Valkey(own) => {
-                let foreign = version > Self::LAST_SHARED && version < Self::FIRST_OF_VALKEY;
-                version != 0 && version <= own && !foreign
-            }
+            Self::Valkey(own) => version <= own && !foreign && (version != 0 || own < Self::FIRST_OF_VALKEY),
+            Self::Unforeign => !foreign,
             Self::Relaxed => version != 0,
         }
     }
@@ -392,8 +399,9 @@ mod tests {
         assert!(accepted(Versions::Redis(10)).into_iter().eq(0..=10));
         assert!(accepted(Versions::Redis(12)).into_iter().eq(0..=12));
         assert!(accepted(Versions::Valkey(80)).into_iter().eq((1..=11).chain([80])));
-        assert!(accepted(Versions::Valkey(11)).into_iter().eq(1..=11));
-        assert!(accepted(Versions::Relaxed).into_iter().eq((1..=100).chain([u16::MAX])));
+        assert!(accepted(Versions::Valkey(11)).into_iter().eq(0..=11));
+        assert!(accepted(Versions::relaxed(11)).into_iter().eq((0..=11).chain(80..=100).chain([u16::MAX])));
+        assert!(accepted(Versions::relaxed(80)).into_iter().eq((1..=100).chain([u16::MAX])));
     }
 
     #[test]

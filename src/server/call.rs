@@ -1,12 +1,12 @@
 //! Commands of scripts: how a running function reaches the server.
 
 use std::cell::{Cell, OnceCell};
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 
 use super::api::{CallReply, Context, Text, Word, Words, c_text};
 use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
 use super::gate::is_stale;
-use super::intercept::debug::scripts_are_unlocked;
+use super::intercept::{self, debug::scripts_are_unlocked};
 use super::permission;
 use super::running::{Ended, Running};
 use super::settings::READ_ONLY_TIMEOUT;
@@ -47,13 +47,8 @@ fn asks_to_block(arguments: &[&[u8]]) -> bool {
 }
 
 const STALE: &[u8] = b"ERR Can not execute the command on a stale replica";
-/// What others are told while a call runs too long.
-const BUSY: &CStr = c"Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
-/// How a call that was killed ends. The server names SCRIPT KILL for functions, too.
-const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 /// How a call ends that has written nothing and runs for too long.
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
-const NOT_LOCAL: &[u8] = b"ERR Script attempted to access a non local key in a cluster node";
 const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash to the same slot";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
 
@@ -75,8 +70,8 @@ pub struct ServerHost<'a> {
     threshold: Option<u64>,
     /// When the call is ended, likewise.
     timeout: Option<u64>,
-    /// Whether the log has a line about its running long.
-    warned: bool,
+    /// What others are told once it runs too long.
+    busy: Option<CString>,
     /// The call's first key.
     key: Option<Word<'a>>,
     /// In a cluster: what keeps the call to the keys of one slot.
@@ -99,7 +94,7 @@ impl<'a> ServerHost<'a> {
             running: None,
             threshold: None,
             timeout: None,
-            warned: false,
+            busy: None,
             key: None,
             slot: None,
             user: OnceCell::new(),
@@ -151,6 +146,12 @@ impl<'a> ServerHost<'a> {
         })
     }
 
+    /// What the server calls itself: a Valkey may have been told to be like Redis.
+    fn name_of_server(&self) -> &'static str {
+        let likeness = self.dialect.is_valkey().then(|| self.context.setting(c"extended-redis-compatibility"));
+        if likeness.flatten().as_deref() == Some(b"yes") { "Redis" } else { self.dialect.words.server }
+    }
+
     /// When a call that has written nothing is ended.
     fn timeout(&mut self, running: &Running) -> u64 {
         *self.timeout.get_or_insert_with(|| match READ_ONLY_TIMEOUT.get() {
@@ -186,26 +187,21 @@ impl<'a> ServerHost<'a> {
     fn translate(&self, arguments: &[&[u8]], wire: &[u8], errno: c_int) -> Option<Vec<u8>> {
         let text = wire.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
         let plain = |text: &str| Some([b"ERR ", text.as_bytes()].concat());
+        let words = self.dialect.words;
+        let by_module = self.dialect.runs_functions_by_module();
+        let unknown: &[u8] = if by_module { b"ERR unknown command '" } else { b"ERR unknown " };
         match errno {
-            libc::ENOENT if text.starts_with(b"ERR unknown ") => plain("Unknown Redis command called from script"),
-            libc::EINVAL if text.starts_with(b"ERR wrong number of arguments") => {
-                plain("Wrong number of args calling Redis command from script")
-            }
-            libc::ESPIPE if text.starts_with(b"ERR command '") => {
-                plain("This Redis command is not allowed from script")
-            }
+            libc::ENOENT if text.starts_with(unknown) => plain(words.unknown_command),
+            libc::EINVAL if text.starts_with(b"ERR wrong number of arguments") => plain(words.wrong_arity),
+            libc::ESPIPE if text.starts_with(b"ERR command '") => plain(words.not_for_scripts),
             libc::ESPIPE if text.starts_with(b"MASTERDOWN") => plain("Can not execute the command on a stale replica"),
             libc::EACCES => {
                 let reason =
                     text.strip_prefix(b"ERR acl verification failed, ").or_else(|| text.strip_prefix(b"NOPERM "))?;
                 let reason = reason.strip_suffix(b".").unwrap_or(reason);
-                let prefix: &[u8] = if self.dialect.is_7_0() {
-                    b"ERR The user executing the script "
-                } else {
-                    b"ERR ACL failure in script: "
-                };
-                Some([prefix, reason].concat())
+                Some([b"ERR ", words.no_permission.as_bytes(), reason].concat())
             }
+            _ if by_module => None,
             libc::EPERM if text.starts_with(b"ERR Attempted to access a non local key") => {
                 Some(self.not_here(arguments))
             }
@@ -229,12 +225,17 @@ impl<'a> ServerHost<'a> {
         }
     }
 
+    /// What is said of keys that another node of the cluster serves.
+    fn not_local(&self) -> Vec<u8> {
+        [b"ERR ", self.dialect.words.not_local.as_bytes()].concat()
+    }
+
     /// What is said of keys that this node of the cluster does not serve.
     fn not_here(&self, arguments: &[&[u8]]) -> Vec<u8> {
         let keys = if self.dialect.details_cluster_refusals() { Keys::of(self.context, arguments) } else { Keys::None };
         let command = arguments[0].to_ascii_lowercase();
         match keys {
-            Keys::None => NOT_LOCAL.to_vec(),
+            Keys::None => self.not_local(),
             Keys::Scattered => [
                 b"ERR Command '",
                 command.as_slice(),
@@ -250,7 +251,7 @@ impl<'a> ServerHost<'a> {
                     b"' in script because undeclared keys were accessed during rehashing of the slot",
                 ]
                 .concat(),
-                Some(_) => NOT_LOCAL.to_vec(),
+                Some(_) => self.not_local(),
             },
         }
     }
@@ -322,7 +323,7 @@ impl Host for ServerHost<'_> {
     fn tick(&mut self) -> Tick {
         let Some((running, watch, ended)) = self.running else { return Tick::Silence };
         if running.is_killed() {
-            return end(&ended.kills, KILLED);
+            return end(&ended.kills, self.dialect.words.killed);
         }
         let elapsed = running.elapsed();
         if elapsed >= self.timeout(running) {
@@ -337,16 +338,19 @@ impl Host for ServerHost<'_> {
             watch.postpone(threshold.min(self.timeout(running)));
             return Tick::Silence;
         }
-        if !std::mem::replace(&mut self.warned, true) {
+        let busy = self.busy.take().unwrap_or_else(|| {
+            let kill = if intercept::is_installed() { "FUNCTION KILL" } else { "SHADOW.FUNCTION KILL" };
             let line = format!(
                 "Slow script detected: still in execution after {elapsed} milliseconds. You can try killing the script \
-                 using the FUNCTION KILL command. Script name is: {}.",
+                 using the {kill} command. Script name is: {}.",
                 running.name
             );
             self.context.log(c"warning", line.as_bytes());
-        }
-        self.context.yield_to_clients(BUSY);
-        if running.is_killed() { end(&ended.kills, KILLED) } else { Tick::GoOn }
+            busy(self.name_of_server(), kill)
+        });
+        self.context.yield_to_clients(&busy);
+        self.busy = Some(busy);
+        if running.is_killed() { end(&ended.kills, self.dialect.words.killed) } else { Tick::GoOn }
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
@@ -358,6 +362,12 @@ impl Host for ServerHost<'_> {
         };
         self.context.log(level, c_text(message).as_bytes());
     }
+}
+
+/// What others are told while a call runs too long, which `kill` ends.
+fn busy(server: &str, kill: &str) -> CString {
+    let text = format!("{server} is busy running a script. You can only call {kill} or SHUTDOWN NOSAVE.");
+    CString::new(text).unwrap_or_default()
 }
 
 /// Ends the call with this error, and counts it.

@@ -25,7 +25,7 @@ const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
 pub fn subscribe(context: &Context, dialect: &Dialect) -> Result<(), Refused> {
     // Loads from the network may break off, and may run beside what is served: both are handled.
     let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
-    if dialect.valkey {
+    if dialect.is_valkey() {
         options |= HANDLE_ATOMIC_SLOT_MIGRATION;
     }
     // SAFETY: the context is that of the module's entry point.

@@ -214,7 +214,7 @@ impl Module {
         let target = self.staged.as_mut().unwrap_or(&mut self.generation);
         let load = |target: &mut Generation| target.load(code, replace, None, &mut host);
         target.without_memory_limit(load).map(drop).map_err(|error| {
-            let name = shebang::parse(code).map_or_else(|_| "?".into(), |header| header.name);
+            let name = shebang::parse(code, self.dialect.quoting()).map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })
     }
@@ -240,8 +240,8 @@ impl Module {
         let relaxed = || context.setting(c"rdb-version-check").as_deref() == Some(b"relaxed");
         let versions = match self.rdb_version(context) {
             None => Versions::Relaxed,
-            Some(own) if !self.dialect.valkey => Versions::Redis(own),
-            Some(_) if relaxed() => Versions::Relaxed,
+            Some(own) if !self.dialect.is_valkey() => Versions::Redis(own),
+            Some(own) if relaxed() => Versions::relaxed(own),
             Some(own) => Versions::Valkey(own),
         };
         let (pre_ga, unsealed) = (self.dialect.is_7_0(), self.dialect.takes_unsealed_payloads());

@@ -19,7 +19,7 @@ fn rounds() -> usize {
 }
 
 fn generation() -> Option<Generation> {
-    Generation::new(Dialect { version: "7.0.15".into(), version_number: 0x7000F, valkey: false }).ok()
+    Generation::new(Dialect::redis("7.0.15")).ok()
 }
 
 /// A server that ends every call that it is asked about, or lets it be.

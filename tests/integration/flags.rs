@@ -1,9 +1,9 @@
 //! The flags of functions against the state of the server: each call and each subcommand is answered like the server's own.
 
-use crate::differential::{OnRedis, Pair};
+use crate::differential::Pair;
 use crate::library::source;
 use crate::support::server::free_port;
-use crate::support::{Flavour, Options, wait_until};
+use crate::support::{Options, wait_until};
 
 /// What the functions do, by the first letter of their names.
 const ACTIONS: &[(&str, &str)] = &[
@@ -59,12 +59,7 @@ fn compare(pair: Pair) {
 /// Compares in a state that refuses the inner commands as well. A function that breaks its promise not to write gets
 /// either of two errors then, and Valkey looks for them in another order.
 fn compare_in_a_refusing_state(pair: Pair) {
-    let mut functions = every_function();
-    if pair.server().flavour() == Flavour::Valkey {
-        let breaks_promise = |name: &String| name.contains("_ro") && !name.starts_with(['r', 'n', 'l']);
-        functions.retain(|name| !breaks_promise(name));
-    }
-    compare_functions(pair, functions);
+    compare_functions(pair, every_function());
 }
 
 fn compare_functions(mut pair: Pair, functions: Vec<String>) {
@@ -216,10 +211,7 @@ fn across_the_slots_of_a_cluster() {
             pair.load(&source("cross", &body));
             pair.compare(&["FCALL", "f", "0"]);
             pair.compare(&["FCALL", "f", "1", "a"]);
-            // Valkey says now this and now that of a key outside the declared key's slot.
-            if pair.runs(OnRedis) {
-                pair.compare(&["FCALL", "f", "1", "c"]);
-            }
+            pair.compare(&["FCALL", "f", "1", "c"]);
         }
     }
     pair.finish();

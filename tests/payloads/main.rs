@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 use shadow::registry::payload::{self, Rules, Versions};
-use shadow::registry::shebang;
+use shadow::registry::shebang::{self, Quoting};
 
 use mutate::{Mutation, function, seeds};
 use support::{Client, Server, Value};
@@ -59,7 +59,7 @@ impl Attempt {
         let mut after = if self.policy == "FLUSH" { Libraries::new() } else { before.clone() };
         for source in records.expect("a right footer") {
             let source = source.expect("a record that can be read");
-            let name = shebang::parse(&source).expect("a right first line").name;
+            let name = shebang::parse(&source, Quoting::Parts).expect("a right first line").name;
             let replaced = after.insert(name.to_string(), source.into_owned());
             assert!(replaced.is_none() || self.policy == "REPLACE", "{name} was replaced");
         }

@@ -298,10 +298,12 @@ impl Server {
 
     /// The version of Redis that it is, or says it is compatible with.
     pub fn version(&self) -> (u32, u32, u32) {
-        let text = self.client().info("redis_version").expect("INFO has redis_version");
-        let mut numbers = text.split('.').map(|part| part.parse().expect("a number in the version"));
-        let mut next = || numbers.next().unwrap_or(0);
-        (next(), next(), next())
+        numbers(&self.client().info("redis_version").expect("INFO has redis_version"))
+    }
+
+    /// Valkey's own version; None of a Redis.
+    pub fn valkey_version(&self) -> Option<(u32, u32, u32)> {
+        self.client().info("valkey_version").map(|text| numbers(&text))
     }
 
     /// Whether its scripts have `os.clock`.
@@ -371,6 +373,13 @@ impl Server {
         files.sort();
         files.iter().flat_map(|path| super::resp::parse_commands(&fs::read(path).unwrap_or_default())).collect()
     }
+}
+
+/// The three numbers of a version.
+fn numbers(version: &str) -> (u32, u32, u32) {
+    let mut numbers = version.split('.').map(|part| part.parse().expect("a number in the version"));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
 }
 
 impl Drop for Server {

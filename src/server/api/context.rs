@@ -297,6 +297,23 @@ impl Context<'_> {
         reply.wire().strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
     }
 
+    /// What the server says to a write of a script; None if it permits it. The write changes nothing.
+    pub fn refusal_of_writes(&self) -> Option<Vec<u8>> {
+        // SAFETY: Living context; the format names three C strings.
+        let reply = unsafe {
+            api!(RedisModule_Call)(
+                self.raw,
+                c"SETRANGE".as_ptr(),
+                c"ESccc".as_ptr(),
+                c"".as_ptr(),
+                c"0".as_ptr(),
+                c"".as_ptr(),
+            )
+        };
+        let reply = CallReply::own(reply)?;
+        reply.wire().strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
+    }
+
     /// Whether the command of that name, or one of its subcommands, writes. An unknown one does not; where COMMAND was
     /// renamed away, every one may.
     pub fn command_writes(&self, name: &[u8]) -> bool {
@@ -305,7 +322,7 @@ impl Context<'_> {
 
     /// Lets the server serve others for a moment; who may not be served is answered `-BUSY <text>`.
     pub fn yield_to_clients(&self, text: &CStr) {
-        // SAFETY: Living context; the text is static and outlives the call.
+        // SAFETY: Living context; the server forgets the text when the call returns.
         unsafe {
             api!(RedisModule_Yield)(self.raw, raw::REDISMODULE_YIELD_FLAG_CLIENTS as c_int, text.as_ptr());
         }

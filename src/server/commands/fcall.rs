@@ -7,6 +7,7 @@ use super::super::reply::ClientReply;
 use super::super::running::{Running, during, with_current};
 use super::super::totals::Totals;
 use super::entry::Command;
+use crate::engine::Dialect;
 use crate::error::Error;
 use crate::registry::{Function, FunctionFlags};
 
@@ -47,10 +48,11 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         let found = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
         let state = context.state();
         let function = found.function();
-        let keys_end = admit(context, arguments, state, function.flags, read_only).inspect_err(|_| {
-            function.counters.reject();
-            module.totals.rejected_calls.count();
-        })?;
+        let keys_end =
+            admit(context, arguments, state, function.flags, read_only, &module.dialect).inspect_err(|_| {
+                function.counters.reject();
+                module.totals.rejected_calls.count();
+            })?;
         let running = Running::new(&function.name, arguments, state.obeys());
         let mut host = ServerHost::new(context, function.flags, &module.dialect).of_call(
             &running,
@@ -104,11 +106,12 @@ fn admit(
     state: State,
     flags: FunctionFlags,
     read_only: bool,
+    dialect: &Dialect,
 ) -> Result<usize, Error> {
     if let Some(elsewhere) = redirection(context, arguments, state, flags) {
         return Err(elsewhere);
     }
-    module::gate().check_state(context, state, flags)?;
+    module::gate().check_state(context, state, flags, dialect)?;
     let keys_end = HEAD + key_count(arguments)?;
     check_call(state, flags, read_only)?;
     Ok(keys_end)

@@ -2,9 +2,9 @@
 
 use crc::{CRC_64_REDIS, Crc};
 
-use super::{OnRedis, Pair};
+use super::Pair;
 use crate::library::{numbered, source};
-use crate::support::{Server, Value};
+use crate::support::{Flavour, Server, Value};
 
 /// The bytes behind the records: the version and the checksum.
 const FOOTER: usize = 10;
@@ -354,7 +354,7 @@ fn a_refused_payload_leaves_functions_as_they_were() {
 #[test]
 fn relaxed_version_checks_are_relaxed_alike() {
     let mut pair = Pair::start();
-    if pair.runs(OnRedis) {
+    if pair.server().flavour() == Flavour::Redis {
         return;
     }
     pair.command(&["CONFIG", "SET", "rdb-version-check", "relaxed"]);

@@ -68,8 +68,5 @@ pub const BODIES: &[&str] = &[
     "redis.register_function(('f'):rep(1000),function() return 1 end)",
     "return redis.register_function('f',function() return 1 end)",
     "if redis.register_function('f',function() return 1 end) == nil then redis.foo() end",
+    "redis.register_function{function_name='f',callback=function() return 1 end,description='a\\r\\nb\\0c\\200'}",
 ];
-
-/// Bodies with a text that Valkey cuts at its NUL.
-pub const BODIES_ON_REDIS: &[&str] =
-    &["redis.register_function{function_name='f',callback=function() return 1 end,description='a\\r\\nb\\0c\\200'}"];
