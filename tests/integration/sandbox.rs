@@ -1,7 +1,7 @@
 //! What a library can reach, and that it is no more than that.
 
-use crate::library::{evaluate, load, source};
-use crate::support::{Client, Server, Value};
+use crate::library::{callback, evaluate, load, source};
+use crate::support::{Client, Options, Server, Value};
 
 /// Globals while a function runs.
 const GLOBALS: &str = "_G _VERSION assert bit cjson cmsgpack collectgarbage coroutine error gcinfo getmetatable ipairs load loadstring \
@@ -94,6 +94,27 @@ fn a_missing_global_is_an_error_at_load_and_at_run_time() {
         assert_eq!(
             client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &source("mylib", &format!("local x = {name}"))]),
             Value::Error(format!("ERR Error registering functions: ERR {missing}"))
+        );
+    }
+}
+
+#[test]
+fn what_the_server_has_deprecated_is_missing_even_where_it_is_enabled() {
+    let server = Options::new().set("lua-enable-deprecated-api", "yes").start();
+    let mut client = server.client();
+    for name in ["getfenv", "setfenv", "newproxy"] {
+        let code = callback(&format!("return type({name})"));
+        for prefix in ["", "SHADOW."] {
+            let reply = client.call(&[&format!("{prefix}FUNCTION"), "LOAD", "REPLACE", &code]);
+            assert!(!reply.is_error(), "{reply:?}");
+        }
+        assert_eq!(client.run("FCALL f 0").text(), "function");
+        assert_eq!(
+            client.run("SHADOW.FCALL f 0").text(),
+            format!(
+                "ERR user_function:2: Script attempted to access nonexistent global variable '{name}' \
+                 script: f, on @user_function:2."
+            )
         );
     }
 }
