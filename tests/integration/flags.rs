@@ -3,7 +3,7 @@
 use crate::differential::Pair;
 use crate::library::source;
 use crate::support::server::free_port;
-use crate::support::{Flavour, Options, wait_until};
+use crate::support::{Options, wait_until};
 
 /// What the functions do, by the first letter of their names.
 const ACTIONS: &[(&str, &str)] = &[
