@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::library::{evaluate, load, source};
-use crate::support::{Server, Value};
+use crate::support::{Flavour, Server, Value};
 
 const DECLARATIONS: &str = include_str!("../../types/redis.d.luau");
 
