@@ -4,12 +4,13 @@ use crate::support::Server;
 
 /// Warnings that belong to what is done to the servers, by their beginnings: those at the start, those about links that
 /// are cut and histories that are changed, and those about functions that run long.
-const EXPECTED: [&str; 31] = [
+const EXPECTED: [&str; 32] = [
     "oO0OoO0OoO0Oo ",
     "Redis version=",
     "Configuration loaded",
     "Server initialized",
     "WARNING Memory overcommit must be enabled",
+    "WARNING: Redis does not require authentication.",
     "Connection with replica ",
     "Connection with master lost.",
     "Changing replication IDs after receiving DEBUG change-repl-id",
