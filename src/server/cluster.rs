@@ -156,7 +156,7 @@ fn slot_of(key: &[u8]) -> u16 {
 }
 
 /// The positions of the keys among the words of a command. The server looks at their number first.
-fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
+pub fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
     let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
     let keys = KeyPositions::of(context, &mut Words::new(&texts));
     keys.map(|keys| keys.get().iter().map(|&at| at as usize).collect()).unwrap_or_default()

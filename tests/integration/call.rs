@@ -1,7 +1,7 @@
 //! SHADOW.FCALL and SHADOW.FCALL_RO.
 
 use crate::library::{callback, evaluate, load, numbered, source};
-use crate::support::{Flavour, Server, Value};
+use crate::support::{Flavour, Server, Value, Words};
 
 #[test]
 fn keys_and_arguments_arrive_as_they_were_sent() {
@@ -124,6 +124,8 @@ fn a_denied_inner_command_is_in_the_acl_log_under_the_callers_name() {
 fn calls_from_scripts_and_functions_are_refused() {
     let server = Server::start();
     let mut client = server.client();
+    let words = Words::of(&server);
+    let refusal = format!("{}{}", words.not_for_scripts, words.place("f", 2));
     load(&mut client, &callback("return redis.call(unpack(ARGV))"));
     for command in [
         "shadow.fcall f 0",
@@ -134,9 +136,8 @@ fn calls_from_scripts_and_functions_are_refused() {
         "shadow.function delete x",
         "shadow.function load x",
     ] {
-        let refusal = "ERR This Redis command is not allowed from script";
         let reply = client.run(&format!("SHADOW.FCALL f 0 {command}"));
-        assert_eq!(reply, Value::Error(format!("{refusal} script: f, on @user_function:2.")), "{command}");
+        assert_eq!(reply, Value::Error(refusal.clone()), "{command}");
         let words: Vec<String> = command.split(' ').map(|word| format!("'{word}'")).collect();
         let reply = client.call(&["EVAL", &format!("return redis.call({})", words.join(",")), "0"]);
         assert!(reply.text().contains("command is not allowed from script"), "{command}: {reply:?}");

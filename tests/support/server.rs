@@ -303,7 +303,9 @@ impl Server {
 
     /// Valkey's own version; None of a Redis.
     pub fn valkey_version(&self) -> Option<(u32, u32, u32)> {
-        self.client().info("valkey_version").map(|text| numbers(&text))
+        let mut client = self.client();
+        client.info("redis_version").expect("INFO has redis_version");
+        client.info("valkey_version").map(|text| numbers(&text))
     }
 
     /// Whether its scripts have `os.clock`.

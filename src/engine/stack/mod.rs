@@ -27,7 +27,7 @@ use std::slice;
 
 use mlua::ffi;
 
-pub use callbacks::{Growth, Interrupt, InterruptSlot};
+pub use callbacks::{Callback, Growth, Interrupt, InterruptSlot};
 pub use codegen::Compiled;
 pub use compiler::bytecode;
 

@@ -25,7 +25,7 @@ impl Command for Debug {
                 panic!("a panic in a reply was asked for");
             }
             b"PANIC-IN-CALLBACK" => context.soon(panic_in_callback),
-            b"PANIC-IN-WORKER" => module::change(|module| {
+            b"PANIC-IN-WORKER" => module::look(|module| {
                 module.reclaim.panic();
                 Ok(())
             })?,
