@@ -146,13 +146,10 @@ fn what_the_server_has_deprecated_is_missing_even_where_it_is_enabled() {
             assert!(!reply.is_error(), "{reply:?}");
         }
         assert_eq!(client.run("FCALL f 0").text(), "function");
-        assert_eq!(
-            client.run("SHADOW.FCALL f 0").text(),
-            format!(
-                "ERR user_function:2: Script attempted to access nonexistent global variable '{name}' \
-                 script: f, on @user_function:2."
-            )
-        );
+        let refusal = client.run("SHADOW.FCALL f 0").text();
+        let text =
+            format!("ERR user_function:2: Script attempted to access nonexistent global variable '{name}' script: ");
+        assert!(refusal.starts_with(&text), "{refusal}");
     }
 }
 
