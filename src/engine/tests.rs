@@ -337,9 +337,9 @@ fn on_valkey_names_are_looked_at_when_the_body_has_ended() {
             "ERR Function already exists in the library".to_owned(),
         ),
         (
-            [name("a-b"), "error('later', 0)".to_owned()].concat(),
+            [name("a-b"), "redis.log()".to_owned()].concat(),
             format!("ERR Error registering functions: ERR Library names {bad}"),
-            "ERR Error registering functions: ERR later".to_owned(),
+            "ERR Error registering functions: ERR server.log() requires two arguments or more.".to_owned(),
         ),
     ] {
         assert_eq!(run_on(Dialect::redis("8.6.2"), &body), Err(redis));
