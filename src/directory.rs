@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use crate::engine::{CallMode, Dialect, Host, LOAD_LIMIT, LogLevel, Tick};
+use crate::engine::{CallMode, Dialect, Host, LOAD_LIMIT, LogLevel, Permission, Tick};
 use crate::generation::Generation;
 use crate::registry::{Library, Registry, shebang};
 
@@ -160,8 +160,8 @@ impl Host for Absent {
         b"-ERR no command can be run while a library is tried\r\n"
     }
 
-    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-        None
+    fn permits(&mut self, _: &[&[u8]]) -> Permission {
+        Permission::Unknown
     }
 
     fn tick(&mut self) -> Tick {

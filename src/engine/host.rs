@@ -41,6 +41,17 @@ pub enum LogLevel {
     Warning,
 }
 
+/// What the server says of a user who wants to run a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    Granted,
+    Denied,
+    /// There is no such command.
+    Unknown,
+    /// It takes another number of words. Not every server looks at that.
+    WrongArity,
+}
+
 /// What becomes of a call that takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tick {
@@ -61,8 +72,8 @@ pub trait Host {
     /// scripts know. The bytes stay valid until the next call.
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8];
 
-    /// Whether the calling user may run the command `arguments`; None when there is no such command.
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool>;
+    /// Whether the calling user may run the command `arguments`.
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission;
 
     /// Asked now and then while a call is overdue.
     fn tick(&mut self) -> Tick;
@@ -153,6 +164,22 @@ impl Dialect {
     /// Whether a refusal of keys in a cluster says what is wrong with them.
     pub fn details_cluster_refusals(&self) -> bool {
         self.is_like_7_4() && !self.runs_functions_by_module()
+    }
+
+    /// Whether `cjson` marks the arrays that it decodes, and writes marked tables as arrays.
+    pub const fn marks_json_arrays(&self) -> bool {
+        self.redis.is_at_least(8, 4)
+    }
+
+    /// Whether RESTORE takes payloads without a checksum.
+    pub const fn takes_unsealed_payloads(&self) -> bool {
+        self.redis.is_at_least(8, 4)
+    }
+
+    /// Whether the server, once it has refused a module's command for keys in several slots, takes every later one for
+    /// such a command (Valkey from 9.0 on).
+    pub fn keeps_refusing_scattered_keys(&self) -> bool {
+        self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 0))
     }
 
     /// Whether scripts see `os.clock`.

@@ -46,7 +46,7 @@ use value::Look;
 pub use alarm::Alarm;
 pub use deadline::{LOAD_LIMIT, load_timeouts, reset_load_timeouts};
 pub use error::ScriptError;
-pub use host::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
+pub use host::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 pub use memory::{refusals, reset_refusals};
 pub use native::NativeCode;
 pub use register::Registration;
@@ -159,7 +159,8 @@ impl Engine {
                     Ok(1)
                 })
             };
-            deadline::limited(&engine.stack, limit, || engine.context.running(host, run))
+            let patience = &engine.context.patience;
+            patience.limited(&engine.stack, limit, || engine.context.running(host, run))
         };
         let (result, bytes) = self.context.memory.measured(&self.stack, || self.contained(load));
         let registered = self.context.end_load();

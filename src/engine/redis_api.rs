@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use super::builtin::LENGTH_LIMIT;
 use super::context::Context;
-use super::host::{LogLevel, Replication};
+use super::host::{LogLevel, Permission, Replication};
 use super::number;
 use super::reply::Sink;
 use super::resp;
@@ -251,8 +251,11 @@ fn set_replication(stack: &Stack) -> Outcome {
 
 fn acl_check_command(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
-    let permitted = with_arguments(context, stack, |_, arguments| context.with_host(|host| host.permits(arguments)))?;
-    let permitted = permitted.ok_or_else(|| context.api_error("Invalid command passed to redis.acl_check_cmd()"))?;
-    stack.push_boolean(permitted);
+    match with_arguments(context, stack, |_, arguments| context.with_host(|host| host.permits(arguments)))? {
+        Permission::Granted => stack.push_boolean(true),
+        Permission::Denied => stack.push_boolean(false),
+        Permission::Unknown => return Err(context.api_error("Invalid command passed to redis.acl_check_cmd()")),
+        Permission::WrongArity => return Err(context.api_error("Wrong number of args for redis.acl_check_cmd()")),
+    }
     Ok(1)
 }

@@ -1,18 +1,17 @@
 //! Commands of scripts: how a running function reaches the server.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::{CStr, CString, c_int};
 
-use redis_module::raw;
-
-use super::api::{CallReply, Context, Text, Word, c_text};
-use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
+use super::api::{CallReply, Context, Text, Word, Words, c_text};
+use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys, keys_of};
 use super::gate::is_stale;
 use super::intercept::{self, debug::scripts_are_unlocked};
+use super::permission;
 use super::running::{Ended, Running};
 use super::settings::READ_ONLY_TIMEOUT;
 use super::variadic::{Flags, call};
-use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
+use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
 
@@ -78,6 +77,10 @@ pub struct ServerHost<'a> {
     key: Option<Word<'a>>,
     /// In a cluster: what keeps the call to the keys of one slot.
     slot: Option<OneSlot>,
+    /// Keys in several slots must not reach the server.
+    hides_scattered_keys: bool,
+    /// The caller's user, once a script asks for its rights. It stays the same while the call runs.
+    user: OnceCell<Option<Text>>,
 }
 
 impl<'a> ServerHost<'a> {
@@ -98,6 +101,8 @@ impl<'a> ServerHost<'a> {
             busy: None,
             key: None,
             slot: None,
+            hides_scattered_keys: false,
+            user: OnceCell::new(),
         }
     }
 
@@ -117,6 +122,34 @@ impl<'a> ServerHost<'a> {
     /// Refuses commands whose keys are not in one slot: that of the declared key, else that of the first key used.
     pub fn keep_to_one_slot(&mut self, declared: Option<&[u8]>) {
         self.slot = Some(OneSlot::new(declared));
+    }
+
+    /// Makes it a call in a cluster, where the server looks whether the keys of a command are in one slot.
+    pub fn in_cluster(&mut self) {
+        self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
+    }
+
+    /// Refuses a command whose keys are in several slots without letting the server see them. What it would refuse before,
+    /// it is asked for: by the same command with its first key in place of the others, which it does not run.
+    fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) -> &[u8] {
+        let keys = keys_of(self.context, arguments);
+        let mut words = arguments.to_vec();
+        for &at in &keys {
+            words[at] = arguments[keys[0]];
+        }
+        let flags = if self.as_user { Flags::new(b"ESDC") } else { Flags::new(b"ESD") };
+        let (reply, errno) = call(self.context, name, &words[1..], None, flags);
+        let text =
+            if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") || refused(&reply, errno, libc::EACCES, b"") {
+                let wire = reply.as_ref().map_or(&[][..], CallReply::wire);
+                self.translate(arguments, wire, errno)
+            } else if self.permits(arguments) == Permission::Denied {
+                Some([b"ERR ", self.dialect.words.no_permission.as_bytes(), b"No permissions to access a key"].concat())
+            } else {
+                None
+            };
+        let text = text.unwrap_or_else(|| self.not_here(arguments));
+        self.refuse(&text)
     }
 
     /// The refusal of a write in a function that must not write. What the server's own functions would be told first
@@ -145,7 +178,7 @@ impl<'a> ServerHost<'a> {
                 return Some(STALE.to_vec());
             }
             // Without a right to it, the command is refused rather than run.
-            if !as_user || self.permits(arguments) != Some(false) {
+            if !as_user || self.permits(arguments) != Permission::Denied {
                 return None;
             }
         }
@@ -302,10 +335,17 @@ impl Host for ServerHost<'_> {
             let text = [b"ERR ", name.to_bytes(), b" command is not allowed with BLOCK option from scripts"].concat();
             return self.refuse(&text);
         }
-        let keys = if self.slot.is_some() { Keys::of(self.context, arguments) } else { Keys::None };
+        let keys = if self.slot.is_some() || self.hides_scattered_keys {
+            Keys::of(self.context, arguments)
+        } else {
+            Keys::None
+        };
         if self.slot.as_ref().is_some_and(|slot| !slot.admits(keys)) {
             let text = self.other_slot(arguments, keys);
             return self.refuse(&text);
+        }
+        if self.hides_scattered_keys && keys == Keys::Scattered {
+            return self.refuse_scattered(name, arguments);
         }
         let (mut reply, mut errno) = self.execute(name, arguments, mode, true);
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
@@ -344,13 +384,12 @@ impl Host for ServerHost<'_> {
         }
     }
 
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool> {
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
         let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
-        let mut words: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
-        match self.context.user_name() {
-            Some(user) => self.context.user_may(&user, &mut words),
+        match self.user.get_or_init(|| self.context.user_name()) {
+            Some(user) => permission::of(self.context, user, Words::new(&texts)),
             // A caller without a user may do everything.
-            None => Some(true),
+            None => Permission::Granted,
         }
     }
 

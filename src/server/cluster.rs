@@ -6,7 +6,7 @@ use std::ptr;
 use crc::{CRC_16_XMODEM, Crc};
 use redis_module::raw;
 
-use super::api::{CallReply, Context, State, Text, api, checked};
+use super::api::{CallReply, Context, KeyPositions, State, Text, Words, api, checked};
 use crate::error::Error;
 
 /// The hash of keys, as the cluster specification has it.
@@ -155,24 +155,11 @@ fn slot_of(key: &[u8]) -> u16 {
     HASH.checksum(tag.unwrap_or(key)) % SLOTS
 }
 
-/// The positions of the keys among the words of a command.
-fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
+/// The positions of the keys among the words of a command. The server looks at their number first.
+pub fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
     let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
-    let mut words: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
-    let mut count: c_int = 0;
-    // SAFETY: the strings live until the end of the function. The server answers an array of `count` positions that
-    // is ours to free, or null.
-    unsafe {
-        let positions =
-            api!(RedisModule_GetCommandKeys)(context.raw(), words.as_mut_ptr(), words.len() as c_int, &raw mut count);
-        if positions.is_null() {
-            return Vec::new();
-        }
-        let length = usize::try_from(count).unwrap_or(0);
-        let keys = std::slice::from_raw_parts(positions, length).iter().map(|&at| at as usize).collect();
-        api!(RedisModule_Free)(positions.cast());
-        keys
-    }
+    let keys = KeyPositions::of(context, &mut Words::new(&texts));
+    keys.map(|keys| keys.get().iter().map(|&at| at as usize).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod intercept;
 mod library_dir;
 mod module;
 mod path_setting;
+mod permission;
 mod persistence;
 mod reply;
 mod rewrite;
@@ -103,7 +104,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }
         .map_err(|_| "the server refused the section of INFO")?;
     if settings::INTERCEPT.is_on() {
-        intercept::install(context, dialect)?;
+        intercept::install(context, dialect, commands::registered())?;
     }
     allocator::prepare(context);
     library_dir::announce(context, loaded);

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-use shadow::engine::{CallMode, Dialect, Host, LogLevel, Sink, Tick};
+use shadow::engine::{CallMode, Dialect, Host, LogLevel, Permission, Sink, Tick};
 use shadow::generation::Generation;
 use shadow::reclaim::Reclaim;
 use shadow::watch::Watch;
@@ -32,8 +32,8 @@ impl Host for Server {
     fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
         b"$5\r\nvalue\r\n"
     }
-    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-        Some(true)
+    fn permits(&mut self, _: &[&[u8]]) -> Permission {
+        Permission::Granted
     }
     fn tick(&mut self) -> Tick {
         match self {
@@ -219,7 +219,7 @@ fn full(number: usize) -> Main {
 #[test]
 fn a_full_queue_is_freed_at_the_end() {
     for round in 0..rounds() / 10 {
-        let mut main = full(round);
+        let main = full(round);
         main.reclaim.stop(false);
         assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, main.retired));
     }
@@ -228,7 +228,7 @@ fn a_full_queue_is_freed_at_the_end() {
 #[test]
 fn a_full_queue_is_left_alone_at_the_end_of_the_process() {
     for round in 0..rounds() / 10 {
-        let mut main = full(round);
+        let main = full(round);
         main.reclaim.stop(true);
         assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, 0));
     }

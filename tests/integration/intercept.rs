@@ -1,6 +1,9 @@
 //! The load argument `intercept yes`: FUNCTION, FCALL and FCALL_RO are answered by the shadow registry.
 
-use crate::library::callback;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::commands::{all_of_ours, counterparts};
+use crate::library::{callback, load, numbered};
 use crate::support::{Client, Options, Server, Value, Words};
 
 fn intercepting() -> (Server, Client) {
@@ -120,6 +123,98 @@ fn a_rule_for_a_typed_command_holds_for_its_shadow() {
         }
         client.run("AUTH default x");
     }
+}
+
+/// Whether the server says that a user of these rules may run the command, with as few words as it takes.
+fn may_run(client: &mut Client, rules: &str, command: &str) -> bool {
+    assert_eq!(client.run(&format!("ACL SETUSER user reset on nopass ~* {rules}")).text(), "OK", "{rules}");
+    let info = client.call(&["COMMAND", "INFO", command]).items()[0].items();
+    let Value::Integer(arity) = info[1] else { panic!("{command} has an arity: {info:?}") };
+    let mut words: Vec<&str> = ["ACL", "DRYRUN", "user"].into_iter().chain(command.split('|')).collect();
+    words.resize(3 + arity.unsigned_abs() as usize, "0");
+    let reply = client.call(&words).text();
+    assert!(reply == "OK" || reply.contains("no permissions to run"), "{command}: {reply}");
+    reply == "OK"
+}
+
+#[test]
+fn a_rule_for_a_category_holds_for_every_subcommand_as_for_the_servers_own() {
+    let server = Options::new().module_arguments("intercept yes enable-debug-command yes").start();
+    let mut client = server.client();
+    let mut commands = all_of_ours(&mut client);
+    // A container without a subcommand is nothing to run.
+    assert!(commands.remove("shadow.function"));
+    let categories = client.run("ACL CAT").sorted_texts();
+    let members: BTreeMap<&String, BTreeSet<String>> = categories
+        .iter()
+        .map(|category| (category, client.run(&format!("ACL CAT {category}")).sorted_texts().into_iter().collect()))
+        .collect();
+    for command in &commands {
+        let known = members.values().filter(|members| counterparts(command).iter().any(|one| members.contains(*one)));
+        assert!(known.count() > 1, "{command} has counterparts that the server knows");
+        for (category, members) in &members {
+            let inside = counterparts(command).iter().any(|counterpart| members.contains(*counterpart));
+            let granted = may_run(&mut client, &format!("-@all +@{category}"), command);
+            assert_eq!(granted, inside, "{command} after -@all +@{category}");
+            let left = may_run(&mut client, &format!("+@all -@{category}"), command);
+            assert_eq!(left, !inside, "{command} after +@all -@{category}");
+        }
+    }
+}
+
+#[test]
+fn a_user_who_may_not_write_cannot_change_the_registry_by_any_name() {
+    let (server, mut client) = intercepting();
+    load(&mut client, &numbered(1));
+    let payload = client.raw(&["SHADOW.FUNCTION", "DUMP"]);
+    let payload = payload.splitn(2, |&byte| byte == b'\n').nth(1).expect("a payload").strip_suffix(b"\r\n");
+    client.run("ACL SETUSER app on nopass ~* +@all -@write");
+    let mut app = server.client();
+    app.run("AUTH app x");
+    for prefix in ["", "SHADOW."] {
+        let function = format!("{prefix}FUNCTION");
+        let code = numbered(2);
+        let changes: [&[&[u8]]; 4] = [
+            &[b"LOAD", code.as_bytes()],
+            &[b"DELETE", b"lib1"],
+            &[b"FLUSH", b"SYNC"],
+            &[b"RESTORE", payload.expect("its end"), b"FLUSH"],
+        ];
+        for change in changes {
+            let words: Vec<&[u8]> = [function.as_bytes()].into_iter().chain(change.iter().copied()).collect();
+            let reply = app.call(&words).text();
+            assert!(reply.starts_with("NOPERM "), "{function} {}: {reply}", String::from_utf8_lossy(change[0]));
+        }
+    }
+    for policy in ["", "APPEND", "FLUSH", "REPLACE"] {
+        let reply = app.run(&format!("SHADOW.FUNCTION IMPORT {policy}")).text();
+        assert!(reply.starts_with("NOPERM "), "IMPORT {policy}: {reply}");
+    }
+    assert_eq!(client.run("FCALL f1 0"), Value::Integer(1), "it is still there");
+}
+
+#[test]
+fn what_the_server_refuses_for_its_words_alone_is_refused_in_its_words() {
+    let (_server, mut client) = intercepting();
+    let stock = Options::new().without_module().start();
+    let mut stock = stock.client();
+    let mut refused = 0;
+    let subcommands =
+        ["load", "delete", "flush", "restore", "dump", "list", "stats", "kill", "help", "import", "resetstat"];
+    let functions = subcommands.map(|subcommand| vec!["function", subcommand]);
+    for start in functions.into_iter().chain([vec!["function"], vec!["fcall"], vec!["fcall_ro"]]) {
+        for more in 0..4 {
+            let mut words = start.clone();
+            words.resize(start.len() + more, "0");
+            let expected = stock.raw(&words);
+            let text = String::from_utf8_lossy(&expected);
+            if text.starts_with("-ERR wrong number of arguments") || text.starts_with("-ERR unknown subcommand '") {
+                assert_eq!(client.raw(&words), expected, "{words:?}: {text}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a library can reach, and that it is no more than that.
 
-use crate::library::{evaluate, load, source};
-use crate::support::{Client, Flavour, Server, Value, Words};
+use crate::library::{callback, evaluate, load, source};
+use crate::support::{Client, Flavour, Options, Server, Value, Words};
 
 /// Globals while a function runs.
 const GLOBALS: &str = "_G _VERSION assert bit cjson cmsgpack collectgarbage coroutine error gcinfo getmetatable ipairs load loadstring \
@@ -49,11 +49,6 @@ fn fields_of(client: &mut Client, table: &str) -> Vec<String> {
     evaluate(client, &body).sorted_texts()
 }
 
-/// Whether the server's own functions have `os.clock`.
-fn has_clock(server: &Server) -> bool {
-    server.version() >= (7, 4, 0) || server.flavour() == Flavour::Valkey
-}
-
 /// What a Valkey adds to the table `redis`.
 fn fields_of_valkey(server: &Server) -> &'static str {
     if server.flavour() == Flavour::Valkey { "SERVER_NAME VALKEY_VERSION VALKEY_VERSION_NUM" } else { "" }
@@ -71,7 +66,7 @@ fn the_globals_of_a_running_function_are_exactly_these() {
     let mut client = server.client();
     let mut expected = words(GLOBALS);
     // The server's own functions have it from there on.
-    if has_clock(&server) {
+    if server.has_os_clock() {
         expected.push("os".to_owned());
         assert_eq!(fields_of(&mut client, "os"), ["clock"]);
     }
@@ -87,7 +82,11 @@ fn the_fields_of_each_table_are_exactly_these() {
     let server = Server::start();
     let mut client = server.client();
     for (table, fields) in FIELDS {
-        let own = if *table == "redis" { fields_of_valkey(&server) } else { "" };
+        let own = match *table {
+            "redis" => fields_of_valkey(&server),
+            "cjson" if server.marks_json_arrays() => "decode_array_with_array_mt",
+            _ => "",
+        };
         assert_eq!(fields_of(&mut client, table), words(&format!("{fields} {own}")), "{table}");
     }
 }
@@ -132,6 +131,27 @@ fn a_missing_global_is_an_error_at_load_and_at_run_time() {
         assert_eq!(
             client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &source("mylib", &format!("local x = {name}"))]),
             Value::Error(format!("ERR Error registering functions: ERR {missing}"))
+        );
+    }
+}
+
+#[test]
+fn what_the_server_has_deprecated_is_missing_even_where_it_is_enabled() {
+    let server = Options::new().set("lua-enable-deprecated-api", "yes").start();
+    let mut client = server.client();
+    for name in ["getfenv", "setfenv", "newproxy"] {
+        let code = callback(&format!("return type({name})"));
+        for prefix in ["", "SHADOW."] {
+            let reply = client.call(&[&format!("{prefix}FUNCTION"), "LOAD", "REPLACE", &code]);
+            assert!(!reply.is_error(), "{reply:?}");
+        }
+        assert_eq!(client.run("FCALL f 0").text(), "function");
+        assert_eq!(
+            client.run("SHADOW.FCALL f 0").text(),
+            format!(
+                "ERR user_function:2: Script attempted to access nonexistent global variable '{name}' \
+                 script: f, on @user_function:2."
+            )
         );
     }
 }
@@ -295,13 +315,16 @@ const REACHABLE: &str = include_str!("reachable.txt");
 
 /// The lines of the list that hold for this server.
 fn reachable(server: &Server) -> Vec<&'static str> {
-    let clock = has_clock(server);
+    let (clock, marks) = (server.has_os_clock(), server.marks_json_arrays());
     let valkey = server.flavour() == Flavour::Valkey;
     let is_of_valkey = |line: &str| {
         ["_G.server", "_G.redis.SERVER_", "_G.redis.VALKEY_"].iter().any(|beginning| line.starts_with(beginning))
     };
     let holds = |line: &&str| {
-        !line.starts_with('#') && (clock || !line.starts_with("_G.os")) && (valkey || !is_of_valkey(line))
+        !line.starts_with('#')
+            && (clock || !line.starts_with("_G.os"))
+            && (marks || !line.contains("decode_array_with_array_mt"))
+            && (valkey || !is_of_valkey(line))
     };
     REACHABLE.lines().filter(holds).collect()
 }

@@ -11,6 +11,7 @@
 
 mod call_reply;
 mod context;
+mod key_positions;
 mod text;
 mod words;
 
@@ -21,8 +22,9 @@ use redis_module::raw;
 
 pub use call_reply::CallReply;
 pub use context::{Context, KeyAccess};
+pub use key_positions::KeyPositions;
 pub use text::{Text, c_text, string_bytes};
-pub use words::{Arguments, FilteredCommand, Word};
+pub use words::{Arguments, FilteredCommand, Word, Words};
 
 /// A function of the API that every supported server has.
 macro_rules! api {
@@ -52,6 +54,7 @@ bitflags! {
         const OOM = raw::REDISMODULE_CTX_FLAGS_OOM;
         const REPLICATED = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
         const LOADING = raw::REDISMODULE_CTX_FLAGS_LOADING;
+        const IS_CHILD = raw::REDISMODULE_CTX_FLAGS_IS_CHILD;
         const REPLICA_IS_STALE = raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
         const _ = !0;
     }

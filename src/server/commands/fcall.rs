@@ -60,11 +60,11 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
             &module.ended,
             arguments.word(HEAD).filter(|_| keys_end > HEAD),
         );
-        if state.contains(State::CLUSTER)
-            && !state.obeys()
-            && !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS)
-        {
-            host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+        if state.contains(State::CLUSTER) && !state.obeys() {
+            host.in_cluster();
+            if !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
+                host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+            }
         }
         let mut account = Account { running: &running, function, totals: &module.totals, failed: true };
         let result = during(&running, &module.watch, || {
@@ -143,7 +143,7 @@ fn key_count(arguments: Arguments) -> Result<usize, Error> {
 }
 
 fn checked_count(number: i64, arguments: Arguments) -> Result<usize, Error> {
-    if number > (arguments.len() - HEAD) as i64 {
+    if number > arguments.len().saturating_sub(HEAD) as i64 {
         return Err("ERR Number of keys can't be greater than number of args".into());
     }
     usize::try_from(number).map_err(|_| "ERR Number of keys can't be negative".into())

@@ -2,7 +2,8 @@ use super::super::api::{Arguments, Context};
 use super::super::intercept::typed_name;
 use super::super::module;
 use super::entry::Command;
-use super::table::{Line, function_subcommands};
+use super::spec::Line;
+use super::table::function_subcommands;
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION HELP`: what the subcommands are, out of the table of commands.

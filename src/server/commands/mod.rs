@@ -13,10 +13,12 @@ mod load;
 mod registration;
 mod resetstat;
 mod restore;
+pub mod spec;
 mod stats;
 mod table;
 
 pub use registration::register;
+pub use table::registered;
 
 use super::api::Arguments;
 use super::intercept::typed_name;

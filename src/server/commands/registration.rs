@@ -6,11 +6,8 @@ use std::ptr;
 use redis_module::raw;
 
 use super::super::api::{Context, KeyAccess, api, checked};
-use super::super::settings;
-use super::table::{Argument, COMMANDS, DEBUG, Kind, Spec};
-
-/// Since when the commands exist: the module's version.
-const SINCE: &CStr = c"0.1.0";
+use super::spec::{Argument, Kind, Spec};
+use super::table::registered;
 
 /// Where the number of keys stands among the words of FCALL.
 const NUMKEYS: c_int = 2;
@@ -20,8 +17,7 @@ const NUMKEYS: c_int = 2;
 /// # Errors
 /// A sentence for the log with the name of the command that the server refused.
 pub fn register(context: &Context) -> Result<(), String> {
-    let debug = settings::ENABLE_DEBUG_COMMAND.is_on().then_some(&DEBUG);
-    for spec in COMMANDS.iter().chain(debug) {
+    for spec in registered() {
         // SAFETY: the context is that of the module's entry point; the strings are static.
         let command = unsafe {
             checked(api!(RedisModule_CreateCommand)(
@@ -76,7 +72,7 @@ fn describe(command: *mut raw::RedisModuleCommand, spec: &Spec) -> Result<(), St
         sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
     };
     let mut history = [
-        raw::RedisModuleCommandHistoryEntry { since: SINCE.as_ptr(), changes: c"First version.".as_ptr() },
+        raw::RedisModuleCommandHistoryEntry { since: spec.since.as_ptr(), changes: c"First version.".as_ptr() },
         raw::RedisModuleCommandHistoryEntry { since: ptr::null(), changes: ptr::null() },
     ];
     let mut keys = key_specs(spec.keys);
@@ -86,7 +82,7 @@ fn describe(command: *mut raw::RedisModuleCommand, spec: &Spec) -> Result<(), St
         version: &raw const version,
         summary: spec.summary.as_ptr(),
         complexity: spec.complexity.as_ptr(),
-        since: SINCE.as_ptr(),
+        since: spec.since.as_ptr(),
         history: history.as_mut_ptr(),
         tips: spec.tips.map_or(ptr::null(), CStr::as_ptr),
         arity: spec.arity,

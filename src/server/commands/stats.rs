@@ -1,5 +1,5 @@
 use super::super::api::{Arguments, Context};
-use super::super::intercept::permissions::intercepted_name;
+use super::super::intercept::intercepted_name;
 use super::super::module;
 use super::super::running::{Running, with_current};
 use super::entry::Command;
@@ -43,7 +43,7 @@ fn reply_running(context: &Context, running: &Running) {
     context.reply_bulk(b"command");
     context.reply_array(running.arguments.len());
     match intercepted_name(running.arguments) {
-        Some(typed) => context.reply_bulk(&typed),
+        Some(typed) => context.reply_bulk(typed.as_bytes()),
         None => context.reply_bulk(running.arguments.get(0)),
     }
     for word in running.arguments.range(1, running.arguments.len()) {

@@ -1,99 +1,25 @@
-//! The one table of the module's commands: what drives registration, COMMAND DOCS and HELP.
+//! The one table of the module's commands: what drives registration, COMMAND DOCS, HELP, interception and the ACL rules
+//! that go with it.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::CStr;
 
 use super::super::api::KeyAccess;
+use super::super::settings;
 use super::entry::{Command, command};
+use super::spec::{Argument, Handler, Kind, Line, Spec};
 use super::{debug, delete, dump, fcall, flush, help, kill, list, load, resetstat, restore, stats};
-use redis_module::raw;
-
-/// The C function of a command.
-pub type Handler = extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;
-
-/// A command or subcommand.
-pub struct Spec {
-    pub name: &'static CStr,
-    /// None for a container.
-    pub handler: Option<Handler>,
-    /// The words that the command takes, its names included; negative: at least so many.
-    pub arity: c_int,
-    /// Flags in the API's words.
-    pub flags: &'static CStr,
-    /// Its ACL categories, in full: servers that let modules choose derive none from the flags then.
-    pub acl: &'static CStr,
-    pub summary: &'static CStr,
-    pub complexity: &'static CStr,
-    pub tips: Option<&'static CStr>,
-    /// What is done with its keys, which follow their number, word 2. None without keys.
-    pub keys: Option<KeyAccess>,
-    pub arguments: &'static [Argument],
-    pub subcommands: &'static [Spec],
-    /// Its part of HELP: a line with the syntax, then lines of explanation. Empty when HELP does not list it.
-    pub help: &'static [Line],
-}
-
-/// A line of HELP.
-pub enum Line {
-    /// On every server.
-    Always(&'static str),
-    /// Only on 7.0; later servers dropped it.
-    Only70(&'static str),
-    /// On 7.0 in the first form, later in the second.
-    Since72(&'static str, &'static str),
-}
-
-/// An argument in COMMAND DOCS.
-pub struct Argument {
-    pub name: &'static CStr,
-    pub kind: Kind,
-    pub token: Option<&'static CStr>,
-    pub optional: bool,
-    pub multiple: bool,
-    pub parts: &'static [Argument],
-}
-
-/// The type of an argument.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    String,
-    Integer,
-    /// A key of the command's only key spec.
-    Key,
-    PureToken,
-    OneOf,
-}
-
-impl Argument {
-    const fn new(name: &'static CStr, kind: Kind) -> Self {
-        Self { name, kind, token: None, optional: false, multiple: false, parts: &[] }
-    }
-
-    const fn token(self, token: &'static CStr) -> Self {
-        Self { token: Some(token), ..self }
-    }
-
-    const fn optional(self) -> Self {
-        Self { optional: true, ..self }
-    }
-
-    const fn multiple(self) -> Self {
-        Self { multiple: true, ..self }
-    }
-
-    const fn of(self, parts: &'static [Argument]) -> Self {
-        Self { parts, ..self }
-    }
-}
 
 const fn handler<C: Command>() -> Option<Handler> {
     Some(command::<C>)
 }
 
-/// A subcommand without keys or arguments; the rest is filled in with `..`.
+/// A subcommand of the module alone, without keys or arguments; the rest is filled in with `..`.
 const BLANK: Spec = Spec {
     name: c"",
     handler: None,
+    since: c"0.1.0",
     arity: 2,
+    stock: None,
     flags: c"",
     acl: c"slow scripting",
     summary: c"",
@@ -122,10 +48,11 @@ const POLICY: Argument = Argument::new(c"policy", Kind::OneOf).optional().of(&[
 ]);
 
 /// All commands, in the order of HELP.
-pub const COMMANDS: &[Spec] = &[
+const COMMANDS: &[Spec] = &[
     Spec {
         name: c"shadow.function",
         arity: -2,
+        stock: Some(-2),
         acl: c"slow",
         summary: c"A container for function commands of the shadow registry.",
         complexity: c"Depends on subcommand.",
@@ -136,6 +63,7 @@ pub const COMMANDS: &[Spec] = &[
         name: c"shadow.fcall",
         handler: handler::<fcall::Fcall>(),
         arity: -3,
+        stock: Some(-3),
         flags: c"deny-script allow-stale no-monitor may-replicate no-mandatory-keys getkeys-api",
         summary: c"Invokes a function of the shadow registry.",
         complexity: c"Depends on the function that is executed.",
@@ -147,6 +75,7 @@ pub const COMMANDS: &[Spec] = &[
         name: c"shadow.fcall_ro",
         handler: handler::<fcall::FcallReadOnly>(),
         arity: -3,
+        stock: Some(-3),
         flags: c"readonly deny-script allow-stale no-monitor no-mandatory-keys getkeys-api",
         summary: c"Invokes a read-only function of the shadow registry.",
         complexity: c"Depends on the function that is executed.",
@@ -161,6 +90,7 @@ const FUNCTION: &[Spec] = &[
         name: c"load",
         handler: handler::<load::Load>(),
         arity: -3,
+        stock: Some(-3),
         flags: c"write deny-oom deny-script",
         acl: c"write slow scripting",
         summary: c"Creates a library.",
@@ -180,6 +110,7 @@ const FUNCTION: &[Spec] = &[
         name: c"delete",
         handler: handler::<delete::Delete>(),
         arity: 3,
+        stock: Some(3),
         flags: c"write deny-script",
         acl: c"write slow scripting",
         summary: c"Deletes a library and its functions.",
@@ -192,6 +123,7 @@ const FUNCTION: &[Spec] = &[
         name: c"list",
         handler: handler::<list::List>(),
         arity: -2,
+        stock: Some(-2),
         flags: c"deny-script",
         summary: c"Returns information about all libraries.",
         complexity: c"O(N) where N is the number of functions",
@@ -219,6 +151,7 @@ const FUNCTION: &[Spec] = &[
     Spec {
         name: c"stats",
         handler: handler::<stats::Stats>(),
+        stock: Some(2),
         flags: c"deny-script allow-busy",
         summary: c"Returns information about a function during execution.",
         tips: Some(c"nondeterministic_output request_policy:all_shards response_policy:special"),
@@ -237,6 +170,7 @@ const FUNCTION: &[Spec] = &[
         name: c"kill",
         handler: handler::<kill::Kill>(),
         arity: -2,
+        stock: Some(2),
         flags: c"deny-script allow-busy",
         summary: c"Terminates a function during execution.",
         tips: Some(c"request_policy:all_shards response_policy:one_succeeded"),
@@ -248,6 +182,7 @@ const FUNCTION: &[Spec] = &[
         name: c"flush",
         handler: handler::<flush::Flush>(),
         arity: -2,
+        stock: Some(-2),
         flags: c"write deny-script",
         acl: c"write slow scripting",
         summary: c"Deletes all libraries and functions.",
@@ -270,6 +205,7 @@ const FUNCTION: &[Spec] = &[
     Spec {
         name: c"dump",
         handler: handler::<dump::Dump>(),
+        stock: Some(2),
         flags: c"deny-script",
         summary: c"Dumps all libraries into a serialized binary payload.",
         complexity: c"O(N) where N is the number of functions",
@@ -285,6 +221,7 @@ const FUNCTION: &[Spec] = &[
         name: c"restore",
         handler: handler::<restore::Restore>(),
         arity: -3,
+        stock: Some(-3),
         flags: c"write deny-oom deny-script",
         acl: c"write slow scripting",
         summary: c"Restores all libraries from a payload.",
@@ -345,6 +282,7 @@ const FUNCTION: &[Spec] = &[
     Spec {
         name: c"help",
         handler: handler::<help::Help>(),
+        stock: Some(2),
         flags: c"allow-loading allow-stale",
         summary: c"Returns helpful text about the different subcommands.",
         help: &[Line::Always("HELP"), Line::Since72("    Prints this help.", "    Print this help.")],
@@ -357,8 +295,13 @@ pub const fn function_subcommands() -> &'static [Spec] {
     FUNCTION
 }
 
+/// The commands of this server: all but SHADOW.DEBUG, unless it was asked for.
+pub fn registered() -> impl Iterator<Item = &'static Spec> {
+    COMMANDS.iter().chain(settings::ENABLE_DEBUG_COMMAND.is_on().then_some(&DEBUG))
+}
+
 /// Fault injection for tests; registered only when the load argument `enable-debug-command` asks for it.
-pub const DEBUG: Spec = Spec {
+const DEBUG: Spec = Spec {
     name: c"shadow.debug",
     handler: handler::<debug::Debug>(),
     arity: -2,

@@ -6,14 +6,14 @@
 //! it, so that the text of the refusal names what was typed.
 
 pub mod debug;
-pub mod permissions;
+mod permissions;
 
-use std::cell::Cell;
-use std::ptr::NonNull;
+use std::cell::RefCell;
 
 use redis_module::raw;
 
 use super::api::{Arguments, Context, FilteredCommand, Text, api};
+use super::commands::spec::Spec;
 use super::guard;
 use super::running::with_current;
 use crate::engine::Dialect;
@@ -24,43 +24,55 @@ struct Interception {
     /// The word that clients type.
     typed: &'static str,
     /// What stands in its place.
-    shadow: &'static str,
+    command: &'static Spec,
+    /// Its name. Each command that gets it holds a reference to this string, so that an intercepted command is known by
+    /// the very string it is named with.
+    name: Text,
 }
 
-const INTERCEPTIONS: [Interception; 3] = [
-    Interception { typed: "fcall", shadow: "shadow.fcall" },
-    Interception { typed: "fcall_ro", shadow: "shadow.fcall_ro" },
-    Interception { typed: "function", shadow: "shadow.function" },
-];
+impl Interception {
+    /// The interception of a command that the server has, too.
+    fn new(command: &'static Spec) -> Option<Self> {
+        Some(Self { typed: command.stock_name()?, command, name: Text::new(command.name.to_bytes()) })
+    }
 
-/// The place of FUNCTION among them.
-const FUNCTION: usize = 2;
-
-/// The least number of words of FCALL and FCALL_RO.
-const CALL_WORDS: usize = 3;
-
-/// The server's subcommands of FUNCTION and the number of words that each takes; negative: at least so many.
-const SUBCOMMANDS: [(&str, i32); 9] = [
-    ("load", -3),
-    ("delete", 3),
-    ("flush", -2),
-    ("restore", -3),
-    ("dump", 2),
-    ("list", -2),
-    ("stats", 2),
-    ("kill", 2),
-    ("help", 2),
-];
+    /// Whether the server would not refuse the command for its words alone.
+    fn admits(&self, words: &FilteredCommand) -> bool {
+        if self.command.subcommands.is_empty() {
+            return self.command.stock_takes(words.len());
+        }
+        let word = words.word(1);
+        let mut subcommands = self.command.subcommands.iter();
+        let found = subcommands.find(|subcommand| word.eq_ignore_ascii_case(subcommand.name.to_bytes()));
+        found.is_some_and(|subcommand| subcommand.stock_takes(words.len()))
+    }
+}
 
 /// The filter while it is installed.
 struct Filter {
     handle: *mut raw::RedisModuleCommandFilter,
     dialect: Dialect,
-    /// The names put in place, in the order of `INTERCEPTIONS`. Each command that gets one holds a reference to it, so
-    /// that an intercepted command is known by the very string it is named with.
-    names: [Text; 3],
-    /// A subcommand that waits for a running function.
-    waits: Text,
+    /// The module's commands.
+    commands: Vec<&'static Spec>,
+    interceptions: Vec<Interception>,
+    /// A command that waits for a running function.
+    waits: [Text; 2],
+}
+
+impl Filter {
+    /// What made this command what it is; None for one that was typed so.
+    fn interception(&self, arguments: Arguments) -> Option<&Interception> {
+        self.interceptions.iter().find(|one| arguments.is_named_by(&one.name))
+    }
+
+    /// Apart, so that a command that passes no filter is not made to wait for what this needs.
+    #[inline(never)]
+    fn authorise(&self, context: &Context, arguments: Arguments) -> Result<(), Error> {
+        match self.interception(arguments) {
+            Some(interception) => permissions::check(context, arguments, interception, &self.dialect),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A value for the server's thread alone.
@@ -69,26 +81,31 @@ struct MainThread<T>(T);
 // SAFETY: read and written by callbacks of the server only, which all run on its main thread.
 unsafe impl<T> Sync for MainThread<T> {}
 
-/// The filter that is installed, which `install` has put on the heap and `remove` takes from there.
-static FILTER: MainThread<Cell<Option<NonNull<Filter>>>> = MainThread(Cell::new(None));
+/// The filter that is installed.
+static FILTER: MainThread<RefCell<Option<Filter>>> = MainThread(RefCell::new(None));
 
-/// The filter that is installed. It is removed only while nobody looks at it: when the module is unloaded.
-fn installed<'a>() -> Option<&'a Filter> {
-    // SAFETY: the address is there for as long as the filter, of which nothing changes.
-    FILTER.0.get().map(|filter| unsafe { filter.as_ref() })
+/// Lends the filter to `body`, if one is installed.
+fn with_filter<T>(body: impl FnOnce(&Filter) -> T) -> Option<T> {
+    FILTER.0.try_borrow().ok()?.as_ref().map(body)
 }
 
 /// Whether commands are intercepted.
 pub fn is_installed() -> bool {
-    installed().is_some()
+    with_filter(|_| ()).is_some()
 }
 
-/// Starts to intercept.
+/// Starts to intercept those of the module's `commands` that the server has, too.
 ///
 /// # Errors
 /// When the server refuses the filter.
-pub fn install(context: &Context, dialect: Dialect) -> Result<(), String> {
-    let names = INTERCEPTIONS.map(|interception| Text::new(interception.shadow.as_bytes()));
+pub fn install(
+    context: &Context,
+    dialect: Dialect,
+    commands: impl Iterator<Item = &'static Spec>,
+) -> Result<(), String> {
+    let commands: Vec<&Spec> = commands.collect();
+    let interceptions = commands.iter().filter_map(|command| Interception::new(command)).collect();
+    let waits = [Text::new(b"shadow.function"), Text::new(b"list")];
     // SAFETY: the context is that of the module's entry point.
     let handle = unsafe {
         api!(RedisModule_RegisterCommandFilter)(context.raw(), Some(filter), raw::REDISMODULE_CMDFILTER_NOSELF as i32)
@@ -96,33 +113,30 @@ pub fn install(context: &Context, dialect: Dialect) -> Result<(), String> {
     if handle.is_null() {
         return Err("the server refused the command filter".to_owned());
     }
-    let filter = Box::new(Filter { handle, dialect, names, waits: Text::new(b"list") });
-    FILTER.0.set(NonNull::new(Box::into_raw(filter)));
+    FILTER.0.replace(Some(Filter { handle, dialect, commands, interceptions, waits }));
     Ok(())
 }
 
 /// Stops intercepting; called when the module is unloaded.
 pub fn remove(context: &Context) {
     if let Some(filter) = FILTER.0.take() {
-        // SAFETY: the filter was made a raw address by `install`, registered there with the same module, and is registered
-        // no more afterwards. Nothing refers to it now.
-        unsafe {
-            let filter = Box::from_raw(filter.as_ptr());
-            api!(RedisModule_UnregisterCommandFilter)(context.raw(), filter.handle);
-        }
+        // SAFETY: the context is that of the callback that is running; `install` has registered the filter with this
+        // module, and it is taken, so this happens once.
+        unsafe { api!(RedisModule_UnregisterCommandFilter)(context.raw(), filter.handle) };
     }
+}
+
+/// The name by which an intercepted command was typed, in lower case; None for one that was not intercepted.
+pub fn intercepted_name(arguments: Arguments) -> Option<&'static str> {
+    with_filter(|filter| filter.interception(arguments).map(|one| one.typed)).flatten()
 }
 
 /// The name of the command as the client typed it, in lower case.
 pub fn typed_name(arguments: Arguments) -> Vec<u8> {
-    if let Some(filter) = installed() {
-        for (name, interception) in filter.names.iter().zip(&INTERCEPTIONS) {
-            if arguments.is_named_by(name) {
-                return interception.typed.as_bytes().to_vec();
-            }
-        }
+    match intercepted_name(arguments) {
+        Some(typed) => typed.into(),
+        None => arguments.get(0).to_ascii_lowercase(),
     }
-    arguments.get(0).to_ascii_lowercase()
 }
 
 /// Checks an intercepted command's permissions as it was typed; any other passes.
@@ -130,68 +144,61 @@ pub fn typed_name(arguments: Arguments) -> Vec<u8> {
 /// # Errors
 /// The server's refusal of the typed command.
 pub fn authorise(context: &Context, arguments: Arguments) -> Result<(), Error> {
-    let Some(filter) = installed() else { return Ok(()) };
-    match permissions::intercepted_name(arguments) {
-        Some(typed) => permissions::check(context, arguments, &typed, &filter.dialect),
-        None => Ok(()),
-    }
+    with_filter(|filter| filter.authorise(context, arguments)).unwrap_or(Ok(()))
 }
 
-/// Runs before every command of every client. What is not ours leaves after a look at its length and first letter:
-/// GET and SET are as long as `acl`.
+/// Runs before every command of every client.
 unsafe extern "C" fn filter(context: *mut raw::RedisModuleCommandFilterCtx) {
     // SAFETY: the context of the callback that is running.
     let command = unsafe { FilteredCommand::new(context) };
-    let name = command.word(0);
-    let Some(first) = name.first() else { return };
-    // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
-    if matches!((name.len(), first | 0x20), (3, b'a') | (5, b'f' | b'd') | (6, b's') | (8, b'f')) {
+    if may_be_ours(command.word(0)) {
         rewrite(context, command);
     }
+}
+
+/// A first look, which every command of every client pays: at the length of its name and the first letter, because GET
+/// and SET are as long as `acl`.
+#[inline]
+fn may_be_ours(name: &[u8]) -> bool {
+    let Some(first) = name.first() else { return false };
+    // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
+    matches!((name.len(), first | 0x20), (3, b'a') | (5, b'f' | b'd') | (6, b's') | (8, b'f'))
 }
 
 /// Rewrites a command that may be one of ours. Apart, so that any other one is not made to wait for what this needs.
 #[cold]
 #[inline(never)]
 fn rewrite(context: *mut raw::RedisModuleCommandFilterCtx, command: FilteredCommand) {
-    guard::callback(std::ptr::null_mut(), || {
-        let Some(filter) = installed() else { return };
+    guard::callback(std::ptr::null_mut(), || with_filter(|filter| filter.rewrite(context, command)));
+}
+
+impl Filter {
+    fn rewrite(&self, context: *mut raw::RedisModuleCommandFilterCtx, command: FilteredCommand) {
         let typed = command.word(0).to_ascii_lowercase();
         match typed.as_slice() {
-            b"acl" => permissions::translate(&command, filter.dialect.is_7_0()),
+            // Where the server puts no command of a module into a category, rules for categories are given by name.
+            b"acl" => permissions::translate(&command, &self.commands, self.dialect.is_7_0()),
             b"debug" => debug::note(&command),
             // To the server no script of its own runs. What it would say of one is what it says of any command that
             // has to wait for ours.
             b"script" => {
                 if command.word(1).eq_ignore_ascii_case(b"kill") && with_current(|running| running.is_some()) {
-                    command.replace(0, &filter.names[FUNCTION]);
-                    command.replace(1, &filter.waits);
+                    for (position, word) in self.waits.iter().enumerate() {
+                        command.replace(position, word);
+                    }
                 }
             }
             _ => {
-                let which = INTERCEPTIONS.iter().position(|one| one.typed.as_bytes() == typed);
-                if let Some(which) = which
-                    && is_well_formed(&command, which)
+                let interception = self.interceptions.iter().find(|one| one.typed.as_bytes() == typed);
+                if let Some(interception) = interception
+                    && interception.admits(&command)
                     && is_from_a_client(context)
                 {
-                    command.replace(0, &filter.names[which]);
+                    command.replace(0, &interception.name);
                 }
             }
         }
-    });
-}
-
-/// Whether the server would not refuse the command for its words alone.
-fn is_well_formed(command: &FilteredCommand, which: usize) -> bool {
-    let words = command.len();
-    if INTERCEPTIONS[which].typed != "function" {
-        return words >= CALL_WORDS;
     }
-    let subcommand = command.word(1);
-    SUBCOMMANDS
-        .iter()
-        .find(|(name, _)| subcommand.eq_ignore_ascii_case(name.as_bytes()))
-        .is_some_and(|&(_, arity)| if arity < 0 { words as i32 >= -arity } else { words as i32 == arity })
 }
 
 /// Whether a client sent the command, rather than another module. Servers before 7.2 do not tell.
@@ -205,6 +212,24 @@ fn is_from_a_client(context: *mut raw::RedisModuleCommandFilterCtx) -> bool {
                 api!(RedisModule_GetClientInfoById)(std::ptr::null_mut(), id) as isize == raw::REDISMODULE_OK
             }
             None => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::commands::registered;
+    use super::*;
+
+    #[test]
+    fn every_name_that_is_rewritten_or_followed_passes_the_first_look() {
+        let typed: Vec<&str> = registered().filter_map(Spec::stock_name).collect();
+        assert_eq!(typed, ["function", "fcall", "fcall_ro"]);
+        for name in typed.into_iter().chain(["acl", "debug", "script"]) {
+            assert!(may_be_ours(name.as_bytes()) && may_be_ours(name.to_uppercase().as_bytes()), "{name}");
+        }
+        for name in ["get", "set", "hset", "incr", "eval", "lpush", "config", "evalsha", "sort_ro", ""] {
+            assert!(!may_be_ours(name.as_bytes()), "{name}");
         }
     }
 }

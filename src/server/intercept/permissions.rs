@@ -6,22 +6,30 @@
 //! so that a user from a file, who has all commands but FCALL, does not get it by the other name.
 
 use super::super::api::{Arguments, Context, FilteredCommand, Text};
-use super::{INTERCEPTIONS, typed_name};
-use crate::engine::Dialect;
+use super::super::commands::spec::Spec;
+use super::super::permission;
+use super::Interception;
+use crate::engine::{Dialect, Permission};
 use crate::error::Error;
 
 /// Checks that the user may run an intercepted command by the name that was typed.
 ///
 /// # Errors
 /// The server's refusal of the typed command.
-pub fn check(context: &Context, arguments: Arguments, typed: &[u8], dialect: &Dialect) -> Result<(), Error> {
+pub fn check(
+    context: &Context,
+    arguments: Arguments,
+    interception: &Interception,
+    dialect: &Dialect,
+) -> Result<(), Error> {
+    let typed = interception.typed.as_bytes();
     let name = Text::new(typed);
     let Some(user) = context.user_name() else { return Ok(()) };
-    if context.user_may(&user, &mut arguments.with_name(&name)) != Some(false) {
+    if permission::of(context, &user, arguments.with_name(&name)) != Permission::Denied {
         return Ok(());
     }
     let mut full = typed.to_vec();
-    if typed == b"function" {
+    if !interception.command.subcommands.is_empty() {
         full.push(b'|');
         full.extend(arguments.get(1).to_ascii_lowercase());
     }
@@ -29,9 +37,9 @@ pub fn check(context: &Context, arguments: Arguments, typed: &[u8], dialect: &Di
     Err(Error::new([&whose, b" has no permissions to run the '".as_slice(), &full, b"' command"].concat()))
 }
 
-/// Adds the rules for the shadow commands to an `ACL SETUSER` that passes the filter. `categories`: the server puts no
-/// command of a module into a category (Redis 7.0), so rules for categories are given by name, too.
-pub fn translate(command: &FilteredCommand, categories: bool) {
+/// Adds the rules for the module's `commands` to an `ACL SETUSER` that passes the filter. `categories`: rules for
+/// categories stand for them by name, too.
+pub fn translate(command: &FilteredCommand, commands: &[&Spec], categories: bool) {
     const FIRST_RULE: usize = 3;
     if !command.word(1).eq_ignore_ascii_case(b"setuser") {
         return;
@@ -45,8 +53,10 @@ pub fn translate(command: &FilteredCommand, categories: bool) {
         let inner = rule.strip_prefix(b"(").unwrap_or(&rule);
         let inner = inner.strip_suffix(b")").unwrap_or(inner);
         if opens && closes {
-            let added: Vec<Vec<u8>> =
-                inner.split(u8::is_ascii_whitespace).flat_map(|word| shadow_rules(word, categories)).collect();
+            let added: Vec<Vec<u8>> = inner
+                .split(u8::is_ascii_whitespace)
+                .flat_map(|word| shadow_rules(word, commands, categories))
+                .collect();
             if !added.is_empty() {
                 // As it was written: patterns of keys keep their case.
                 let written = command.word(position);
@@ -56,7 +66,7 @@ pub fn translate(command: &FilteredCommand, categories: bool) {
             position += 1;
             continue;
         }
-        let added = shadow_rules(inner, categories);
+        let added = shadow_rules(inner, commands, categories);
         let count = added.len();
         // Beside the rule, on the inner side of a parenthesis.
         let place = if closes { position } else { position + 1 };
@@ -67,43 +77,34 @@ pub fn translate(command: &FilteredCommand, categories: bool) {
     }
 }
 
-/// The rules for shadow commands that a rule for the server's own commands stands for.
-fn shadow_rules(rule: &[u8], categories: bool) -> Vec<Vec<u8>> {
-    let Some((&sign @ (b'+' | b'-'), what)) = rule.split_first() else { return Vec::new() };
-    let named = |name: &str| [&[sign], name.as_bytes()].concat();
-    let of = |names: &[&str]| names.iter().map(|name| named(name)).collect();
-    const ALL: &[&str] = &["shadow.fcall", "shadow.fcall_ro", "shadow.function"];
-    const WRITES: &[&str] =
-        &["shadow.function|load", "shadow.function|delete", "shadow.function|flush", "shadow.function|restore"];
-    match what {
-        b"@scripting" | b"@slow" if categories => of(ALL),
-        b"@write" if categories => of(WRITES),
-        _ => {
-            let (name, subcommand) = match what.iter().position(|&byte| byte == b'|') {
-                Some(bar) => (&what[..bar], &what[bar..]),
-                None => (what, [].as_slice()),
-            };
-            INTERCEPTIONS
-                .iter()
-                .filter(|one| one.typed.as_bytes() == name)
-                .map(|one| [named(one.shadow).as_slice(), subcommand].concat())
-                .collect()
+/// The rules for the module's `commands` that a rule for the server's own stands for.
+fn shadow_rules(rule: &[u8], commands: &[&Spec], categories: bool) -> Vec<Vec<u8>> {
+    let Some((sign @ (b'+' | b'-'), what)) = rule.split_first() else { return Vec::new() };
+    let names: Vec<Vec<u8>> = match what.strip_prefix(b"@") {
+        Some(category) if categories => commands.iter().flat_map(|command| command.names_in(category)).collect(),
+        Some(_) => return Vec::new(),
+        None => {
+            let end = what.iter().position(|&byte| byte == b'|').unwrap_or(what.len());
+            let (name, subcommand) = what.split_at(end);
+            let stands_beside = |command: &&&Spec| command.stock_name().map(str::as_bytes) == Some(name);
+            let found = commands.iter().find(stands_beside);
+            found.map(|command| [command.name.to_bytes(), subcommand].concat()).into_iter().collect()
         }
-    }
-}
-
-/// The name by which an intercepted command was typed; None for one that was not intercepted.
-pub fn intercepted_name(arguments: Arguments) -> Option<Vec<u8>> {
-    let typed = typed_name(arguments);
-    (!typed.starts_with(b"shadow.")).then_some(typed)
+    };
+    names.into_iter().map(|name| [&[*sign], name.as_slice()].concat()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::super::commands::registered;
     use super::*;
 
     fn rules(rule: &str, categories: bool) -> Vec<String> {
-        shadow_rules(rule.as_bytes(), categories).into_iter().map(|rule| String::from_utf8(rule).unwrap()).collect()
+        let commands: Vec<&Spec> = registered().collect();
+        let rules = shadow_rules(rule.as_bytes(), &commands, categories);
+        rules.into_iter().map(|rule| String::from_utf8(rule).unwrap()).collect()
     }
 
     #[test]
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn other_rules_stand_for_nothing_more() {
-        for rule in ["+get", "~fcall", "on", "+@all", "-@all", ">fcall", "+config|get", ""] {
+        for rule in ["+get", "~fcall", "on", "+@all", "-@all", "+@read", ">fcall", "+config|get", "+", "-@", ""] {
             assert!(rules(rule, true).is_empty(), "{rule}");
         }
         assert!(rules("+@scripting", false).is_empty());
@@ -124,7 +125,30 @@ mod tests {
 
     #[test]
     fn categories_are_spelt_out_where_the_server_does_not_know_them() {
-        assert_eq!(rules("+@scripting", true), ["+shadow.fcall", "+shadow.fcall_ro", "+shadow.function"]);
-        assert_eq!(rules("-@write", true).len(), 4);
+        assert_eq!(rules("+@scripting", true), ["+shadow.function", "+shadow.fcall", "+shadow.fcall_ro"]);
+        assert_eq!(rules("-@admin", true), ["-shadow.function|resetstat"]);
+        let writes = ["load", "delete", "flush", "restore", "import"].map(|name| format!("-shadow.function|{name}"));
+        assert_eq!(rules("-@write", true), writes);
+    }
+
+    #[test]
+    fn every_subcommand_is_in_the_rules_of_its_categories_and_in_no_others() {
+        let all: Vec<&Spec> = registered().collect();
+        let categories =
+            |spec: &Spec| -> BTreeSet<String> { spec.acl.to_str().unwrap().split(' ').map(str::to_owned).collect() };
+        let subcommands = || all.iter().flat_map(|command| command.subcommands);
+        let known: BTreeSet<String> = all.iter().copied().chain(subcommands()).flat_map(categories).collect();
+        assert!(known.len() > 3, "{known:?}");
+        for category in known {
+            let rules = rules(&format!("-@{category}"), true);
+            for command in all.iter().filter(|command| !command.subcommands.is_empty()) {
+                let name = command.name.to_str().unwrap();
+                for subcommand in command.subcommands {
+                    let full = format!("-{name}|{}", subcommand.name.to_str().unwrap());
+                    let ruled = rules.contains(&full) || rules.contains(&format!("-{name}"));
+                    assert_eq!(ruled, categories(subcommand).contains(&category), "{full} in {category}");
+                }
+            }
+        }
     }
 }

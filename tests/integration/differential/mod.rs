@@ -4,8 +4,11 @@
 mod api;
 mod bodies;
 mod chunks;
+mod globals;
+mod language;
 mod payloads;
 mod registrations;
+mod rights;
 mod sessions;
 
 use crate::library::{callback, source};
@@ -267,6 +270,16 @@ fn the_redis_table_works_alike() {
 #[test]
 fn the_standard_library_works_alike() {
     compare_bodies(bodies::STANDARD_LIBRARY);
+}
+
+#[test]
+fn numbers_become_text_alike() {
+    let mut pair = Pair::start();
+    for number in bodies::NUMBERS.iter().chain(language::NUMBERS) {
+        pair.load(&callback(&language::NUMBER_TO_TEXT.replace("$", number)));
+        pair.compare(&["FCALL", "f", "0"]);
+    }
+    pair.finish();
 }
 
 #[test]
