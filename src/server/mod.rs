@@ -4,6 +4,7 @@ mod allocator;
 mod api;
 mod call;
 mod cluster;
+mod cluster_reset;
 mod commands;
 mod events;
 mod gate;

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 
 use super::api::Context;
 use super::call::ServerHost;
+use super::cluster_reset::ClusterReset;
 use super::gate::Gate;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
@@ -84,6 +85,7 @@ pub struct Module {
     pub dialect: Dialect,
     /// Whether the log says that the worker is gone.
     worker_missed: bool,
+    pub cluster_reset: ClusterReset,
     /// While a file is loaded into the current generation: what the load was told.
     reload: Option<Reload>,
     /// The version of the server's files, once it was asked for.
@@ -118,6 +120,7 @@ impl Module {
             ended: Ended::default(),
             dialect,
             worker_missed: false,
+            cluster_reset: ClusterReset::default(),
             reload: None,
             rdb_version: Cell::new(None),
             directory,
@@ -185,6 +188,14 @@ impl Module {
         body(self)?;
         self.reclaim.deliver();
         Ok(())
+    }
+
+    /// The server empties its own registry with the data, for a `CLUSTER RESET`.
+    ///
+    /// # Errors
+    /// When no spare is ready and a VM cannot be built.
+    pub fn follow_reset(&mut self) -> Result<(), Error> {
+        self.delivering(|module| module.flush(FlushMode::Async))
     }
 
     /// A file is going to be loaded: what is in memory goes, unless the file is to be added to it or a generation beside

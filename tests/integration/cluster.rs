@@ -404,6 +404,78 @@ fn a_replica_that_takes_over_serves_its_masters_libraries() {
     assert_eq!(names(&mut client), ["lib2", "routed"]);
 }
 
+/// The libraries in the server's own registry, and in the module's.
+fn both_registries(client: &mut Client) -> [Vec<String>; 2] {
+    ["FUNCTION", "SHADOW.FUNCTION"].map(|command| {
+        let list = client.call(&[command, "LIST"]).items();
+        list.iter().map(|library| library.field("library_name").expect("a name").text()).collect()
+    })
+}
+
+/// Loads a library into both registries of the cluster's first master and waits for its replica.
+fn load_both(cluster: &Cluster) {
+    let mut client = cluster.masters[0].client();
+    for command in ["FUNCTION", "SHADOW.FUNCTION"] {
+        assert!(!client.call(&[command, "LOAD", "REPLACE", &numbered(1)]).is_error());
+    }
+    cluster.wait_for_replica(&cluster.masters[0], &cluster.replica);
+    let both = [vec!["lib1".to_owned()], vec!["lib1".to_owned()]];
+    assert_eq!(both_registries(&mut cluster.replica.client()), both);
+}
+
+#[test]
+fn a_node_that_is_reset_keeps_or_drops_libraries_like_the_servers_own() {
+    for how in ["SOFT", "HARD"] {
+        let cluster = Cluster::start();
+        load_both(&cluster);
+        let mut client = cluster.replica.client();
+        ok(&mut client, &format!("CLUSTER RESET {how}"));
+        let [own, shadow] = both_registries(&mut client);
+        assert!(own.is_empty(), "a replica drops them");
+        assert_eq!(own, shadow, "{how}");
+        load(&mut client, &numbered(2));
+        // It is a master now.
+        ok(&mut client, &format!("CLUSTER RESET {how}"));
+        assert_eq!(names(&mut client), ["lib2"]);
+        let mut master = cluster.masters[0].client();
+        ok(&mut master, &format!("CLUSTER RESET {how}"));
+        let [own, shadow] = both_registries(&mut master);
+        assert_eq!(own, ["lib1"], "a master keeps them");
+        assert_eq!(own, shadow, "{how}");
+    }
+}
+
+#[test]
+fn a_reset_in_a_transaction_drops_the_libraries_of_a_replica() {
+    let cluster = Cluster::start();
+    load_both(&cluster);
+    let mut client = cluster.replica.client();
+    for command in ["MULTI", "PING", "CLUSTER RESET", "PING"] {
+        assert!(!client.run(command).is_error(), "{command}");
+    }
+    client.run("EXEC");
+    let [own, shadow] = both_registries(&mut client);
+    assert_eq!(own, shadow);
+    assert!(shadow.is_empty());
+}
+
+/// What the module is told of these looks like a reset.
+#[test]
+fn a_replica_that_takes_over_and_is_emptied_at_once_keeps_its_libraries() {
+    for emptying in ["FLUSHALL", "FLUSHALL SYNC", "DEBUG RELOAD"] {
+        let cluster = Cluster::start();
+        load_both(&cluster);
+        let mut client = cluster.replica.client();
+        let commands = ["CLUSTER FAILOVER TAKEOVER", emptying].map(|line| line.split(' ').collect());
+        for reply in client.pipeline(&commands) {
+            assert!(!reply.is_error(), "{emptying}: {reply:?}");
+        }
+        let [own, shadow] = both_registries(&mut client);
+        assert_eq!(own, ["lib1"], "{emptying}");
+        assert_eq!(own, shadow, "{emptying}");
+    }
+}
+
 /// The program that adds nodes to clusters, if it is there.
 fn command_line() -> Option<String> {
     let program = std::env::var("CLI").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis-cli".to_owned());

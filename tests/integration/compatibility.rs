@@ -363,6 +363,8 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("acl-readonly-category", "commands"),
     ("dynamic-flags", "flags"),
     ("monitor-inner-calls", "call"),
+    ("acl-log-context", "call"),
+    ("log-at-load", "load"),
     ("errorstats-pcall", "errors"),
     ("cjson-settings", "cjson"),
     ("info-fields", "intercept"),

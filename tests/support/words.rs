@@ -46,6 +46,14 @@ impl Words {
         format!(" script: {name}on @user_function:{line}.")
     }
 
+    /// A line that other servers print, as this one prints it: without the name of the function that an error has left.
+    pub fn said(&self, line: &str) -> String {
+        const BEFORE: &str = " script: ";
+        let parts = line.rsplit_once(BEFORE).filter(|_| !self.names_functions);
+        let shorter = parts.and_then(|(text, origin)| Some(format!("{text}{BEFORE}{}", origin.split_once(", ")?.1)));
+        shorter.unwrap_or_else(|| line.to_owned())
+    }
+
     /// What clients are told that have to wait for a function, which this command ends.
     pub fn busy(&self, kill: &str) -> String {
         format!("BUSY {} is busy running a script. You can only call {kill} or SHUTDOWN NOSAVE.", self.name)

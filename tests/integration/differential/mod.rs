@@ -394,6 +394,10 @@ fn the_rights_of_the_caller_are_respected_alike() {
         ] {
             body.push_str(&format!("redis.register_function('{name}{number}', function() {code} end)\n"));
         }
+        body.push_str(&format!(
+            "redis.register_function{{function_name='read{number}', flags={{'no-writes'}}, \
+             callback=function() return redis.call({command}) end}}\n"
+        ));
     }
     pair.load(&source("mylib", &body));
     let rules =
@@ -402,7 +406,7 @@ fn the_rights_of_the_caller_are_respected_alike() {
     pair.command(&rules);
     pair.log_in("ann");
     for number in 0..bodies::RIGHTS.len() {
-        for name in ["call", "pcall", "check"] {
+        for name in ["call", "pcall", "check", "read"] {
             pair.compare(&["FCALL", &format!("{name}{number}"), "0"]);
         }
     }
