@@ -364,6 +364,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("log-prefix", "redis_api"),
     ("acl-readonly-category", "commands"),
     ("dynamic-flags", "flags"),
+    ("tracked-keys", "tracking"),
     ("monitor-inner-calls", "call"),
     ("errorstats-pcall", "errors"),
     ("cjson-settings", "cjson"),
