@@ -14,6 +14,8 @@ dir=target/conformance
 # target/conformance/suite-PACKAGE-SERIES.
 fetch_suite() {
     package=$1 series=$2
+    # Valkey's file names the Redis that it stands for as well.
+    own=$(echo "$package" | tr '[:lower:]' '[:upper:]')_VERSION
     shift 2
     for release in "$@"; do
         printf 'Fetching the suites of %s %s from Debian %s\n' "$package" "$series" "$release"
@@ -21,11 +23,11 @@ fetch_suite() {
         rm -rf "$part"
         mkdir -p "$part/tree"
         # Upstream's archive has the tests; Debian's changes are to the server.
-        in_debian "$release" deb-src "$part" source --download-only --tar-only --only-source "$package"
+        (in_debian "$release" deb-src "$part" source --download-only --tar-only --only-source "$package") || continue
         tar -xf "$part/$package"_*.orig.tar.* -C "$part/tree" --strip-components=1
-        # Valkey's file names the Redis that it stands for as well.
-        case $(sed -n "s/^#define $(echo "$package" | tr a-z A-Z)_VERSION \"\(.*\)\"/\1/p" "$part/tree/src/version.h") in
+        case $(sed -n "s/^#define $own \"\(.*\)\"/\1/p" "$part/tree/src/version.h") in
         "$series".*)
+            rm -rf "$dir/suite-$package-$series"
             mv "$part/tree" "$dir/suite-$package-$series"
             rm -rf "$part"
             return
@@ -39,7 +41,10 @@ fetch_suite() {
 # suite_for NAME VERSION: sets `suite` to the directory of the suites for the
 # server of that name and version.
 suite_for() {
-    package=${1%%-*}
+    case ${1##*/} in
+    valkey*) package=valkey ;;
+    *) package=redis ;;
+    esac
     case $package-$2 in
     redis-7.*) set -- 7.0 bookworm ;;
     redis-8.[0-5].*) set -- 8.0 trixie ;;

@@ -297,7 +297,7 @@ impl From<Registration> for Function {
 #[cfg(test)]
 mod tests {
     use crate::engine::{CallMode, LogLevel, Permission};
-    use crate::registry::payload::Versions;
+    use crate::registry::payload::{Rules, Versions};
     use std::ffi::CStr;
 
     use super::*;
@@ -337,7 +337,7 @@ mod tests {
 
     fn restore(generation: &mut Generation, sources: &[&str], replace: bool) -> Result<(), String> {
         let payload = payload::write(sources.iter().map(|source| source.as_bytes()), 10, true);
-        let sources = payload::read(&payload, Versions::Redis(10), false).unwrap();
+        let sources = payload::read(&payload, Rules::new(Versions::Redis(10))).unwrap();
         generation.restore(sources, replace, &mut Silent).map_err(|error| error.to_string())
     }
 
@@ -361,7 +361,7 @@ mod tests {
     fn a_dump_restores_into_an_empty_generation() {
         let dump = generation(&[("a", &["f", "g"]), ("b", &["h"])]).dump(10, true);
         let mut other = generation(&[]);
-        let sources = payload::read(&dump, Versions::Redis(10), false).unwrap();
+        let sources = payload::read(&dump, Rules::new(Versions::Redis(10))).unwrap();
         other.restore(sources, false, &mut Silent).unwrap();
         assert_eq!(["f", "g", "h"].map(|name| owner(&other, name)), ["a", "a", "b"].map(Some));
         assert_eq!(&*other.registry().library(b"a").unwrap().code, source("a", &["f", "g"]).as_bytes());

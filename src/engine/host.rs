@@ -166,6 +166,16 @@ impl Dialect {
         self.is_like_7_4() && !self.runs_functions_by_module()
     }
 
+    /// Whether `cjson` marks the arrays that it decodes, and writes marked tables as arrays.
+    pub const fn marks_json_arrays(&self) -> bool {
+        self.redis.is_at_least(8, 4)
+    }
+
+    /// Whether RESTORE takes payloads without a checksum.
+    pub const fn takes_unsealed_payloads(&self) -> bool {
+        self.redis.is_at_least(8, 4)
+    }
+
     /// Whether the server, once it has refused a module's command for keys in several slots, takes every later one for
     /// such a command (Valkey from 9.0 on).
     pub fn keeps_refusing_scattered_keys(&self) -> bool {

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::alarm::{self, Overdue};
+use super::alarm;
 use super::stack::{Collect, Growth, Raise, Stack};
 
 /// How a call or a load ends that would take the VM over its limit.
@@ -177,7 +177,7 @@ impl Growth for Pressure {
         UNSEEN.store(0, Ordering::Relaxed);
         alarm::with_current(|context| {
             if stack.memory() >= context.memory.collect_at.get() {
-                stack.arm_if_silent::<Overdue>();
+                alarm::arm(stack);
             }
         });
     }

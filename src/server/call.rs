@@ -57,6 +57,7 @@ pub struct ServerHost<'a> {
     context: &'a Context<'a>,
     dialect: &'a Dialect,
     read_only: bool,
+    allows_oom: bool,
     /// Inner commands run as the caller's user. Off once the caller proves to have none (another module).
     as_user: bool,
     /// The database that was selected when the call began, once a script selects another.
@@ -89,6 +90,7 @@ impl<'a> ServerHost<'a> {
             context,
             dialect,
             read_only: flags.contains(FunctionFlags::NO_WRITES),
+            allows_oom: flags.contains(FunctionFlags::ALLOW_OOM),
             as_user: true,
             home_db: None,
             reply: None,
@@ -150,13 +152,46 @@ impl<'a> ServerHost<'a> {
         self.refuse(&text)
     }
 
-    /// The refusal of a write in a function that must not write. On a stale replica the server finds that first,
-    /// except for commands that such a replica serves.
-    fn refuse_write(&mut self, served_stale: bool) -> &[u8] {
-        if !served_stale && is_stale(self.context) {
-            return self.refuse(STALE);
+    /// The refusal of a write in a function that must not write. What the server's own functions would be told first
+    /// comes first here, too.
+    fn refuse_write(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) -> &[u8] {
+        if let Some(text) = self.earlier_refusal(name, arguments, served_stale) {
+            return self.refuse(&text);
         }
         self.refuse(WRITE_REFUSED)
+    }
+
+    /// What stands against a command before it matters that it writes.
+    fn earlier_refusal(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) -> Option<Vec<u8>> {
+        let as_user = self.as_user;
+        let mut flags = Flags::new(b"ES");
+        if as_user {
+            flags.push(b'C');
+        }
+        if self.dialect.runs_functions_by_module() {
+            flags.push(b'D');
+            if !self.allows_oom {
+                flags.push(b'M');
+            }
+        } else {
+            if !served_stale && is_stale(self.context) {
+                return Some(STALE.to_vec());
+            }
+            // Without a right to it, the command is refused rather than run.
+            if !as_user || self.permits(arguments) != Permission::Denied {
+                return None;
+            }
+        }
+        let (reply, errno) = call(self.context, name, &arguments[1..], None, flags);
+        match errno {
+            libc::EACCES | libc::ENOSPC | libc::EPERM | libc::EROFS | libc::ENETDOWN => {
+                let reply = reply?;
+                let wire = reply.wire();
+                self.translate(arguments, wire, errno)
+                    .or_else(|| wire.strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec))
+            }
+            _ => None,
+        }
     }
 
     fn refuse(&mut self, text: &[u8]) -> &[u8] {
@@ -294,7 +329,7 @@ impl Host for ServerHost<'_> {
         if self.read_only
             && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
         {
-            return self.refuse_write(known.served_stale);
+            return self.refuse_write(name, arguments, known.served_stale);
         }
         if self.dialect.is_7_0() && asks_to_block(arguments) {
             let text = [b"ERR ", name.to_bytes(), b" command is not allowed with BLOCK option from scripts"].concat();
@@ -328,7 +363,7 @@ impl Host for ServerHost<'_> {
         }
         self.reply = reply;
         if refused(&self.reply, errno, libc::ENOSPC, b"-ERR Write command") {
-            return self.refuse_write(false);
+            return self.refuse_write(name, arguments, false);
         }
         if errno != 0
             && let Some(reply) = &self.reply

@@ -10,6 +10,7 @@ use super::module::{self, Module};
 use super::{guard, library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
+use crate::reclaim;
 
 /// The layout of the data that callbacks get; the same since 7.0.
 const DATA_VERSION: u64 = 1;
@@ -50,13 +51,16 @@ fn subscribe_to(context: &Context, id: u64, callback: Callback) -> Result<(), Re
     unsafe { checked(api!(RedisModule_SubscribeToServerEvent)(context.raw(), event, Some(callback))) }
 }
 
-/// The process ends: its destructors must not meet a worker that is still at work.
+/// The process ends: its destructors must not meet a worker that is still at work. A function may be running, which lets
+/// others in that may end the server.
 unsafe extern "C" fn on_shutdown(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     guard::callback(context, || {
-        let _ = module::change(|module| {
+        report(module::look(|module| {
             module.reclaim.stop(true);
+            let line = format!("the thread {} is at rest", reclaim::THREAD_NAME);
+            log(context, c"verbose", line.as_bytes());
             Ok(())
-        });
+        }));
     });
 }
 
@@ -179,7 +183,7 @@ unsafe extern "C" fn on_emptying(
 /// Sends the worker what a flush has left for it.
 pub unsafe extern "C" fn deliver(context: *mut raw::RedisModuleCtx, _: *mut c_void) {
     guard::callback(context, || {
-        let _ = module::change(|module| {
+        let _ = module::look(|module| {
             module.reclaim.deliver();
             Ok(())
         });

@@ -17,7 +17,7 @@ use crate::engine::{self, Dialect};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::{self, Reclaim};
-use crate::registry::payload::{self, Versions};
+use crate::registry::payload::{self, Rules, Versions};
 use crate::registry::{FunctionFlags, shebang};
 use crate::watch::{self, Watch};
 
@@ -50,6 +50,14 @@ impl Policy {
             Self::Replace => c"REPLACE",
         }
     }
+}
+
+/// Where a generation that leaves is freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freed {
+    AsAsked,
+    /// On the server's thread, for want of a worker that could take it.
+    InPlace,
 }
 
 /// The last flush that retired a generation.
@@ -255,7 +263,8 @@ impl Module {
             Some(own) if relaxed() => Versions::relaxed(own),
             Some(own) => Versions::Valkey(own),
         };
-        let records = payload::read(payload, versions, self.dialect.is_7_0())?;
+        let (pre_ga, unsealed) = (self.dialect.is_7_0(), self.dialect.takes_unsealed_payloads());
+        let records = payload::read(payload, Rules { versions, pre_ga, unsealed })?;
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
         let target = fresh.as_mut().unwrap_or(&mut self.generation);
@@ -272,7 +281,7 @@ impl Module {
                 Ok(())
             }
             (Some(failed), Err(error)) => {
-                self.discard(failed);
+                let _ = self.discard(failed);
                 Err(error)
             }
             (None, restored) => restored,
@@ -308,32 +317,43 @@ impl Module {
     /// Gives up the prepared generation.
     pub fn unstage(&mut self) {
         if let Some(staged) = self.staged.take() {
-            self.discard(staged);
+            let _ = self.discard(staged);
         }
     }
 
-    /// The one door through which a generation leaves. `began`: when the flush did, by the finest clock.
+    /// The one door through which a generation leaves. `began`: when the flush did, by the finest clock. It is a flush if
+    /// there were libraries.
     fn retire(&mut self, fresh: Box<Generation>, mode: FlushMode, began: u64) {
         // The watch lets go of the old VM before anybody can free it.
         self.watch.set_alarm(Some(fresh.alarm()));
         let old = std::mem::replace(&mut self.generation, fresh);
         let libraries = old.registry().library_count();
-        self.totals.flushes.count();
-        match mode {
+        let freed = match mode {
             FlushMode::Sync => {
                 self.reclaim.prepare();
                 drop(old);
+                Freed::AsAsked
             }
             FlushMode::Async => self.discard(old),
+        };
+        if libraries == 0 {
+            return;
+        }
+        self.totals.flushes.count();
+        if freed == Freed::InPlace {
+            self.totals.flushes_in_place.count();
         }
         self.last_flush = Some(LastFlush { mode, took: clock::ticks().saturating_sub(began), libraries });
     }
 
     /// Hands a generation to the worker, or frees it here when that cannot take it.
-    fn discard(&mut self, old: Box<Generation>) {
-        if let Err(old) = self.reclaim.retire(old) {
-            self.totals.flushes_in_place.count();
-            drop(old);
+    fn discard(&self, old: Box<Generation>) -> Freed {
+        match self.reclaim.retire(old) {
+            Ok(()) => Freed::AsAsked,
+            Err(old) => {
+                drop(old);
+                Freed::InPlace
+            }
         }
     }
 }

@@ -133,6 +133,32 @@ fn a_watch_that_panics_still_lets_functions_be_killed() {
 }
 
 #[test]
+fn a_snapshot_that_cannot_hold_the_libraries_takes_no_ones_place() {
+    let options = Options::new().module_arguments("enable-debug-command yes");
+    let mut server = options.clone().start();
+    let mut client = server.client();
+    load(&mut client, &numbered(1));
+    assert_eq!(client.run("SAVE").text(), "OK");
+    load(&mut client, &numbered(2));
+    ask_for(&mut client, "PANIC-IN-SAVE");
+    assert!(!client.run("BGSAVE").is_error());
+    wait_until("the save has ended", || client.info("rdb_bgsave_in_progress").as_deref() == Some("0"));
+    assert_eq!(client.info("rdb_last_bgsave_status").as_deref(), Some("err"));
+    server.wait_for_log("<shadow> libraries are missing from the file");
+    server.restart(&options);
+    let mut client = server.client();
+    assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1), "the file of before is there");
+    assert!(client.run("SHADOW.FCALL f2 0").is_error());
+    // The server itself cannot fail to save, and says so.
+    ask_for(&mut client, "PANIC-IN-SAVE");
+    assert_eq!(client.run("SAVE").text(), "OK");
+    assert_eq!(server.log().matches("<shadow> libraries are missing from the file").count(), 1);
+    assert_eq!(client.run("SAVE").text(), "OK");
+    server.restart(&options);
+    assert_eq!(server.client().run("SHADOW.FCALL f1 0"), Value::Integer(1), "and the next time it does not");
+}
+
+#[test]
 fn words_of_the_debug_command_are_checked() {
     let server = Options::new().module_arguments("enable-debug-command yes").start();
     let mut client = server.client();

@@ -312,7 +312,19 @@ impl Server {
 
     /// Valkey's own version; None of a Redis.
     pub fn valkey_version(&self) -> Option<(u32, u32, u32)> {
-        self.client().info("valkey_version").map(|text| numbers(&text))
+        let mut client = self.client();
+        client.info("redis_version").expect("INFO has redis_version");
+        client.info("valkey_version").map(|text| numbers(&text))
+    }
+
+    /// Whether its scripts have `os.clock`.
+    pub fn has_os_clock(&self) -> bool {
+        self.version() >= (7, 4, 0) || self.flavour() == Flavour::Valkey
+    }
+
+    /// Whether its `cjson` has `decode_array_with_array_mt`.
+    pub fn marks_json_arrays(&self) -> bool {
+        self.version() >= (8, 4, 0)
     }
 
     /// The names of its threads, sorted.

@@ -8,7 +8,7 @@ use super::super::number;
 use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::Settings;
-use super::{STACK_LIMIT, bad_argument, skip};
+use super::{MARK, STACK_LIMIT, bad_argument, skip};
 
 /// How many values wait on the stack before they go into their table: a table that is made when its values are known
 /// has the right size from the start.
@@ -17,6 +17,9 @@ const WAITING: i32 = 256;
 const WAITING_BELOW: i32 = 4_000;
 /// ... and only if the script has not set a depth above this one, so that room is left for the deepest nesting.
 const WAITING_DEPTH: i32 = 1_500;
+
+/// The slots that an array takes while it is marked: itself, its metatable and the mark.
+const MARKING: i32 = 3;
 
 /// How much of a string with escapes is read between two safepoints, in bytes.
 const STRIDE: usize = 1 << 20;
@@ -44,7 +47,8 @@ pub fn decode(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
     let safepoint = || stack.safepoint();
     let mut lexer = Lexer::new(text, context.json.buffer.take(), settings.decode_invalid(), &safepoint);
-    let result = Decoder { stack, open: SmallVec::new(), slots: 1, limit: settings.decode_depth() }.run(&mut lexer);
+    let (marks, limit) = (settings.mark_arrays(), settings.decode_depth());
+    let result = Decoder { stack, open: SmallVec::new(), slots: 1, limit, marks }.run(&mut lexer);
     context.json.buffer.give_back(lexer.string);
     result.map(|()| 1)
 }
@@ -109,6 +113,8 @@ struct Decoder<'a> {
     slots: i32,
     /// The deepest nesting allowed.
     limit: i32,
+    /// Whether arrays are marked.
+    marks: bool,
 }
 
 impl Decoder<'_> {
@@ -206,10 +212,13 @@ impl Decoder<'_> {
         let needed = if array { 2 } else { 3 };
         let nested = depth <= self.limit && self.slots + needed <= STACK_LIMIT;
         // What waits is copied when it is stored.
-        let room = if waits { WAITING + 5 } else { needed };
+        let room = if waits { WAITING + 5 } else { needed.max(MARKING) };
         if !nested || !stack.reserve(room) {
             let position = lexer.at;
             return Err(Raise::at(&format!("Found too many nested data structures ({depth}) at character {position}")));
+        }
+        if array && self.marks && self.slots + MARKING > STACK_LIMIT {
+            return Err(Raise::at("max lua stack reached"));
         }
         if waits {
             stack.push_nil();
@@ -225,9 +234,21 @@ impl Decoder<'_> {
     fn end(&mut self) {
         if let Some(mut open) = self.open.pop() {
             open.store(self.stack);
+            if open.array && self.marks {
+                mark(self.stack);
+            }
             self.slots -= if open.array { 1 } else { 2 };
         }
     }
+}
+
+/// Marks the table on top as an array. May raise for want of memory.
+fn mark(stack: &Stack) {
+    stack.push_table(0, 1);
+    stack.push_boolean(true);
+    stack.raw_set_field(-2, MARK);
+    stack.set_readonly(-1, true);
+    stack.set_metatable(-2);
 }
 
 impl Open {

@@ -54,6 +54,7 @@ bitflags! {
         const OOM = raw::REDISMODULE_CTX_FLAGS_OOM;
         const REPLICATED = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
         const LOADING = raw::REDISMODULE_CTX_FLAGS_LOADING;
+        const IS_CHILD = raw::REDISMODULE_CTX_FLAGS_IS_CHILD;
         const REPLICA_IS_STALE = raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
         const _ = !0;
     }

@@ -173,6 +173,16 @@ fn footers_are_checked_alike() {
     let end = unsummed.len();
     unsummed[end - 8..].fill(0);
     compare_restore(&mut pair, &[], &unsummed, &[]);
+    // Without libraries, of versions that are read and of others, with what is no record, and with one bit set.
+    for version in [0, 1, 9, own, own + 1, 100] {
+        let [low, high] = version.to_le_bytes();
+        for records in [b"".as_slice(), &body, b"\xf5\x03abc", b"\xf7", b"\xf5\x08abc"] {
+            let unsealed = [records, &[low, high], &[0; 8]].concat();
+            compare_restore(&mut pair, &[&numbered(2)], &unsealed, &[]);
+            let one_bit = [&unsealed[..unsealed.len() - 1], &[1]].concat();
+            compare_restore(&mut pair, &[&numbered(2)], &one_bit, &[]);
+        }
+    }
     compare_restore(&mut pair, &[], &[good.as_slice(), b"x"].concat(), &[]);
     pair.finish();
 }
