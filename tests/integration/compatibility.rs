@@ -362,6 +362,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("log-prefix", "redis_api"),
     ("acl-readonly-category", "commands"),
     ("dynamic-flags", "flags"),
+    ("tracked-keys", "tracking"),
     ("monitor-inner-calls", "call"),
     ("acl-log-context", "call"),
     ("log-at-load", "load"),
