@@ -46,7 +46,7 @@ build: ## build target/release/libshadow.so
 test: setup build ## run every test; SERVER=path picks the server
 	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
 
-matrix: ## run every test on Redis 7.0, Redis 8.2 and Valkey 9.1; ON="name ..." picks some
+matrix: ## run every test on Redis 7.0, 8.0, 8.2, 8.6 and Valkey 8.1, 9.1; ON="name ..." picks some
 	@scripts/setup.sh pip
 	@scripts/matrix.sh $(ON)
 
@@ -67,7 +67,7 @@ sanitize: ## run the unit tests and the hand-off to the worker under sanitizers;
 	@scripts/setup.sh clang
 	@ROUNDS='$(ROUNDS)' scripts/sanitize.sh $(ON)
 
-conformance: ## run Redis's own suites on the module, on Redis 7.0 and Redis 8.2; ON="name ..." picks one
+conformance: ## run the servers' own suites on the module, on each server of the matrix; ON="name ..." picks some
 	@scripts/setup.sh pip tcl
 	cargo build --release
 	@scripts/conformance.sh $(ON)
@@ -85,7 +85,7 @@ realcode: ## run the Lua of real packages as functions, in the stock registry an
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/realcode/main.py
 
-conformance-persistence: ## run Redis's own suites of replication, AOF and RDB with and without the module; ON="server unit ..." picks some
+conformance-persistence: ## run the servers' own suites of replication, AOF and RDB with and without the module; ON="server unit ..." picks some
 	@scripts/setup.sh pip tcl
 	cargo build --release
 	@scripts/conformance-persistence.sh $(ON)

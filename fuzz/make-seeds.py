@@ -25,7 +25,8 @@ def shebang():
         "nul": b"#!lua name=a\0\n",
         "single": b"#!lua name='it\\'s'\n",
     }.items():
-        write("shebang", name, line)
+        write("shebang", name, b"\0" + line)
+    write("shebang", "parts", b"\1#!lua name=\"my\"'l'ib\n")
 
 
 def payload():

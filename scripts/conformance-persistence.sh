@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs Redis's own suites of replication, of the append-only file and of
+# Runs the servers' own suites of replication, of the append-only file and of
 # snapshots, unmodified, twice: without the module, and with it in every server
 # they start, answering FUNCTION, FCALL and FCALL_RO (`intercept yes`). Fails if
 # a test that passes without the module misses with it.
@@ -7,8 +7,7 @@
 #   scripts/conformance-persistence.sh                     every unit on every server
 #   scripts/conformance-persistence.sh redis-8.2 aof rdb   these units on this server
 #
-# Servers: redis-7.0, redis-8.2; valkey-9.1 if it is named, with the suites of
-# Redis 8.0, of which it passes a part. Units: rdb, aof, replication; any other of
+# Units: rdb, aof, replication; any other of
 # the suites' directory tests/integration if it is named. Logs stay in
 # target/conformance/. The module must be built. MODULE names another one.
 #
@@ -29,15 +28,9 @@ base_port=${BASE_PORT:-29111}
 run_unit() {
     copy=$dir/run-$2
     rm -rf "$copy"
-    mkdir -p "$copy/src" "$copy/utils"
+    mkdir -p "$copy/utils"
     cp -R "$suite/runtest" "$suite/tests" "$copy"
-    # The checks of files are the server itself, by another name.
-    for program in redis-server redis-check-aof redis-check-rdb redis-sentinel; do
-        ln -s "$program_of_server" "$copy/src/$program"
-    done
-    for tool in redis-cli redis-benchmark; do
-        ln -s "$(command -v "$tool")" "$copy/src/$tool"
-    done
+    link_programs "$copy/src" "$program_of_server"
     port=$base_port
     set -- "$1" "$2" --single "integration/$1" --durable --clients 1 --timeout 600
     if [ "$2" != stock ]; then
@@ -57,17 +50,17 @@ names=
 units=
 for word in "$@"; do
     case $word in
-    redis-* | valkey-*) names="$names $word" ;;
+    redis-* | valkey-* | */*) names="$names $word" ;;
     *) units="$units $word" ;;
     esac
 done
-names=${names:-redis-7.0 redis-8.2}
+names=${names:-$all_servers}
 units=${units:-rdb aof replication}
 mkdir -p "$servers" "$dir"
 
 for name in $names; do
     use "$name"
-    suite_for "$version"
+    suite_for "$name" "$version"
     for unit in $units; do
         [ -f "$suite/tests/integration/$unit.tcl" ] || die "there is no unit $unit in $suite/tests/integration"
     done
@@ -84,7 +77,8 @@ summary=$dir/summary-persistence
 failed=0
 for name in $names; do
     use "$name"
-    suite_for "$version"
+    suite_for "$name" "$version"
+    name=${name##*/}
     program_of_server=$(realpath "$(command -v "$server")")
     for unit in $units; do
         printf 'Running %s on %s (%s)\n' "$unit" "$name" "$version"

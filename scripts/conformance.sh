@@ -1,15 +1,15 @@
 #!/bin/sh
-# Runs Redis's own test suites of functions and of scripting, unmodified, with
-# the module in every server they start, answering FUNCTION, FCALL and FCALL_RO
-# (`intercept yes`). Fails on any miss that conformance/expected-misses.txt does
-# not list, and on any listed one that is none.
+# Runs the servers' own test suites of functions and of scripting, unmodified,
+# with the module in every server they start, answering FUNCTION, FCALL and
+# FCALL_RO (`intercept yes`). Fails on any miss that
+# conformance/expected-misses.txt does not list, and on any listed one that is
+# none.
 #
-#   scripts/conformance.sh             redis-7.0, redis-8.2
+#   scripts/conformance.sh             every server
 #   scripts/conformance.sh redis-8.2   only this
 #
-# The suites come out of Debian's source packages of redis, 7.0 and 8.0, and
-# stay in target/conformance/, with a log for each run. The module must be
-# built. MODULE names another one.
+# The suites stay in target/conformance/, with a log for each run. The module
+# must be built. MODULE names another one.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -37,12 +37,13 @@ run_unit() {
     end_groups
 }
 
-[ $# -gt 0 ] || set -- redis-7.0 redis-8.2
+# shellcheck disable=SC2086 # one word per server
+[ $# -gt 0 ] || set -- $all_servers
 mkdir -p "$servers" "$dir"
 
 for name in "$@"; do
     use "$name"
-    suite_for "$version"
+    suite_for "$name" "$version"
 done
 
 module=${MODULE:-target/release/libshadow.so}
@@ -56,11 +57,9 @@ summary=$dir/summary
 failed=0
 for name in "$@"; do
     use "$name"
-    suite_for "$version"
-    ln -sf "$(realpath "$(command -v "$server")")" "$suite/src/redis-server"
-    for tool in redis-cli redis-benchmark redis-check-aof redis-check-rdb; do
-        ln -sf "$(command -v "$tool")" "$suite/src/$tool"
-    done
+    suite_for "$name" "$version"
+    name=${name##*/}
+    link_programs "$suite/src" "$(realpath "$(command -v "$server")")"
     for unit in $units; do
         log=$dir/$name-$unit.log
         skip=$PWD/$dir/$name-$unit.skip

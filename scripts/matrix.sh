@@ -2,8 +2,9 @@
 # Runs every test on each server that the module supports, and prints one line
 # for each. Fails if one of them fails.
 #
-#   scripts/matrix.sh                        redis-7.0, redis-8.2, valkey-9.1
+#   scripts/matrix.sh                        every server of servers.sh
 #   scripts/matrix.sh redis-8.2 valkey-9.1   only these
+#   scripts/matrix.sh /opt/redis/redis-server   this program, whatever its version
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,7 +13,8 @@ logs=target/matrix
 
 . scripts/servers.sh
 
-[ $# -gt 0 ] || set -- redis-7.0 redis-8.2 valkey-9.1
+# shellcheck disable=SC2086 # one word per server
+[ $# -gt 0 ] || set -- $all_servers
 mkdir -p "$servers" "$logs"
 
 # All of them first, so that a failed download costs no test run.
@@ -28,10 +30,13 @@ summary=$logs/summary
 failed=0
 for name in "$@"; do
     use "$name"
-    case $server in
-    "$servers"/*) path=$PWD/$server ;;
-    *) path=$server ;;
+    # The tests run elsewhere. A link stays one: its name says what the program is.
+    path=$(command -v "$server")
+    case $path in
+    /*) ;;
+    *) path=$PWD/$path ;;
     esac
+    name=${name##*/}
     log=$logs/$name.log
     printf '\nTesting on %s (%s)\n' "$name" "$version"
     began=$(date +%s)

@@ -64,15 +64,18 @@ debian_13() {
 }
 
 # wrap NAME PROGRAM AS: makes target/servers/NAME a script that runs PROGRAM, a
-# path below target/servers, under the name AS with the C library of Debian 13,
-# which is newer than that of Debian 12.
+# path below target/servers, under the name AS, or under that of a link to the
+# script, with the C library of Debian 13, which is newer than that of Debian 12.
 wrap() {
     debian_13
     loader=$(cd "$servers" && find debian-13/usr/lib -name 'ld-linux-*.so.*' | head -n 1)
     cat >"$servers/$1.part" <<END
 #!/bin/sh
-here=\${0%/*}
-exec "\$here/$loader" --library-path "\$here/${loader%/*}" --argv0 $3 "\$here/$2" "\$@"
+here=\${0%/*} name=$3
+if [ -L "\$0" ]; then
+    here=\$(dirname "\$(readlink -f "\$0")") name=\${0##*/}
+fi
+exec "\$here/$loader" --library-path "\$here/${loader%/*}" --argv0 "\$name" "\$here/$2" "\$@"
 END
     chmod 755 "$servers/$1.part"
     mv "$servers/$1.part" "$servers/$1"
@@ -115,10 +118,12 @@ fetch_server() {
     esac
 }
 
-# use NAME: sets `server` to the program and `version` to its version, which
-# must belong to the series in the name.
+# use NAME: sets `server` to the program and `version` to its version. NAME may
+# also be the path of a program. A version that is not that of the name is
+# tried all the same: Debian's packages move on.
 use() {
     case $1 in
+    */*) server=$1 ;;
     redis-7.0) server=${REDIS_7_0:-redis-server} ;;
     *)
         server=$servers/$1
@@ -127,12 +132,8 @@ use() {
     esac
     version=$(version_of "$server") || version=
     [ -n "$version" ] || die "$server does not run"
-    case $version in
-    "${1#*-}".*) ;;
-    *)
-        # Another Debian has another Redis; those that we fetch are fixed.
-        [ "$1" = redis-7.0 ] || die "$server is version $version, not ${1#*-}"
-        printf 'The installed server is %s, not 7.0; testing with it.\n' "$version"
-        ;;
+    case $1:$version in
+    */*:* | *-"${version%.*}":*) ;;
+    *) printf '%s is %s, not %s; testing with it.\n' "$server" "$version" "${1#*-}" ;;
     esac
 }

@@ -1,60 +1,75 @@
-# Redis's own test suites, for the scripts that run them. Sourced by scripts in
-# this directory after servers.sh, with the root of the tree as the current
+# The servers' own test suites, for the scripts that run them. Sourced by scripts
+# in this directory after servers.sh, with the root of the tree as the current
 # directory.
 #
-# The suites come out of Debian's source packages of redis, 7.0 and 8.0, and
-# stay in target/conformance/.
+# The suites come out of Debian's source packages of redis and valkey and stay
+# in target/conformance/. Each server gets the newest suites that are not newer
+# than it and that Debian has.
 # shellcheck shell=sh
 
 dir=target/conformance
 
-# fetch_suite SERIES RELEASE: the source of redis out of the Debian release, at
-# target/conformance/suite-SERIES. The sources are read from the mirror that
-# this machine installs from, with settings and lists of our own, so that its
-# configuration stays as it is.
+# fetch_suite PACKAGE SERIES RELEASE...: the source of that series out of the
+# first of these releases of Debian that has it, at
+# target/conformance/suite-PACKAGE-SERIES.
 fetch_suite() {
-    command -v apt-get >/dev/null 2>&1 || die "the suites are fetched with apt-get, which is not here"
-    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' \
-        'Identifier: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
-    [ -n "$mirror" ] || die "no mirror of Debian is known: run apt-get update first"
-    printf 'Fetching the suites of redis %s from Debian %s\n' "$1" "$2"
-    part=$PWD/$dir/suite-$1.part
-    rm -rf "$part"
-    mkdir -p "$part/lists/partial" "$part/cache/archives/partial" "$part/tree"
-    echo "deb-src [signed-by=$keyring] $mirror $2 main" >"$part/sources.list"
-    (
-        cd "$part"
-        sources() {
-            apt-get -qq -o Dir::Etc::sourcelist="$part/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-                -o Dir::State::lists="$part/lists" -o Dir::Cache="$part/cache" \
-                -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none "$@"
-        }
+    package=$1 series=$2
+    # Valkey's file names the Redis that it stands for as well.
+    own=$(echo "$package" | tr '[:lower:]' '[:upper:]')_VERSION
+    shift 2
+    for release in "$@"; do
+        printf 'Fetching the suites of %s %s from Debian %s\n' "$package" "$series" "$release"
+        part=$dir/suite-$package-$series.part
+        rm -rf "$part"
+        mkdir -p "$part/tree"
         # Upstream's archive has the tests; Debian's changes are to the server.
-        sources update && sources source --download-only --tar-only --only-source redis
-    ) >"$part/log" 2>&1 || {
-        cat "$part/log" >&2
-        die "the source package of redis could not be downloaded"
-    }
-    tar -xf "$part"/redis_*.orig.tar.* -C "$part/tree" --strip-components=1
-    case $(sed -n 's/^#define REDIS_VERSION "\(.*\)"/\1/p' "$part/tree/src/version.h") in
-    "$1".*) ;;
-    *) die "the redis of Debian $2 is not $1" ;;
-    esac
-    rm -rf "$dir/suite-$1"
-    mv "$part/tree" "$dir/suite-$1"
-    rm -rf "$part"
+        (in_debian "$release" deb-src "$part" source --download-only --tar-only --only-source "$package") || continue
+        tar -xf "$part/$package"_*.orig.tar.* -C "$part/tree" --strip-components=1
+        case $(sed -n "s/^#define $own \"\(.*\)\"/\1/p" "$part/tree/src/version.h") in
+        "$series".*)
+            rm -rf "$dir/suite-$package-$series"
+            mv "$part/tree" "$dir/suite-$package-$series"
+            rm -rf "$part"
+            return
+            ;;
+        esac
+        rm -rf "$part"
+    done
+    die "$package $series is in none of these releases of Debian: $*"
 }
 
-# suite_for VERSION: sets `suite` to the directory of the suites for a server of
-# that version.
+# suite_for NAME VERSION: sets `suite` to the directory of the suites for the
+# server of that name and version.
 suite_for() {
-    case $1 in
-    7.0.*) series=7.0 release=bookworm ;;
-    *) series=8.0 release=trixie ;;
+    case ${1##*/} in
+    valkey*) package=valkey ;;
+    *) package=redis ;;
     esac
-    suite=$dir/suite-$series
-    [ -x "$suite/runtest" ] || fetch_suite $series $release
+    case $package-$2 in
+    redis-7.*) set -- 7.0 bookworm ;;
+    redis-8.[0-5].*) set -- 8.0 trixie ;;
+    # Testing and unstable get what experimental has.
+    redis-*) set -- 8.6 experimental sid forky ;;
+    valkey-[78].*) set -- 8.1 trixie ;;
+    *) set -- 9.1 forky sid ;;
+    esac
+    suite=$dir/suite-$package-$1
+    [ -x "$suite/runtest" ] || fetch_suite "$package" "$@"
+}
+
+# link_programs DIRECTORY PROGRAM: puts the programs that the suites start into
+# a directory, with PROGRAM as the server. The checks of files are the server
+# itself, by another name.
+link_programs() {
+    mkdir -p "$1"
+    for prefix in redis valkey; do
+        for name_of_server in server sentinel check-aof check-rdb; do
+            ln -sf "$2" "$1/$prefix-$name_of_server"
+        done
+        for tool in cli benchmark; do
+            ln -sf "$(command -v "redis-$tool")" "$1/$prefix-$tool"
+        done
+    done
 }
 
 # What was started and has not ended: process groups.

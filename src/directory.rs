@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use crate::engine::{CallMode, Dialect, Host, LOAD_LIMIT, LogLevel, Tick};
+use crate::engine::{CallMode, Dialect, Host, LOAD_LIMIT, LogLevel, Permission, Tick};
 use crate::generation::Generation;
 use crate::registry::{Library, Registry, shebang};
 
@@ -38,7 +38,7 @@ impl Directory {
         let mut files: Vec<LibraryFile> = Vec::new();
         for (path, code) in read_files(path)? {
             let bad = |error: &dyn std::error::Error| format!("failed loading library file '{path}': {error}");
-            let name = shebang::parse(&code).map_err(|error| bad(&error))?.name;
+            let name = shebang::parse(&code, dialect.quoting()).map_err(|error| bad(&error))?.name;
             if let Some(other) = files.iter().find(|other| other.library == name) {
                 return Err(format!("library files '{}' and '{path}' both hold the library '{name}'", other.path));
             }
@@ -160,8 +160,8 @@ impl Host for Absent {
         b"-ERR no command can be run while a library is tried\r\n"
     }
 
-    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-        None
+    fn permits(&mut self, _: &[&[u8]]) -> Permission {
+        Permission::Unknown
     }
 
     fn tick(&mut self) -> Tick {

@@ -250,7 +250,7 @@ fn build(
     limit: Option<Duration>,
     host: &mut dyn Host,
 ) -> Result<Library, Error> {
-    let header = shebang::parse(code)?;
+    let header = shebang::parse(code, engine.dialect().quoting())?;
     header.check_engine()?;
     if !replace && registry.library(header.name.as_bytes()).is_some() {
         return Err(RegistryError::LibraryExists(header.name).into());
@@ -296,8 +296,8 @@ impl From<Registration> for Function {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::{CallMode, LogLevel};
-    use crate::registry::payload::Versions;
+    use crate::engine::{CallMode, LogLevel, Permission};
+    use crate::registry::payload::{Rules, Versions};
     use std::ffi::CStr;
 
     use super::*;
@@ -310,8 +310,8 @@ mod tests {
             b"+OK\r\n"
         }
 
-        fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-            Some(true)
+        fn permits(&mut self, _: &[&[u8]]) -> Permission {
+            Permission::Granted
         }
 
         fn tick(&mut self) -> crate::engine::Tick {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn generation(libraries: &[(&str, &[&str])]) -> Generation {
-        let dialect = Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false };
+        let dialect = Dialect::redis("7.0.15");
         let mut generation = Generation::new(dialect).unwrap();
         for (library, functions) in libraries {
             generation.load(source(library, functions).as_bytes(), false, None, &mut Silent).unwrap();
@@ -337,7 +337,7 @@ mod tests {
 
     fn restore(generation: &mut Generation, sources: &[&str], replace: bool) -> Result<(), String> {
         let payload = payload::write(sources.iter().map(|source| source.as_bytes()), 10, true);
-        let sources = payload::read(&payload, Versions::Redis(10), false).unwrap();
+        let sources = payload::read(&payload, Rules::new(Versions::Redis(10))).unwrap();
         generation.restore(sources, replace, &mut Silent).map_err(|error| error.to_string())
     }
 
@@ -361,7 +361,7 @@ mod tests {
     fn a_dump_restores_into_an_empty_generation() {
         let dump = generation(&[("a", &["f", "g"]), ("b", &["h"])]).dump(10, true);
         let mut other = generation(&[]);
-        let sources = payload::read(&dump, Versions::Redis(10), false).unwrap();
+        let sources = payload::read(&dump, Rules::new(Versions::Redis(10))).unwrap();
         other.restore(sources, false, &mut Silent).unwrap();
         assert_eq!(["f", "g", "h"].map(|name| owner(&other, name)), ["a", "a", "b"].map(Some));
         assert_eq!(&*other.registry().library(b"a").unwrap().code, source("a", &["f", "g"]).as_bytes());

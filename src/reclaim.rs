@@ -298,7 +298,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::engine::{CallMode, Dialect, Host, LogLevel, Tick};
+    use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Tick};
 
     struct NoServer;
 
@@ -306,8 +306,8 @@ mod tests {
         fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
             b"-ERR no server\r\n"
         }
-        fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-            None
+        fn permits(&mut self, _: &[&[u8]]) -> Permission {
+            Permission::Unknown
         }
         fn tick(&mut self) -> Tick {
             Tick::Silence
@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn generation() -> Option<Generation> {
-        Generation::new(Dialect { version: "7.0.15".into(), version_number: 0x7000F, valkey: false }).ok()
+        Generation::new(Dialect::redis("7.0.15")).ok()
     }
 
     fn loaded(libraries: usize) -> Box<Generation> {

@@ -174,7 +174,7 @@ struct Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{CallMode, Dialect, Engine, Host, LogLevel, Tick};
+    use crate::engine::{CallMode, Dialect, Engine, Host, LogLevel, Permission, Tick};
     use std::ffi::CStr;
 
     /// Finds a few times that it is too early, and then ends the call.
@@ -187,8 +187,8 @@ mod tests {
         fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
             b"+OK\r\n"
         }
-        fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-            None
+        fn permits(&mut self, _: &[&[u8]]) -> Permission {
+            Permission::Unknown
         }
         fn tick(&mut self) -> Tick {
             self.asked += 1;
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_host_that_finds_it_too_early_is_asked_again() {
-        let dialect = Dialect { version: "7.0.15".into(), version_number: 0x7_000F, valkey: false };
+        let dialect = Dialect::redis("7.0.15");
         let mut engine = Engine::new(dialect).unwrap();
         let watch = Watch::start().unwrap();
         watch.set_alarm(Some(engine.alarm()));

@@ -4,7 +4,7 @@
 
 use crc::{CRC_64_REDIS, Crc};
 use libfuzzer_sys::fuzz_target;
-use shadow::registry::payload::{self, Versions};
+use shadow::registry::payload::{self, Rules, Versions};
 
 const FOOTER: usize = 10;
 /// A compressed byte stands for so many at most: three stand for 264.
@@ -21,14 +21,14 @@ fn sealed(records: &[u8], version: u16) -> Vec<u8> {
 /// Writes libraries and reads them.
 fn check_written(libraries: &[impl AsRef<[u8]>], version: u16, compress: bool) {
     let payload = payload::write(libraries.iter().map(AsRef::as_ref), version, compress);
-    let read = payload::read(&payload, Versions::Redis(version), false).expect("our own");
+    let read = payload::read(&payload, Rules::new(Versions::Redis(version))).expect("our own");
     let read: Vec<_> = read.map(|record| record.expect("our own")).collect();
     assert!(read.iter().map(|source| &source[..]).eq(libraries.iter().map(AsRef::as_ref)));
     // Every bit counts.
     let mut damaged = payload;
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
-    assert!(payload::read(&damaged, Versions::Redis(version), false).is_err());
+    assert!(payload::read(&damaged, Rules::new(Versions::Redis(version))).is_err());
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         2 => (Versions::Valkey(80), 80),
         _ => (Versions::Relaxed, 0xffff),
     };
-    let (compress, pre_ga) = (first & 0x10 != 0, first & 0x20 != 0);
+    let (compress, pre_ga, unsealed) = (first & 0x10 != 0, first & 0x20 != 0, first & 0x40 != 0);
     let payload = match first & 3 {
         0 => data.to_vec(),
         1 | 2 => sealed(data, version),
@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
             return check_written(&libraries, version, compress);
         }
     };
-    let Ok(records) = payload::read(&payload, versions, pre_ga) else {
+    let Ok(records) = payload::read(&payload, Rules { versions, pre_ga, unsealed }) else {
         assert!(first & 3 == 0, "the footer is right");
         return;
     };

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use shadow::engine::{CallMode, Host, LogLevel, Tick};
+use shadow::engine::{CallMode, Host, LogLevel, Permission, Tick};
 
 /// The text that ends a call.
 pub const KILLED: &str = "ERR Script killed by user with FUNCTION KILL.";
@@ -43,9 +43,13 @@ impl Host for Scripted {
         replies().nth(sum % replies().count()).expect("there are as many")
     }
 
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool> {
-        let first = arguments.first()?.first()?;
-        (first % 3 != 0).then_some(first % 3 == 1)
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
+        match arguments.first().and_then(|name| name.first()).map(|first| first % 4) {
+            Some(1) => Permission::Granted,
+            Some(2) => Permission::Denied,
+            Some(3) => Permission::WrongArity,
+            _ => Permission::Unknown,
+        }
     }
 
     fn tick(&mut self) -> Tick {

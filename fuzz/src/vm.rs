@@ -5,7 +5,7 @@ use std::time::Duration;
 use shadow::engine::Dialect;
 use shadow::error::Error;
 use shadow::generation::{Compilation, Generation};
-use shadow::registry::payload::{self, Versions};
+use shadow::registry::payload::{self, Rules, Versions};
 use shadow::watch::Watch;
 
 use crate::host::{KILLED, Scripted};
@@ -22,15 +22,15 @@ thread_local! {
 }
 
 pub fn redis_7_0() -> Dialect {
-    Dialect { version: "7.0.15".into(), version_number: 0x0007_000F, valkey: false }
+    Dialect::redis("7.0.15")
 }
 
 pub fn redis_8_2() -> Dialect {
-    Dialect { version: "8.2.3".into(), version_number: 0x0008_0203, valkey: false }
+    Dialect::redis("8.2.3")
 }
 
 pub fn valkey_9_1() -> Dialect {
-    Dialect { version: "7.2.4".into(), version_number: 0x0007_0204, valkey: true }
+    Dialect::valkey("7.2.4", "9.1.2")
 }
 
 /// A generation that calls are made in.
@@ -119,9 +119,10 @@ impl Vm {
 
     /// RESTORE, in place of libraries of the same names with `replace`.
     pub fn restore(&mut self, payload: &[u8], replace: bool) -> Result<(), String> {
-        let pre_ga = self.dialect.is_7_0();
+        let versions = Versions::Redis(12);
+        let rules = Rules { versions, pre_ga: self.dialect.is_7_0(), unsealed: false };
         self.change(|generation| {
-            let sources = payload::read(payload, Versions::Redis(12), pre_ga)?;
+            let sources = payload::read(payload, rules)?;
             generation.restore(sources, replace, &mut Scripted)
         })
     }

@@ -56,9 +56,5 @@ pub fn optional_integer(stack: &Stack, function: &str, index: i32, default: i64)
 
 /// A string, or the text of a number, which then takes the number's slot. May raise.
 pub fn text<'a>(stack: &'a Stack, function: &str, index: i32) -> Result<&'a [u8], Raise> {
-    if stack.kind(index) == Kind::Number {
-        stack.push_bytes(&number::text(stack.number(index).unwrap_or(f64::NAN)));
-        stack.replace(index);
-    }
-    stack.bytes(index).ok_or_else(|| expected(stack, function, index, "string"))
+    stack.text(index).ok_or_else(|| expected(stack, function, index, "string"))
 }

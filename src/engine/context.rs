@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use super::alarm::{self, Patience};
 use super::cjson;
-use super::error::Place;
+use super::error::{Place, ScriptError};
 use super::host::{CallMode, Dialect, Host, Replication};
 use super::memory::Memory;
 use super::native::Native;
@@ -21,6 +21,8 @@ pub struct Context {
     running: Cell<bool>,
     /// Inside LOAD: what the library has registered so far.
     registrations: RefCell<Option<Vec<Registration>>>,
+    /// Why the server will refuse them when the body has ended.
+    refusal: RefCell<Option<ScriptError>>,
     /// The protocol of inner replies, and so of booleans that the function returns.
     resp3: Cell<bool>,
     replication: Cell<Replication>,
@@ -42,6 +44,7 @@ impl Context {
             host: Cell::new(None),
             running: Cell::new(false),
             registrations: RefCell::new(None),
+            refusal: RefCell::new(None),
             resp3: Cell::new(false),
             replication: Cell::new(Replication::all()),
             failure: RefCell::new(None),
@@ -60,6 +63,12 @@ impl Context {
         // SAFETY: every native is pushed with the address of its VM's context, which the engine keeps in a box that is
         // dropped after the VM.
         unsafe { &*stack.context::<Self>() }
+    }
+
+    /// An error of the server's API. The text is as Redis has it; what it calls `redis` gets the name that this server
+    /// has for it.
+    pub fn api_error(&self, text: &str) -> Raise {
+        Raise::api(&text.replacen("redis.", &format!("{}.", self.dialect.words.api), 1))
     }
 
     /// Whether a call or load is running.
@@ -112,10 +121,21 @@ impl Context {
 
     pub fn begin_load(&self) {
         *self.registrations.borrow_mut() = Some(Vec::new());
+        self.refusal.take();
     }
 
     pub fn end_load(&self) -> Vec<Registration> {
         self.registrations.borrow_mut().take().unwrap_or_default()
+    }
+
+    /// Has the load fail when the library's body has ended. The first refusal counts.
+    pub fn refuse_registrations(&self, refusal: ScriptError) {
+        self.refusal.borrow_mut().get_or_insert(refusal);
+    }
+
+    /// Why the load fails although the library's body did not.
+    pub fn take_refusal(&self) -> Option<ScriptError> {
+        self.refusal.take()
     }
 
     /// Runs `body` with the registrations of the load; None outside one.

@@ -152,7 +152,7 @@ fn push_run_globals(stack: &Stack, context: &Context) {
     add_struct(stack, context, globals);
     add_message_pack(stack, context, globals);
     push_redis(stack, context);
-    stack.raw_set_field(globals, c"redis");
+    name_api(stack, context, globals);
     stack.push_value(globals);
     stack.raw_set_field(globals, c"_G");
     lock_strings(stack, globals);
@@ -244,7 +244,7 @@ fn add_message_pack(stack: &Stack, context: &Context, globals: i32) {
         native::<cmsgpack::UnpackLimit>(stack, context, table);
         text(stack, table, c"_NAME", cmsgpack::NAME);
         text(stack, table, c"_VERSION", cmsgpack::VERSION);
-        text(stack, table, c"_COPYRIGHT", cmsgpack::COPYRIGHT);
+        text(stack, table, c"_COPYRIGHT", context.dialect.words.message_pack_copyright);
         text(stack, table, c"_DESCRIPTION", cmsgpack::DESCRIPTION);
     });
 }
@@ -259,7 +259,7 @@ fn locked(stack: &Stack, globals: i32, library: &CStr, fill: impl FnOnce(i32)) {
 
 /// Pushes the table `redis` of running functions.
 fn push_redis(stack: &Stack, context: &Context) {
-    stack.push_table(0, 24);
+    stack.push_table(0, 27);
     let redis = stack.top();
     native::<api::Call>(stack, context, redis);
     native::<api::ProtectedCall>(stack, context, redis);
@@ -278,15 +278,25 @@ fn push_redis(stack: &Stack, context: &Context) {
     stack.set_readonly(redis, true);
 }
 
+/// Gives the table on top to the globals by the names that the server has for it. Pops it.
+fn name_api(stack: &Stack, context: &Context, globals: i32) {
+    if context.dialect.is_valkey() {
+        stack.push_value(-1);
+        stack.raw_set_field(globals, c"server");
+    }
+    stack.raw_set_field(globals, c"redis");
+}
+
 /// Pushes the globals of a library's body: `redis` alone, with little in it; unlocked.
 fn push_load_globals(stack: &Stack, context: &Context, guard: i32) {
-    stack.push_table(0, 1);
-    stack.push_table(0, 10);
+    stack.push_table(0, 2);
+    let globals = stack.top();
+    stack.push_table(0, 13);
     let redis = stack.top();
     native::<RegisterFunction>(stack, context, redis);
     add_common(stack, context, redis);
     guard_globals(stack, guard);
-    stack.raw_set_field(-2, c"redis");
+    name_api(stack, context, globals);
 }
 
 /// What `redis` has at both times.
@@ -295,8 +305,13 @@ fn add_common(stack: &Stack, context: &Context, redis: i32) {
     for (name, level) in [(c"LOG_DEBUG", 0), (c"LOG_VERBOSE", 1), (c"LOG_NOTICE", 2), (c"LOG_WARNING", 3)] {
         integer(stack, redis, name, level);
     }
-    text(stack, redis, c"REDIS_VERSION", &context.dialect.version);
-    integer(stack, redis, c"REDIS_VERSION_NUM", context.dialect.version_number);
+    text(stack, redis, c"REDIS_VERSION", &context.dialect.redis.text);
+    integer(stack, redis, c"REDIS_VERSION_NUM", context.dialect.redis.number);
+    if let Some(own) = &context.dialect.valkey {
+        text(stack, redis, c"SERVER_NAME", "valkey");
+        text(stack, redis, c"VALKEY_VERSION", &own.text);
+        integer(stack, redis, c"VALKEY_VERSION_NUM", own.number);
+    }
 }
 
 /// Makes the methods of strings the members of the library `string` of the globals, and locks the way there.

@@ -4,6 +4,9 @@ use std::ffi::CStr;
 
 use bitflags::bitflags;
 
+use super::words::{self, Words};
+use crate::registry::shebang::Quoting;
+
 bitflags! {
     /// Where the effects of a command go (`redis.set_repl`); the bits are the API's own.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,17 @@ pub enum LogLevel {
     Warning,
 }
 
+/// What the server says of a user who wants to run a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    Granted,
+    Denied,
+    /// There is no such command.
+    Unknown,
+    /// It takes another number of words. Not every server looks at that.
+    WrongArity,
+}
+
 /// What becomes of a call that takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tick {
@@ -58,8 +72,8 @@ pub trait Host {
     /// scripts know. The bytes stay valid until the next call.
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8];
 
-    /// Whether the calling user may run the command `arguments`; None when there is no such command.
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool>;
+    /// Whether the calling user may run the command `arguments`.
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission;
 
     /// Asked now and then while a call is overdue.
     fn tick(&mut self) -> Tick;
@@ -68,25 +82,78 @@ pub trait Host {
     fn log(&mut self, level: LogLevel, message: &[u8]);
 }
 
-/// What differs between versions of the server and shows in scripts.
+/// A version of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// As the server spells it.
+    pub text: String,
+    /// major << 16 | minor << 8 | patch.
+    pub number: u32,
+}
+
+impl Version {
+    /// Reads `major.minor.patch`.
+    pub fn new(text: &str) -> Self {
+        let parts = text.split('.').map(|part| part.parse().unwrap_or(0)).chain([0; 3]).take(3);
+        Self { text: text.to_owned(), number: parts.fold(0, |number, part: u32| number << 8 | part & 0xFF) }
+    }
+
+    const fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        self.number >= (major << 16 | minor << 8)
+    }
+}
+
+/// What differs between servers and their versions and shows in scripts.
 #[derive(Clone, Debug)]
 pub struct Dialect {
-    /// `redis.REDIS_VERSION`.
-    pub version: String,
-    /// `redis.REDIS_VERSION_NUM`: major << 16 | minor << 8 | patch.
-    pub version_number: u32,
-    /// Whether the server is a Valkey, which calls itself a Redis 7.2 and has some of what came later.
-    pub valkey: bool,
+    /// The version of Redis that the server is, or says that it is like.
+    pub redis: Version,
+    /// Valkey's own version. It is like a Redis 7.2 and has some of what came later.
+    pub valkey: Option<Version>,
+    /// The server's texts.
+    pub words: &'static Words,
 }
 
 impl Dialect {
-    const fn at_least(&self, major: u32, minor: u32) -> bool {
-        self.version_number >= (major << 16 | minor << 8)
+    /// That of a Redis.
+    pub fn redis(version: &str) -> Self {
+        let redis = Version::new(version);
+        let words = if redis.is_at_least(7, 4) {
+            &words::REDIS_7_4
+        } else if redis.is_at_least(7, 2) {
+            &words::REDIS_7_2
+        } else {
+            &words::REDIS_7_0
+        };
+        Self { redis, valkey: None, words }
+    }
+
+    /// That of the Valkey of version `own`, which says that it is like this Redis.
+    pub fn valkey(redis: &str, own: &str) -> Self {
+        let own = Version::new(own);
+        let words = if own.is_at_least(9, 1) { &words::VALKEY_9_1 } else { &words::VALKEY };
+        Self { redis: Version::new(redis), valkey: Some(own), words }
+    }
+
+    /// Whether the server is a Valkey.
+    pub const fn is_valkey(&self) -> bool {
+        self.valkey.is_some()
     }
 
     /// Whether this is 7.0, which differs in a few texts from all later servers.
     pub const fn is_7_0(&self) -> bool {
-        !self.at_least(7, 2)
+        !self.redis.is_at_least(7, 2)
+    }
+
+    /// Whether this is Redis 7.4 or later, or a Valkey, which has this of it.
+    const fn is_like_7_4(&self) -> bool {
+        self.redis.is_at_least(7, 4) || self.is_valkey()
+    }
+
+    /// Whether the server's functions are run by a module as well: what the module API says of a command reaches scripts
+    /// as it is, but for a few texts, and texts end at a NUL.
+    pub fn runs_functions_by_module(&self) -> bool {
+        self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 1))
     }
 
     /// 7.0 prints numbers with 17 digits; later servers by shortest round trip, integers first.
@@ -94,27 +161,75 @@ impl Dialect {
         !self.is_7_0()
     }
 
-    /// 7.0 says that `redis.set_repl` takes two arguments.
-    pub const fn set_repl_arity(&self) -> &'static str {
-        if !self.is_7_0() {
-            "redis.set_repl() requires one argument."
-        } else {
-            "redis.set_repl() requires two arguments."
-        }
-    }
-
-    /// Redis before 7.4 says otherwise what is wrong with a log level.
-    pub const fn bad_log_level(&self) -> &'static str {
-        if self.at_least(7, 4) || self.valkey { "Invalid log level." } else { "Invalid debug level." }
-    }
-
     /// Whether a refusal of keys in a cluster says what is wrong with them.
-    pub const fn details_cluster_refusals(&self) -> bool {
-        self.at_least(7, 4) && !self.valkey
+    pub fn details_cluster_refusals(&self) -> bool {
+        self.is_like_7_4() && !self.runs_functions_by_module()
+    }
+
+    /// Whether `cjson` marks the arrays that it decodes, and writes marked tables as arrays.
+    pub const fn marks_json_arrays(&self) -> bool {
+        self.redis.is_at_least(8, 4)
+    }
+
+    /// Whether RESTORE takes payloads without a checksum.
+    pub const fn takes_unsealed_payloads(&self) -> bool {
+        self.redis.is_at_least(8, 4)
+    }
+
+    /// Whether the server, once it has refused a module's command for keys in several slots, takes every later one for
+    /// such a command (Valkey from 9.0 on).
+    pub fn keeps_refusing_scattered_keys(&self) -> bool {
+        self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 0))
     }
 
     /// Whether scripts see `os.clock`.
     pub const fn has_os_clock(&self) -> bool {
-        self.at_least(7, 4) || self.valkey
+        self.is_like_7_4()
+    }
+
+    /// Whether an error that leaves a function is followed by the function's name.
+    pub fn names_functions_in_errors(&self) -> bool {
+        !self.runs_functions_by_module()
+    }
+
+    /// Whether the names of functions are looked at when the body of their library has ended, rather than when they are
+    /// registered.
+    pub const fn checks_names_at_the_end(&self) -> bool {
+        self.is_valkey()
+    }
+
+    /// What quotes may enclose in a library's first line.
+    pub fn quoting(&self) -> Quoting {
+        if self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 1)) { Quoting::Parts } else { Quoting::Ends }
+    }
+
+    /// Whether the description of a function is shown up to its first NUL.
+    pub const fn cuts_descriptions(&self) -> bool {
+        self.is_valkey()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_speaks_by_its_own_table() {
+        for (dialect, words) in [
+            (Dialect::redis("7.0.15"), &words::REDIS_7_0),
+            (Dialect::redis("7.2.4"), &words::REDIS_7_2),
+            (Dialect::redis("8.6.2"), &words::REDIS_7_4),
+            (Dialect::valkey("7.2.4", "8.1.1"), &words::VALKEY),
+            (Dialect::valkey("7.2.4", "9.1.2"), &words::VALKEY_9_1),
+        ] {
+            assert!(std::ptr::eq(dialect.words, words), "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_three_numbers_and_what_is_missing_is_zero() {
+        for (text, number) in [("7.0.15", 0x7_000F), ("255.255.255", 0xFF_FFFF), ("8.6", 0x8_0600), ("", 0)] {
+            assert_eq!(Version::new(text).number, number, "{text}");
+        }
     }
 }

@@ -26,6 +26,7 @@ mod slots;
 mod stack;
 mod struct_pack;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ use value::Look;
 pub use alarm::Alarm;
 pub use deadline::{LOAD_LIMIT, load_timeouts, reset_load_timeouts};
 pub use error::ScriptError;
-pub use host::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
+pub use host::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 pub use memory::{refusals, reset_refusals};
 pub use native::NativeCode;
 pub use register::Registration;
@@ -163,18 +164,22 @@ impl Engine {
         };
         let (result, bytes) = self.context.memory.measured(&self.stack, || self.contained(load));
         let registered = self.context.end_load();
-        match result {
+        let refusal = match result {
             Ok(()) => {
                 self.stack.pop(1);
-                Ok(Loaded { functions: registered, bytes })
+                match self.context.take_refusal() {
+                    None => return Ok(Loaded { functions: registered, bytes }),
+                    refusal => refusal,
+                }
             }
-            Err(_) => {
-                // The lowest is the next to be taken.
-                self.release(registered.iter().rev().map(|function| function.slot));
-                self.context.failure.take();
-                Err(load_error(compiled, self.take_error()))
-            }
-        }
+            Err(_) => None,
+        };
+        // The lowest is the next to be taken.
+        self.release(registered.iter().rev().map(|function| function.slot));
+        Err(refusal.unwrap_or_else(|| {
+            self.context.failure.take();
+            load_error(compiled, self.take_error())
+        }))
     }
 
     /// Forgets callbacks. The collector frees them in its time.
@@ -210,7 +215,7 @@ impl Engine {
         let result = match result {
             Ok(look) => {
                 let mut write = |engine: &Self| {
-                    value::write(&engine.stack, engine.stack.top(), look, engine.context.resp3(), sink);
+                    value::write(&engine.stack, engine.stack.top(), look, &engine.context, sink);
                 };
                 // A table is walked outside of protected mode, where nothing may be refused: for a deep one the stack
                 // grows.
@@ -289,7 +294,11 @@ impl Engine {
     fn call_error(&self, name: &str) -> ScriptError {
         let mut text = self.take_error();
         if let Some(place) = self.context.failure.borrow_mut().take() {
-            text.extend_from_slice(format!(" script: {name}, on ").as_bytes());
+            text.extend_from_slice(b" script: ");
+            if self.context.dialect.names_functions_in_errors() {
+                text.extend_from_slice(format!("{name}, ").as_bytes());
+            }
+            text.extend_from_slice(b"on ");
             text.extend_from_slice(&place.chunk);
             text.extend_from_slice(format!(":{}.", place.line).as_bytes());
         }
@@ -393,6 +402,11 @@ impl Engine {
     /// The VM's machine code.
     pub fn native_code(&self) -> NativeCode {
         self.context.native.state()
+    }
+
+    /// The dialect of its server.
+    pub const fn dialect(&self) -> &Dialect {
+        &self.context.dialect
     }
 
     /// What makes a running call ask its host.

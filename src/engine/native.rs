@@ -222,6 +222,7 @@ mod tests {
             "return cjson.encode({a = {1, 2.5, 'x'}})",
             "return bit.tohex(bit.bxor(0xdeadbeef, 1))",
             "return 0/0 == 0/0 and 'equal' or tostring(-0 .. '')",
+            "local t, out = {0.1, 1/3, 1e15, 0/0, -1/0}, '' for _, x in ipairs(t) do out = out .. x .. tostring(x) end return out",
         ] {
             let (mut plain, mut host) = (engine(), Echo::default());
             let slot = load(&mut plain, body, &mut host);

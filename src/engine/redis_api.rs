@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use super::builtin::LENGTH_LIMIT;
 use super::context::Context;
-use super::host::{LogLevel, Replication};
+use super::host::{LogLevel, Permission, Replication};
 use super::number;
 use super::reply::Sink;
 use super::resp;
@@ -36,9 +36,6 @@ const MESSAGE_LIMIT: usize = 1 << 16;
 /// How many bytes are hashed between two safepoints.
 const HASH_STRIDE: usize = 1 << 20;
 
-/// No command's name has a NUL in it: C would read another one.
-const UNKNOWN_COMMAND: &[u8] = b"ERR Unknown Redis command called from script";
-
 /// A command of so many words needs no allocation here.
 const FEW: usize = 8;
 
@@ -68,8 +65,9 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
     let mut pusher = Pusher::new(stack);
     with_arguments(context, stack, |name, arguments| match CStr::from_bytes_with_nul(name) {
         Ok(name) => context.with_host(|host| resp::read(host.call(name, arguments, mode), &mut pusher)),
+        // No command's name has a NUL in it: C would read another one.
         Err(_) => {
-            pusher.error(UNKNOWN_COMMAND);
+            pusher.error(&[b"ERR ", context.dialect.words.unknown_command.as_bytes()].concat());
             Ok(())
         }
     })?;
@@ -86,7 +84,7 @@ fn with_arguments<T>(
     let (mut few_texts, mut many_texts);
     let (mut few_words, mut many_words): ([&[u8]; FEW], Vec<&[u8]>);
     let (texts, words) = match stack.top() as usize {
-        0 => return Err(Raise::api("Please specify at least one argument for this redis lib call")),
+        0 => return Err(Raise::api(context.dialect.words.no_arguments)),
         count @ ..=FEW => {
             few_texts = [const { MaybeUninit::uninit() }; FEW];
             few_words = [&[]; FEW];
@@ -122,7 +120,7 @@ fn collect<'a>(
                     text.set_argument(number, context.dialect.shortest_numbers());
                     text.with_nul()
                 }
-                None => return Err(Raise::api("Lua redis lib command arguments must be strings or integers")),
+                None => return Err(Raise::api(context.dialect.words.bad_argument)),
             },
         };
         if index == 1 {
@@ -179,18 +177,18 @@ fn only_string(stack: &Stack) -> Option<&[u8]> {
 }
 
 fn log(stack: &Stack) -> Outcome {
+    let context = Context::of(stack);
     let count = stack.top();
     if count < 2 {
-        return Err(Raise::api("redis.log() requires two arguments or more."));
+        return Err(context.api_error("redis.log() requires two arguments or more."));
     }
-    let context = Context::of(stack);
     let level = stack.number(1).ok_or_else(|| Raise::api("First argument must be a number (log level)."))?;
     let level = match number::truncated(level) {
         0 => LogLevel::Debug,
         1 => LogLevel::Verbose,
         2 => LogLevel::Notice,
         3 => LogLevel::Warning,
-        _ => return Err(Raise::api(context.dialect.bad_log_level())),
+        _ => return Err(Raise::api(context.dialect.words.bad_log_level)),
     };
     let mut message = Vec::new();
     for index in 2..=count {
@@ -226,7 +224,7 @@ fn sha1hex(stack: &Stack) -> Outcome {
 
 fn set_resp(stack: &Stack) -> Outcome {
     if stack.top() != 1 {
-        return Err(Raise::api("redis.setresp() requires one argument."));
+        return Err(Context::of(stack).api_error("redis.setresp() requires one argument."));
     }
     let version = number::truncated(stack.number(1).unwrap_or(0.0));
     if version != 2 && version != 3 {
@@ -239,7 +237,7 @@ fn set_resp(stack: &Stack) -> Outcome {
 fn set_replication(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
     if stack.top() != 1 {
-        return Err(Raise::api(context.dialect.set_repl_arity()));
+        return Err(context.api_error(context.dialect.words.set_repl_arity));
     }
     // What is no number counts as 0, as in the server.
     let bits = number::truncated(stack.number(1).unwrap_or(0.0));
@@ -253,8 +251,11 @@ fn set_replication(stack: &Stack) -> Outcome {
 
 fn acl_check_command(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
-    let permitted = with_arguments(context, stack, |_, arguments| context.with_host(|host| host.permits(arguments)))?;
-    let permitted = permitted.ok_or_else(|| Raise::api("Invalid command passed to redis.acl_check_cmd()"))?;
-    stack.push_boolean(permitted);
+    match with_arguments(context, stack, |_, arguments| context.with_host(|host| host.permits(arguments)))? {
+        Permission::Granted => stack.push_boolean(true),
+        Permission::Denied => stack.push_boolean(false),
+        Permission::Unknown => return Err(context.api_error("Invalid command passed to redis.acl_check_cmd()")),
+        Permission::WrongArity => return Err(context.api_error("Wrong number of args for redis.acl_check_cmd()")),
+    }
     Ok(1)
 }

@@ -3,6 +3,7 @@
 use crate::registry::{FunctionFlags, name::is_valid_name};
 
 use super::context::Context;
+use super::error::ScriptError;
 use super::slots::Slots;
 use super::stack::{Kind, Outcome, Raise, Stack, natives};
 
@@ -33,18 +34,26 @@ struct Request {
 fn register_function(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
     if !context.loading() {
-        return Err(Raise::api("redis.register_function can only be called on FUNCTION LOAD command"));
+        return Err(context.api_error("redis.register_function can only be called on FUNCTION LOAD command"));
     }
     let request = match stack.top() {
-        1 => named(stack)?,
-        2 => positional(stack)?,
-        _ => return Err(Raise::api("wrong number of arguments to redis.register_function")),
+        1 => named(stack, context)?,
+        2 => positional(stack, context)?,
+        _ => return Err(context.api_error("wrong number of arguments to redis.register_function")),
     };
-    let name = request.name.ok_or_else(|| Raise::api("redis.register_function must get a function name argument"))?;
+    let name =
+        request.name.ok_or_else(|| context.api_error("redis.register_function must get a function name argument"))?;
     let callback =
-        request.callback.ok_or_else(|| Raise::api("redis.register_function must get a callback argument"))?;
-    let name = valid_name(name)?;
-    context.with_registrations(|registered| check_new(registered, &name)).transpose()?;
+        request.callback.ok_or_else(|| context.api_error("redis.register_function must get a callback argument"))?;
+    let name = match new_name(context, name) {
+        Ok(name) => name,
+        Err(refusal) if context.dialect.checks_names_at_the_end() => {
+            context.refuse_registrations(refusal);
+            return Ok(0);
+        }
+        Err(ScriptError(text)) => return Err(Raise::Table(text)),
+    };
+    check_case(context, &name)?;
     Slots::push_root(stack);
     stack.push_value(callback);
     let slot = context.slots.borrow_mut().store(stack, stack.top() - 1);
@@ -54,18 +63,21 @@ fn register_function(stack: &Stack) -> Outcome {
     Ok(0)
 }
 
-fn positional(stack: &Stack) -> Result<Request, Raise> {
-    let name = text(stack, 1, "first argument to redis.register_function must be a string")?;
+fn positional(stack: &Stack, context: &Context) -> Result<Request, Raise> {
+    let complaint = || context.api_error("first argument to redis.register_function must be a string");
+    let name = text(stack, 1).ok_or_else(complaint)?;
     if stack.kind(2) != Kind::Function {
-        return Err(Raise::api("second argument to redis.register_function must be a function"));
+        return Err(context.api_error("second argument to redis.register_function must be a function"));
     }
     Ok(Request { name: Some(name), callback: Some(2), ..Request::default() })
 }
 
 /// The form with one table of named arguments; the first offending entry, in the table's order, is reported.
-fn named(stack: &Stack) -> Result<Request, Raise> {
+fn named(stack: &Stack, context: &Context) -> Result<Request, Raise> {
+    let no_string =
+        |which: &str| context.api_error(&format!("{which} argument given to redis.register_function must be a string"));
     if stack.kind(1) != Kind::Table {
-        return Err(Raise::api(
+        return Err(context.api_error(
             "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
         ));
     }
@@ -76,24 +88,22 @@ fn named(stack: &Stack) -> Result<Request, Raise> {
         let value = stack.top();
         // A copy, for reading a number as text would change the key under the iteration.
         stack.push_value(value - 1);
-        let key = text(stack, -1, "named argument key given to redis.register_function is not a string")?;
+        let key = text(stack, -1)
+            .ok_or_else(|| context.api_error("named argument key given to redis.register_function is not a string"))?;
         stack.pop(1);
         match key.to_ascii_lowercase().as_slice() {
             b"function_name" => {
-                request.name = Some(text(
-                    stack,
-                    value,
-                    "function_name argument given to redis.register_function must be a string",
-                )?);
+                request.name = Some(text(stack, value).ok_or_else(|| no_string("function_name"))?);
             }
             b"description" => {
-                let words =
-                    text(stack, value, "description argument given to redis.register_function must be a string")?;
+                let words = text(stack, value).ok_or_else(|| no_string("description"))?;
                 request.description = Some(words.into_boxed_slice());
             }
             b"callback" => {
                 if stack.kind(value) != Kind::Function {
-                    return Err(Raise::api("callback argument given to redis.register_function must be a function"));
+                    return Err(
+                        context.api_error("callback argument given to redis.register_function must be a function")
+                    );
                 }
                 // Kept below the pairs of the iteration.
                 stack.push_value(value);
@@ -102,13 +112,13 @@ fn named(stack: &Stack) -> Result<Request, Raise> {
             }
             b"flags" => {
                 if stack.kind(value) != Kind::Table {
-                    return Err(Raise::api(
+                    return Err(context.api_error(
                         "flags argument to redis.register_function must be a table representing function flags",
                     ));
                 }
                 request.flags = flags(stack, value)?;
             }
-            _ => return Err(Raise::api("unknown argument given to redis.register_function")),
+            _ => return Err(context.api_error("unknown argument given to redis.register_function")),
         }
         stack.pop(2);
     }
@@ -129,35 +139,33 @@ fn flags(stack: &Stack, index: i32) -> Result<FunctionFlags, Raise> {
     Ok(flags)
 }
 
-/// The bytes of a string, or of a number as text.
-fn text(stack: &Stack, index: i32, complaint: &str) -> Result<Vec<u8>, Raise> {
+/// The bytes of a string, or of a number as text; None for anything else.
+fn text(stack: &Stack, index: i32) -> Option<Vec<u8>> {
     match stack.kind(index) {
-        Kind::String | Kind::Number => Ok(stack.text(index).unwrap_or_default().to_vec()),
-        _ => Err(Raise::api(complaint)),
+        Kind::String | Kind::Number => Some(stack.text(index).unwrap_or_default().to_vec()),
+        _ => None,
     }
 }
 
-fn valid_name(name: Vec<u8>) -> Result<Box<str>, Raise> {
-    if is_valid_name(&name)
-        && let Ok(name) = String::from_utf8(name)
-    {
-        return Ok(name.into_boxed_str());
+/// The name of a new function, if it is one and the library has no function of that name.
+fn new_name(context: &Context, name: Vec<u8>) -> Result<Box<str>, ScriptError> {
+    let name = String::from_utf8(name).ok().filter(|name| is_valid_name(name.as_bytes()));
+    let Some(name) = name else { return Err(ScriptError::plain(context.dialect.words.bad_function_name)) };
+    let is_taken = |registered: &mut Vec<Registration>| registered.iter().any(|other| *other.name == *name);
+    if context.with_registrations(is_taken) == Some(true) {
+        return Err(ScriptError::plain("Function already exists in the library"));
     }
-    // The server's words, which name the library where the function is meant.
-    Err(Raise::api(
-        "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
-    ))
+    Ok(name.into_boxed_str())
 }
 
-/// Refuses a name that the library has. Lookup ignores case, so names that differ by case alone are refused too: the
-/// stock server takes them, calls one of them at random and aborts when the library is deleted.
-fn check_new(registered: &[Registration], name: &str) -> Result<(), Raise> {
-    match registered.iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
-        None => Ok(()),
-        Some(other) if *other.name == *name => Err(Raise::api("Function already exists in the library")),
-        Some(other) => Err(Raise::api(&format!(
-            "Function names of a library must differ by more than case: '{}' and '{name}'",
-            other.name
-        ))),
-    }
+/// Refuses a name that differs from another one by case alone, for lookup ignores case: the stock server takes it, calls
+/// one of the two at random and aborts when the library is deleted.
+fn check_case(context: &Context, name: &str) -> Result<(), Raise> {
+    let other = context.with_registrations(|registered| {
+        let other = registered.iter().find(|other| other.name.eq_ignore_ascii_case(name))?;
+        Some(other.name.clone())
+    });
+    other.flatten().map_or(Ok(()), |other| {
+        Err(Raise::api(&format!("Function names of a library must differ by more than case: '{other}' and '{name}'")))
+    })
 }

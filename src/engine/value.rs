@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 
+use super::context::Context;
 use super::number;
 use super::pace::Pace;
 use super::reply::Sink;
@@ -123,9 +124,9 @@ impl Surveyor<'_> {
 }
 
 /// Writes the value at `index` to `sink` as the server replies with it, without metamethods. `look`: what a look at it has
-/// found, if it is a table. `typed_booleans`: the function chose RESP3, so that booleans are booleans.
-pub fn write(stack: &Stack, index: i32, look: Look, typed_booleans: bool, sink: &mut impl Sink) {
-    let writer = Writer { stack, typed_booleans };
+/// found, if it is a table.
+pub fn write(stack: &Stack, index: i32, look: Look, context: &Context, sink: &mut impl Sink) {
+    let writer = Writer { stack, context, typed_booleans: context.resp3() };
     match look {
         // It has no special field.
         Look::Sequence(length) => writer.elements(index, length, 0, sink),
@@ -135,6 +136,8 @@ pub fn write(stack: &Stack, index: i32, look: Look, typed_booleans: bool, sink: 
 
 struct Writer<'a> {
     stack: &'a Stack,
+    context: &'a Context,
+    /// The function chose RESP3, so that booleans are booleans.
     typed_booleans: bool,
 }
 
@@ -169,7 +172,8 @@ impl Writer<'_> {
                 .field(index, c"ok", Kind::String, |field| sink.status(to_nul(stack.bytes(field).unwrap_or_default())))
             || self.field(index, c"double", Kind::Number, |field| sink.double(stack.number(field).unwrap_or(f64::NAN)))
             || self.field(index, c"big_number", Kind::String, |field| {
-                sink.big_number(stack.bytes(field).unwrap_or_default());
+                let digits = stack.bytes(field).unwrap_or_default();
+                sink.big_number(if self.context.dialect.runs_functions_by_module() { to_nul(digits) } else { digits });
             })
             || self.verbatim(index, sink)
             || self.field(index, c"map", Kind::Table, |field| self.pairs(field, depth, true, sink))

@@ -100,9 +100,12 @@ fn write_length(payload: &mut Vec<u8>, length: usize) {
 pub enum Versions {
     /// Redis: up to its own, 0 included.
     Redis(u16),
-    /// Valkey, given its own: not 0 and none of those that Redis has had since the two went apart.
+    /// Valkey, given its own: none of those that Redis has had since the two went apart, and not 0 once it has versions
+    /// that are its alone.
     Valkey(u16),
-    /// Valkey with `rdb-version-check relaxed`, and a server that does not tell its own: any but 0.
+    /// Valkey with `rdb-version-check relaxed`, before it had versions that are its alone: any but those of Redis.
+    Unforeign,
+    /// The same later, and a server that does not tell its own: any but 0.
     Relaxed,
 }
 
@@ -111,28 +114,49 @@ impl Versions {
     const LAST_SHARED: u16 = 11;
     const FIRST_OF_VALKEY: u16 = 80;
 
+    /// Those of a Valkey with `rdb-version-check relaxed`, given its own.
+    pub const fn relaxed(own: u16) -> Self {
+        if own < Self::FIRST_OF_VALKEY { Self::Unforeign } else { Self::Relaxed }
+    }
+
     /// Whether payloads of `version` are read.
     pub const fn accept(self, version: u16) -> bool {
+        let foreign = version > Self::LAST_SHARED && version < Self::FIRST_OF_VALKEY;
         match self {
             Self::Redis(own) => version <= own,
-            Self::Valkey(own) => {
-                let foreign = version > Self::LAST_SHARED && version < Self::FIRST_OF_VALKEY;
-                version != 0 && version <= own && !foreign
-            }
+            Self::Valkey(own) => version <= own && !foreign && (version != 0 || own < Self::FIRST_OF_VALKEY),
+            Self::Unforeign => !foreign,
             Self::Relaxed => version != 0,
         }
     }
 }
 
+/// What a server takes for a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The versions that it reads.
+    pub versions: Versions,
+    /// Whether records of the release candidates of 7.0 are converted, as 7.0 does; later servers refuse them.
+    pub pre_ga: bool,
+    /// Whether a checksum of zero stands for none, as it does from Redis 8.4 on.
+    pub unsealed: bool,
+}
+
+impl Rules {
+    /// Those of most servers.
+    pub const fn new(versions: Versions) -> Self {
+        Self { versions, pre_ga: false, unsealed: false }
+    }
+}
+
 /// Checks the footer of `payload`. Its libraries are then read one by one: what the first of them is refused for comes
-/// before what is wrong further on. With `pre_ga`, records of the release candidates of 7.0 are converted, as 7.0 does;
-/// later servers refuse them.
+/// before what is wrong further on.
 ///
 /// # Errors
 /// One and the same for a payload that is too short, of a wrong version or damaged.
-pub fn read(payload: &[u8], versions: Versions, pre_ga: bool) -> Result<Records<'_>, RegistryError> {
-    if is_sound(payload, versions) {
-        Ok(Records { rest: Reader(payload), pre_ga })
+pub fn read(payload: &[u8], rules: Rules) -> Result<Records<'_>, RegistryError> {
+    if is_sound(payload, rules) {
+        Ok(Records { rest: Reader(payload), pre_ga: rules.pre_ga })
     } else {
         Err(RegistryError::PayloadRefused)
     }
@@ -144,10 +168,11 @@ pub fn version(payload: &[u8]) -> Option<u16> {
     checked.last_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
-fn is_sound(payload: &[u8], versions: Versions) -> bool {
+fn is_sound(payload: &[u8], rules: Rules) -> bool {
     let Some((checked, checksum)) = payload.split_last_chunk() else { return false };
     let Some(version) = version(payload) else { return false };
-    versions.accept(version) && u64::from_le_bytes(*checksum) == CHECKSUM.checksum(checked)
+    let checksum = u64::from_le_bytes(*checksum);
+    rules.versions.accept(version) && (rules.unsealed && checksum == 0 || checksum == CHECKSUM.checksum(checked))
 }
 
 /// The sources of the libraries in a payload. Ends after the first error.
@@ -287,7 +312,7 @@ mod tests {
     use super::*;
 
     const CODE: &[u8] = b"#!lua name=mylib\nredis.register_function('f',function() return 1 end)";
-    const OWN: Versions = Versions::Redis(10);
+    const OWN: Rules = Rules::new(Versions::Redis(10));
 
     /// A payload of these records with the right footer.
     fn sealed(records: &[u8], version: u16) -> Vec<u8> {
@@ -299,7 +324,7 @@ mod tests {
     /// What is read from these records, up to the first error.
     fn records_of(records: &[u8], pre_ga: bool) -> Vec<Result<Vec<u8>, String>> {
         let payload = sealed(records, 10);
-        let records = read(&payload, OWN, pre_ga).unwrap();
+        let records = read(&payload, Rules { pre_ga, ..OWN }).unwrap();
         records.map(|record| record.map(Cow::into_owned).map_err(|error| error.to_string())).collect()
     }
 
@@ -359,7 +384,7 @@ mod tests {
             let longest = if round % 10 == 0 { 40_000 } else { 300 };
             let libraries: Vec<_> = (0..rng.usize(..6)).map(|_| string(&mut rng, longest)).collect();
             let payload = write(libraries.iter().map(Vec::as_slice), 10, rng.bool());
-            let records: Result<Vec<_>, _> = read(&payload, OWN, rng.bool()).unwrap().collect();
+            let records: Result<Vec<_>, _> = read(&payload, Rules { pre_ga: rng.bool(), ..OWN }).unwrap().collect();
             assert_eq!(records.unwrap(), libraries);
         }
     }
@@ -368,27 +393,47 @@ mod tests {
     fn each_server_accepts_the_versions_it_knows() {
         let accepted = |versions: Versions| -> Vec<u16> {
             let payload = |version| sealed(b"", version);
-            (0..=100).chain([u16::MAX]).filter(|&version| read(&payload(version), versions, false).is_ok()).collect()
+            let rules = Rules::new(versions);
+            (0..=100).chain([u16::MAX]).filter(|&version| read(&payload(version), rules).is_ok()).collect()
         };
         assert!(accepted(Versions::Redis(10)).into_iter().eq(0..=10));
         assert!(accepted(Versions::Redis(12)).into_iter().eq(0..=12));
         assert!(accepted(Versions::Valkey(80)).into_iter().eq((1..=11).chain([80])));
-        assert!(accepted(Versions::Valkey(11)).into_iter().eq(1..=11));
-        assert!(accepted(Versions::Relaxed).into_iter().eq((1..=100).chain([u16::MAX])));
+        assert!(accepted(Versions::Valkey(11)).into_iter().eq(0..=11));
+        assert!(accepted(Versions::relaxed(11)).into_iter().eq((0..=11).chain(80..=100).chain([u16::MAX])));
+        assert!(accepted(Versions::relaxed(80)).into_iter().eq((1..=100).chain([u16::MAX])));
     }
 
     #[test]
     fn a_short_or_damaged_payload_is_refused() {
         let payload = write([CODE], 10, true);
         for length in 0..payload.len() {
-            assert_eq!(read(&payload[..length], OWN, true).err(), Some(RegistryError::PayloadRefused));
+            assert_eq!(read(&payload[..length], OWN).err(), Some(RegistryError::PayloadRefused));
         }
         for bit in 0..payload.len() * 8 {
             let mut damaged = payload.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(read(&damaged, OWN, true).err(), Some(RegistryError::PayloadRefused));
+            assert_eq!(read(&damaged, OWN).err(), Some(RegistryError::PayloadRefused));
         }
-        assert_eq!(read(b"\x0a\0\0\0\0\0\0\0\0\0", OWN, true).err(), Some(RegistryError::PayloadRefused));
+        assert_eq!(read(b"\x0a\0\0\0\0\0\0\0\0\0", OWN).err(), Some(RegistryError::PayloadRefused));
+    }
+
+    #[test]
+    fn a_checksum_of_zero_stands_for_none_where_it_may() {
+        let unsealed = Rules { unsealed: true, ..OWN };
+        for records in [&b""[..], b"\xf5\x01a", b"\xf7"] {
+            let payload = |version| [records, &[version, 0], &[0; 8]].concat();
+            assert!(read(&payload(10), unsealed).is_ok());
+            assert!(read(&payload(11), unsealed).is_err());
+            assert!(read(&payload(10), OWN).is_err());
+            assert!(read(&sealed(records, 10), unsealed).is_ok());
+            for bit in 0..64 {
+                let mut payload = payload(10);
+                payload[records.len() + 2 + bit / 8] ^= 1 << (bit % 8);
+                assert!(read(&payload, unsealed).is_err());
+            }
+        }
+        assert!(read(&[0; 9], unsealed).is_err());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::error::RegistryError;
 use super::name::is_valid_name;
 use super::tokens;
 
+pub use super::tokens::Quoting;
+
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -27,7 +29,7 @@ impl Header {
 }
 
 /// Reads the first line of `code`. Everything but the engine is checked, in the order in which the server does it.
-pub fn parse(code: &[u8]) -> Result<Header, RegistryError> {
+pub fn parse(code: &[u8], quoting: Quoting) -> Result<Header, RegistryError> {
     if !code.starts_with(b"#!") {
         return Err(RegistryError::MissingMetadata);
     }
@@ -38,7 +40,7 @@ pub fn parse(code: &[u8]) -> Result<Header, RegistryError> {
         .filter(|&end| code[end] == b'\n')
         .ok_or(RegistryError::InvalidMetadata)?;
 
-    let mut words = tokens::split(&code[..body]).ok_or(RegistryError::InvalidMetadata)?.into_iter();
+    let mut words = tokens::split(&code[..body], quoting).ok_or(RegistryError::InvalidMetadata)?.into_iter();
     let mut engine = words.next().ok_or(RegistryError::InvalidMetadata)?;
     engine.drain(..2);
 
@@ -69,6 +71,10 @@ fn name_value(word: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(code: &[u8]) -> Result<Header, RegistryError> {
+        super::parse(code, Quoting::Ends)
+    }
 
     fn refusal(code: &[u8]) -> String {
         match parse(code).and_then(|header| header.check_engine()) {

@@ -1,9 +1,18 @@
 //! Splitting a line into words, quotes understood: the way the server splits its own command lines.
 
-/// The words of `line`, or `None` if a quote does not close, or closes in front of something else than a space.
+/// What quotes may enclose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoting {
+    /// The end of a word: the closing quote ends it.
+    Ends,
+    /// Any part of a word. An escape is one only if something follows it on the line.
+    Parts,
+}
+
+/// The words of `line`, or `None` if a quote does not close, or closes in front of what must not follow it.
 ///
 /// The server works on C strings; its callers stop at a NUL, so here `line` holds none.
-pub(super) fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(super) fn split(line: &[u8], quoting: Quoting) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
@@ -16,8 +25,15 @@ pub(super) fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
             return Some(words);
         }
         let mut word = Vec::new();
-        rest = take_word(rest, &mut word)?;
+        rest = take_word(rest, &mut word, quoting)?;
         words.push(word);
+    }
+}
+
+impl Quoting {
+    /// Whether what stands in front of `after` may be an escape.
+    const fn may_escape(self, after: &[u8]) -> bool {
+        matches!(self, Self::Ends) || !after.is_empty()
     }
 }
 
@@ -28,27 +44,36 @@ fn is_space(byte: u8) -> bool {
 
 /// Moves one word from the front of `rest` into `word`. A vertical tab or form feed does not end a word, although it
 /// may stand between two.
-fn take_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+fn take_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>, quoting: Quoting) -> Option<&'a [u8]> {
     while let [byte, after @ ..] = rest {
-        rest = after;
-        match byte {
-            b' ' | b'\n' | b'\r' | b'\t' => break,
-            b'"' => return take_double_quoted(rest, word),
-            b'\'' => return take_single_quoted(rest, word),
-            _ => word.push(*byte),
+        rest = match byte {
+            b' ' | b'\n' | b'\r' | b'\t' => return Some(after),
+            b'"' => take_double_quoted(after, word, quoting)?,
+            b'\'' => take_single_quoted(after, word, quoting)?,
+            _ => {
+                word.push(*byte);
+                after
+            }
+        };
+        if quoting == Quoting::Ends && matches!(byte, b'"' | b'\'') {
+            // A space must follow, or nothing.
+            return rest.first().is_none_or(|&byte| is_space(byte)).then_some(rest);
         }
     }
     Some(rest)
 }
 
-fn take_double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+/// Moves what stands in front of the closing quote into `word`.
+fn take_double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>, quoting: Quoting) -> Option<&'a [u8]> {
     loop {
         let (byte, after) = match rest {
-            [b'\\', b'x', high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            [b'\\', b'x', high, low, after @ ..]
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() && quoting.may_escape(after) =>
+            {
                 (hex_digit(*high) << 4 | hex_digit(*low), after)
             }
-            [b'\\', escaped, after @ ..] => (unescape(*escaped), after),
-            [b'"', after @ ..] => return end_of_word(after),
+            [b'\\', escaped, after @ ..] if quoting.may_escape(after) => (unescape(*escaped), after),
+            [b'"', after @ ..] => return Some(after),
             [byte, after @ ..] => (*byte, after),
             [] => return None,
         };
@@ -57,22 +82,18 @@ fn take_double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a 
     }
 }
 
-fn take_single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+/// Moves what stands in front of the closing quote into `word`.
+fn take_single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>, quoting: Quoting) -> Option<&'a [u8]> {
     loop {
         let (byte, after) = match rest {
-            [b'\\', b'\'', after @ ..] => (b'\'', after),
-            [b'\'', after @ ..] => return end_of_word(after),
+            [b'\\', b'\'', after @ ..] if quoting.may_escape(after) => (b'\'', after),
+            [b'\'', after @ ..] => return Some(after),
             [byte, after @ ..] => (*byte, after),
             [] => return None,
         };
         word.push(byte);
         rest = after;
     }
-}
-
-/// A closing quote ends the word, so a space or nothing must follow.
-fn end_of_word(rest: &[u8]) -> Option<&[u8]> {
-    rest.first().is_none_or(|&byte| is_space(byte)).then_some(rest)
 }
 
 fn unescape(byte: u8) -> u8 {
@@ -97,9 +118,31 @@ fn hex_digit(digit: u8) -> u8 {
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Option<Vec<String>> {
-        let words = split(line.as_bytes())?;
+    fn quoted(line: &str, quoting: Quoting) -> Option<Vec<String>> {
+        let words = split(line.as_bytes(), quoting)?;
         Some(words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect())
+    }
+
+    fn words(line: &str) -> Option<Vec<String>> {
+        quoted(line, Quoting::Ends)
+    }
+
+    #[test]
+    fn a_word_may_be_quoted_in_parts_where_the_server_takes_that() {
+        for (line, expected) in [
+            (r#"a"b c"d"e"f 'g'h"#, &["ab cdef", "gh"][..]),
+            (r#""a"'b'"#, &["ab"]),
+            ("\"a\"\x0bb", &["a\x0bb"]),
+            // An escape at the very end is none, so the quote closes.
+            (r#""a\""#, &["a\\"]),
+            (r"'a\'", &["a\\"]),
+            (r#""\x41""#, &["A"]),
+        ] {
+            assert_eq!(quoted(line, Quoting::Parts).unwrap(), expected, "{line}");
+        }
+        for line in ["a\"", "'a'b'", "\"a", "\"\\x41", "\"\\"] {
+            assert_eq!(quoted(line, Quoting::Parts), None, "{line}");
+        }
     }
 
     #[test]

@@ -1,18 +1,17 @@
 //! Commands of scripts: how a running function reaches the server.
 
-use std::cell::Cell;
-use std::ffi::{CStr, c_int};
+use std::cell::{Cell, OnceCell};
+use std::ffi::{CStr, CString, c_int};
 
-use redis_module::raw;
-
-use super::api::{CallReply, Context, Text, Word, c_text};
-use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
+use super::api::{CallReply, Context, Text, Word, Words, c_text};
+use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys, keys_of};
 use super::gate::is_stale;
-use super::intercept::debug::scripts_are_unlocked;
+use super::intercept::{self, debug::scripts_are_unlocked};
+use super::permission;
 use super::running::{Ended, Running};
 use super::settings::READ_ONLY_TIMEOUT;
 use super::variadic::{Flags, call};
-use crate::engine::{CallMode, Dialect, Host, LogLevel, Replication, Tick};
+use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
 
@@ -48,13 +47,8 @@ fn asks_to_block(arguments: &[&[u8]]) -> bool {
 }
 
 const STALE: &[u8] = b"ERR Can not execute the command on a stale replica";
-/// What others are told while a call runs too long.
-const BUSY: &CStr = c"Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
-/// How a call that was killed ends. The server names SCRIPT KILL for functions, too.
-const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 /// How a call ends that has written nothing and runs for too long.
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
-const NOT_LOCAL: &[u8] = b"ERR Script attempted to access a non local key in a cluster node";
 const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash to the same slot";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
 
@@ -63,6 +57,7 @@ pub struct ServerHost<'a> {
     context: &'a Context<'a>,
     dialect: &'a Dialect,
     read_only: bool,
+    allows_oom: bool,
     /// Inner commands run as the caller's user. Off once the caller proves to have none (another module).
     as_user: bool,
     /// The database that was selected when the call began, once a script selects another.
@@ -76,12 +71,16 @@ pub struct ServerHost<'a> {
     threshold: Option<u64>,
     /// When the call is ended, likewise.
     timeout: Option<u64>,
-    /// Whether the log has a line about its running long.
-    warned: bool,
+    /// What others are told once it runs too long.
+    busy: Option<CString>,
     /// The call's first key.
     key: Option<Word<'a>>,
     /// In a cluster: what keeps the call to the keys of one slot.
     slot: Option<OneSlot>,
+    /// Keys in several slots must not reach the server.
+    hides_scattered_keys: bool,
+    /// The caller's user, once a script asks for its rights. It stays the same while the call runs.
+    user: OnceCell<Option<Text>>,
 }
 
 impl<'a> ServerHost<'a> {
@@ -91,6 +90,7 @@ impl<'a> ServerHost<'a> {
             context,
             dialect,
             read_only: flags.contains(FunctionFlags::NO_WRITES),
+            allows_oom: flags.contains(FunctionFlags::ALLOW_OOM),
             as_user: true,
             home_db: None,
             reply: None,
@@ -98,9 +98,11 @@ impl<'a> ServerHost<'a> {
             running: None,
             threshold: None,
             timeout: None,
-            warned: false,
+            busy: None,
             key: None,
             slot: None,
+            hides_scattered_keys: false,
+            user: OnceCell::new(),
         }
     }
 
@@ -122,13 +124,74 @@ impl<'a> ServerHost<'a> {
         self.slot = Some(OneSlot::new(declared));
     }
 
-    /// The refusal of a write in a function that must not write. On a stale replica the server finds that first,
-    /// except for commands that such a replica serves.
-    fn refuse_write(&mut self, served_stale: bool) -> &[u8] {
-        if !served_stale && is_stale(self.context) {
-            return self.refuse(STALE);
+    /// Makes it a call in a cluster, where the server looks whether the keys of a command are in one slot.
+    pub fn in_cluster(&mut self) {
+        self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
+    }
+
+    /// Refuses a command whose keys are in several slots without letting the server see them. What it would refuse before,
+    /// it is asked for: by the same command with its first key in place of the others, which it does not run.
+    fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) -> &[u8] {
+        let keys = keys_of(self.context, arguments);
+        let mut words = arguments.to_vec();
+        for &at in &keys {
+            words[at] = arguments[keys[0]];
+        }
+        let flags = if self.as_user { Flags::new(b"ESDC") } else { Flags::new(b"ESD") };
+        let (reply, errno) = call(self.context, name, &words[1..], None, flags);
+        let text =
+            if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") || refused(&reply, errno, libc::EACCES, b"") {
+                let wire = reply.as_ref().map_or(&[][..], CallReply::wire);
+                self.translate(arguments, wire, errno)
+            } else if self.permits(arguments) == Permission::Denied {
+                Some([b"ERR ", self.dialect.words.no_permission.as_bytes(), b"No permissions to access a key"].concat())
+            } else {
+                None
+            };
+        let text = text.unwrap_or_else(|| self.not_here(arguments));
+        self.refuse(&text)
+    }
+
+    /// The refusal of a write in a function that must not write. What the server's own functions would be told first
+    /// comes first here, too.
+    fn refuse_write(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) -> &[u8] {
+        if let Some(text) = self.earlier_refusal(name, arguments, served_stale) {
+            return self.refuse(&text);
         }
         self.refuse(WRITE_REFUSED)
+    }
+
+    /// What stands against a command before it matters that it writes.
+    fn earlier_refusal(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) -> Option<Vec<u8>> {
+        let as_user = self.as_user;
+        let mut flags = Flags::new(b"ES");
+        if as_user {
+            flags.push(b'C');
+        }
+        if self.dialect.runs_functions_by_module() {
+            flags.push(b'D');
+            if !self.allows_oom {
+                flags.push(b'M');
+            }
+        } else {
+            if !served_stale && is_stale(self.context) {
+                return Some(STALE.to_vec());
+            }
+            // Without a right to it, the command is refused rather than run.
+            if !as_user || self.permits(arguments) != Permission::Denied {
+                return None;
+            }
+        }
+        let (reply, errno) = call(self.context, name, &arguments[1..], None, flags);
+        match errno {
+            libc::EACCES | libc::ENOSPC | libc::EPERM | libc::EROFS | libc::ENETDOWN => {
+                let reply = reply?;
+                let wire = reply.wire();
+                self.translate(arguments, wire, errno)
+                    .or_else(|| wire.strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec))
+            }
+            _ => None,
+        }
     }
 
     fn refuse(&mut self, text: &[u8]) -> &[u8] {
@@ -147,6 +210,12 @@ impl<'a> ServerHost<'a> {
             let threshold = setting.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
             threshold.filter(|&threshold| threshold > 0).unwrap_or(u64::MAX)
         })
+    }
+
+    /// What the server calls itself: a Valkey may have been told to be like Redis.
+    fn name_of_server(&self) -> &'static str {
+        let likeness = self.dialect.is_valkey().then(|| self.context.setting(c"extended-redis-compatibility"));
+        if likeness.flatten().as_deref() == Some(b"yes") { "Redis" } else { self.dialect.words.server }
     }
 
     /// When a call that has written nothing is ended.
@@ -184,26 +253,21 @@ impl<'a> ServerHost<'a> {
     fn translate(&self, arguments: &[&[u8]], wire: &[u8], errno: c_int) -> Option<Vec<u8>> {
         let text = wire.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
         let plain = |text: &str| Some([b"ERR ", text.as_bytes()].concat());
+        let words = self.dialect.words;
+        let by_module = self.dialect.runs_functions_by_module();
+        let unknown: &[u8] = if by_module { b"ERR unknown command '" } else { b"ERR unknown " };
         match errno {
-            libc::ENOENT if text.starts_with(b"ERR unknown ") => plain("Unknown Redis command called from script"),
-            libc::EINVAL if text.starts_with(b"ERR wrong number of arguments") => {
-                plain("Wrong number of args calling Redis command from script")
-            }
-            libc::ESPIPE if text.starts_with(b"ERR command '") => {
-                plain("This Redis command is not allowed from script")
-            }
+            libc::ENOENT if text.starts_with(unknown) => plain(words.unknown_command),
+            libc::EINVAL if text.starts_with(b"ERR wrong number of arguments") => plain(words.wrong_arity),
+            libc::ESPIPE if text.starts_with(b"ERR command '") => plain(words.not_for_scripts),
             libc::ESPIPE if text.starts_with(b"MASTERDOWN") => plain("Can not execute the command on a stale replica"),
             libc::EACCES => {
                 let reason =
                     text.strip_prefix(b"ERR acl verification failed, ").or_else(|| text.strip_prefix(b"NOPERM "))?;
                 let reason = reason.strip_suffix(b".").unwrap_or(reason);
-                let prefix: &[u8] = if self.dialect.is_7_0() {
-                    b"ERR The user executing the script "
-                } else {
-                    b"ERR ACL failure in script: "
-                };
-                Some([prefix, reason].concat())
+                Some([b"ERR ", words.no_permission.as_bytes(), reason].concat())
             }
+            _ if by_module => None,
             libc::EPERM if text.starts_with(b"ERR Attempted to access a non local key") => {
                 Some(self.not_here(arguments))
             }
@@ -227,12 +291,17 @@ impl<'a> ServerHost<'a> {
         }
     }
 
+    /// What is said of keys that another node of the cluster serves.
+    fn not_local(&self) -> Vec<u8> {
+        [b"ERR ", self.dialect.words.not_local.as_bytes()].concat()
+    }
+
     /// What is said of keys that this node of the cluster does not serve.
     fn not_here(&self, arguments: &[&[u8]]) -> Vec<u8> {
         let keys = if self.dialect.details_cluster_refusals() { Keys::of(self.context, arguments) } else { Keys::None };
         let command = arguments[0].to_ascii_lowercase();
         match keys {
-            Keys::None => NOT_LOCAL.to_vec(),
+            Keys::None => self.not_local(),
             Keys::Scattered => [
                 b"ERR Command '",
                 command.as_slice(),
@@ -248,7 +317,7 @@ impl<'a> ServerHost<'a> {
                     b"' in script because undeclared keys were accessed during rehashing of the slot",
                 ]
                 .concat(),
-                Some(_) => NOT_LOCAL.to_vec(),
+                Some(_) => self.not_local(),
             },
         }
     }
@@ -260,16 +329,23 @@ impl Host for ServerHost<'_> {
         if self.read_only
             && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
         {
-            return self.refuse_write(known.served_stale);
+            return self.refuse_write(name, arguments, known.served_stale);
         }
         if self.dialect.is_7_0() && asks_to_block(arguments) {
             let text = [b"ERR ", name.to_bytes(), b" command is not allowed with BLOCK option from scripts"].concat();
             return self.refuse(&text);
         }
-        let keys = if self.slot.is_some() { Keys::of(self.context, arguments) } else { Keys::None };
+        let keys = if self.slot.is_some() || self.hides_scattered_keys {
+            Keys::of(self.context, arguments)
+        } else {
+            Keys::None
+        };
         if self.slot.as_ref().is_some_and(|slot| !slot.admits(keys)) {
             let text = self.other_slot(arguments, keys);
             return self.refuse(&text);
+        }
+        if self.hides_scattered_keys && keys == Keys::Scattered {
+            return self.refuse_scattered(name, arguments);
         }
         let (mut reply, mut errno) = self.execute(name, arguments, mode, true);
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
@@ -287,7 +363,7 @@ impl Host for ServerHost<'_> {
         }
         self.reply = reply;
         if refused(&self.reply, errno, libc::ENOSPC, b"-ERR Write command") {
-            return self.refuse_write(false);
+            return self.refuse_write(name, arguments, false);
         }
         if errno != 0
             && let Some(reply) = &self.reply
@@ -308,20 +384,19 @@ impl Host for ServerHost<'_> {
         }
     }
 
-    fn permits(&mut self, arguments: &[&[u8]]) -> Option<bool> {
+    fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
         let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
-        let mut words: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
-        match self.context.user_name() {
-            Some(user) => self.context.user_may(&user, &mut words),
+        match self.user.get_or_init(|| self.context.user_name()) {
+            Some(user) => permission::of(self.context, user, Words::new(&texts)),
             // A caller without a user may do everything.
-            None => Some(true),
+            None => Permission::Granted,
         }
     }
 
     fn tick(&mut self) -> Tick {
         let Some((running, watch, ended)) = self.running else { return Tick::Silence };
         if running.is_killed() {
-            return end(&ended.kills, KILLED);
+            return end(&ended.kills, self.dialect.words.killed);
         }
         let elapsed = running.elapsed();
         if elapsed >= self.timeout(running) {
@@ -336,16 +411,19 @@ impl Host for ServerHost<'_> {
             watch.postpone(threshold.min(self.timeout(running)));
             return Tick::Silence;
         }
-        if !std::mem::replace(&mut self.warned, true) {
+        let busy = self.busy.take().unwrap_or_else(|| {
+            let kill = if intercept::is_installed() { "FUNCTION KILL" } else { "SHADOW.FUNCTION KILL" };
             let line = format!(
                 "Slow script detected: still in execution after {elapsed} milliseconds. You can try killing the script \
-                 using the FUNCTION KILL command. Script name is: {}.",
+                 using the {kill} command. Script name is: {}.",
                 running.name
             );
             self.context.log(c"warning", line.as_bytes());
-        }
-        self.context.yield_to_clients(BUSY);
-        if running.is_killed() { end(&ended.kills, KILLED) } else { Tick::GoOn }
+            busy(self.name_of_server(), kill)
+        });
+        self.context.yield_to_clients(&busy);
+        self.busy = Some(busy);
+        if running.is_killed() { end(&ended.kills, self.dialect.words.killed) } else { Tick::GoOn }
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
@@ -357,6 +435,12 @@ impl Host for ServerHost<'_> {
         };
         self.context.log(level, c_text(message).as_bytes());
     }
+}
+
+/// What others are told while a call runs too long, which `kill` ends.
+fn busy(server: &str, kill: &str) -> CString {
+    let text = format!("{server} is busy running a script. You can only call {kill} or SHUTDOWN NOSAVE.");
+    CString::new(text).unwrap_or_default()
 }
 
 /// Ends the call with this error, and counts it.

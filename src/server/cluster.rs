@@ -6,7 +6,7 @@ use std::ptr;
 use crc::{CRC_16_XMODEM, Crc};
 use redis_module::raw;
 
-use super::api::{CallReply, Context, State, Text, api, checked};
+use super::api::{CallReply, Context, KeyPositions, State, Text, Words, api, checked};
 use crate::error::Error;
 
 /// The hash of keys, as the cluster specification has it.
@@ -131,6 +131,17 @@ pub fn is_replica(context: &Context) -> bool {
     checked(known).is_ok() && flags as u32 & raw::REDISMODULE_NODE_SLAVE != 0
 }
 
+/// Whether this node is known to serve no slot: its line in CLUSTER NODES ends before the slots.
+pub fn serves_no_slot(context: &Context) -> bool {
+    const WORDS_BEFORE_SLOTS: usize = 8;
+    // SAFETY: the context is alive; the format names one C string.
+    let reply = unsafe { api!(RedisModule_Call)(context.raw(), c"CLUSTER".as_ptr(), c"c".as_ptr(), c"NODES".as_ptr()) };
+    let Some(nodes) = CallReply::own(reply) else { return false };
+    let text = String::from_utf8_lossy(nodes.string(&[]).unwrap_or_default());
+    let own = text.lines().find(|line| line.contains("myself"));
+    own.is_some_and(|line| line.split_whitespace().count() == WORDS_BEFORE_SLOTS)
+}
+
 /// The redirection of a client to the master that serves `key`.
 pub fn redirection(context: &Context, key: &[u8]) -> Option<Error> {
     let slot = slot_of(key);
@@ -155,24 +166,11 @@ fn slot_of(key: &[u8]) -> u16 {
     HASH.checksum(tag.unwrap_or(key)) % SLOTS
 }
 
-/// The positions of the keys among the words of a command.
-fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
+/// The positions of the keys among the words of a command. The server looks at their number first.
+pub fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
     let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
-    let mut words: Vec<*mut raw::RedisModuleString> = texts.iter().map(Text::raw).collect();
-    let mut count: c_int = 0;
-    // SAFETY: the strings live until the end of the function. The server answers an array of `count` positions that
-    // is ours to free, or null.
-    unsafe {
-        let positions =
-            api!(RedisModule_GetCommandKeys)(context.raw(), words.as_mut_ptr(), words.len() as c_int, &raw mut count);
-        if positions.is_null() {
-            return Vec::new();
-        }
-        let length = usize::try_from(count).unwrap_or(0);
-        let keys = std::slice::from_raw_parts(positions, length).iter().map(|&at| at as usize).collect();
-        api!(RedisModule_Free)(positions.cast());
-        keys
-    }
+    let keys = KeyPositions::of(context, &mut Words::new(&texts));
+    keys.map(|keys| keys.get().iter().map(|&at| at as usize).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

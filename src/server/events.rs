@@ -26,7 +26,7 @@ const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
 pub fn subscribe(context: &Context, dialect: &Dialect) -> Result<(), Refused> {
     // Loads from the network may break off, and may run beside what is served: both are handled.
     let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
-    if dialect.valkey {
+    if dialect.is_valkey() {
         options |= HANDLE_ATOMIC_SLOT_MIGRATION;
     }
     // SAFETY: the context is that of the module's entry point.
@@ -36,6 +36,8 @@ pub fn subscribe(context: &Context, dialect: &Dialect) -> Result<(), Refused> {
     subscribe_to(context, raw::REDISMODULE_EVENT_LOADING, on_loading)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, on_async_load)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_PERSISTENCE, on_persistence)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, on_role)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_FLUSHDB, on_emptying)?;
     // From 7.2 on; without it a changed setting is seen at the next tick of the timer.
     let _ = subscribe_to(context, raw::REDISMODULE_EVENT_CONFIG, on_setting);
     Ok(())
@@ -134,6 +136,47 @@ unsafe extern "C" fn on_async_load(
                 Ok(())
             }),
         });
+    });
+}
+
+/// The server has become a master or a replica.
+unsafe extern "C" fn on_role(
+    context: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    if subevent != raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER {
+        return;
+    }
+    guard::callback(context, || {
+        report(module::look(|module| {
+            // SAFETY: the context of the callback that is running.
+            module.cluster_reset.note_promotion(&unsafe { Context::new(context) });
+            Ok(())
+        }));
+    });
+}
+
+/// A database is going to be emptied, or all are.
+unsafe extern "C" fn on_emptying(
+    context: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    data: *mut c_void,
+) {
+    const ALL: i32 = -1;
+    // SAFETY: what the server gives with this event, alive during the callback.
+    let database = unsafe { &*data.cast::<raw::RedisModuleFlushInfoV1>() }.dbnum;
+    if subevent != raw::REDISMODULE_SUBEVENT_FLUSHDB_START || database != ALL {
+        return;
+    }
+    guard::callback(context, || {
+        // SAFETY: the context of the callback that is running.
+        let context = unsafe { Context::new(context) };
+        if module::look(|module| Ok(module.cluster_reset.is_it(&context))).unwrap_or(false) {
+            report(module::change(Module::follow_reset));
+        }
     });
 }
 

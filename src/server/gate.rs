@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::api::{Context, State};
+use crate::engine::Dialect;
 use crate::error::Error;
 use crate::registry::FunctionFlags;
 
@@ -16,11 +17,6 @@ const NOREPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 const NO_CLUSTER: &str = "ERR Can not run script on cluster, 'no-cluster' flag is set.";
 const RO_VARIANT: &str = "ERR Can not execute a script with write flag using *_ro command.";
-const MISCONF_RDB: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
-     disk. Commands that may modify the data set are disabled, because this instance is configured to report errors \
-     during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for \
-     details about the RDB error.";
-const MISCONF_AOF: &str = "MISCONF Errors writing to the AOF file: persistence is failing, commands that may modify the data set are disabled.";
 
 /// What refuses writes and that no flag of the module API shows: too few replicas, a failed save.
 ///
@@ -59,7 +55,13 @@ impl Gate {
     ///
     /// # Errors
     /// The server's text for what stands against it.
-    pub fn check_state(&self, context: &Context, state: State, flags: FunctionFlags) -> Result<(), Error> {
+    pub fn check_state(
+        &self,
+        context: &Context,
+        state: State,
+        flags: FunctionFlags,
+        dialect: &Dialect,
+    ) -> Result<(), Error> {
         let writes = !flags.contains(FunctionFlags::NO_WRITES);
         if writes && !state.obeys() {
             if state.contains(State::OOM) && !flags.contains(FunctionFlags::ALLOW_OOM) {
@@ -67,7 +69,7 @@ impl Gate {
             }
             if self.amiss.get() {
                 match write_refusal(context) {
-                    Some(text) => return Err(text.into()),
+                    Some(obstacle) => return Err(obstacle.text(context, dialect)),
                     None => self.amiss.set(false),
                 }
             }
@@ -108,21 +110,52 @@ fn serves_stale(context: &Context) -> bool {
     context.setting(c"replica-serve-stale-data").is_none_or(|value| value == b"yes")
 }
 
+/// What keeps the server from writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    FailedSave,
+    FailedAppend,
+    TooFewReplicas,
+}
+
+impl Obstacle {
+    /// The server's text for it. What it says of a failed save names itself and the cause, which only it knows: it is
+    /// asked. In a cluster it may have something else to say; then what it always says must do.
+    fn text(self, context: &Context, dialect: &Dialect) -> Error {
+        let misconfigured = || context.refusal_of_writes().filter(|text| text.starts_with(b"MISCONF "));
+        let server = dialect.words.server;
+        match self {
+            Self::TooFewReplicas => NOREPLICAS.into(),
+            Self::FailedSave => Error::new(misconfigured().unwrap_or_else(|| {
+                format!(
+                    "MISCONF {server} is configured to save RDB snapshots, but it's currently unable to persist to \
+                     disk. Commands that may modify the data set are disabled, because this instance is configured to \
+                     report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). \
+                     Please check the {server} logs for details about the RDB error."
+                )
+                .into_bytes()
+            })),
+            Self::FailedAppend => {
+                Error::new(misconfigured().unwrap_or_else(|| b"MISCONF Errors writing to the AOF file".to_vec()))
+            }
+        }
+    }
+}
+
 /// Why the server would refuse a write, if not for its being a read-only replica. Runs no command while all is well.
-fn write_refusal(context: &Context) -> Option<&'static str> {
+fn write_refusal(context: &Context) -> Option<Obstacle> {
     let setting = |name, value: &[u8]| context.setting(name).is_some_and(|found| found == value);
     let [save, append] = context.info(c"persistence", [c"rdb_last_bgsave_status", c"aof_last_write_status"]);
     if save.as_deref() == Some(b"err") && setting(c"stop-writes-on-bgsave-error", b"yes") && !setting(c"save", b"") {
-        return Some(MISCONF_RDB);
+        return Some(Obstacle::FailedSave);
     }
     if append.as_deref() == Some(b"err") {
-        return Some(MISCONF_AOF);
+        return Some(Obstacle::FailedAppend);
     }
-    // The field is there only while replicas are asked for.
     let [role, good] = context.info(c"replication", [c"role", c"min_slaves_good_slaves"]);
     let good = number(good)?;
     if role.as_deref() == Some(b"master") && good < number(context.setting(c"min-replicas-to-write"))? {
-        return Some(NOREPLICAS);
+        return Some(Obstacle::TooFewReplicas);
     }
     None
 }

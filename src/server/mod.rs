@@ -4,6 +4,7 @@ mod allocator;
 mod api;
 mod call;
 mod cluster;
+mod cluster_reset;
 mod commands;
 mod events;
 mod gate;
@@ -13,6 +14,7 @@ mod intercept;
 mod library_dir;
 mod module;
 mod path_setting;
+mod permission;
 mod persistence;
 mod reply;
 mod rewrite;
@@ -110,12 +112,15 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// The server's version as scripts see it. `number` is the API's, which on Valkey is Valkey's own.
+/// The dialect of the server. `number` is the API's version of it, which on Valkey is Valkey's own.
 fn dialect(context: &Context, number: u32) -> Dialect {
-    let [version, name] = context.info(c"server", [c"redis_version", c"server_name"]);
-    let version = version.and_then(|text| String::from_utf8(text).ok());
-    let version = version.unwrap_or_else(|| format!("{}.{}.{}", number >> 16, number >> 8 & 0xFF, number & 0xFF));
-    let parts = version.split('.').map(|part| part.parse().unwrap_or(0)).chain([0; 3]).take(3);
-    let version_number = parts.fold(0, |number, part: u32| number << 8 | part);
-    Dialect { version, version_number, valkey: name.as_deref() == Some(b"valkey") }
+    let fields = context.info(c"server", [c"redis_version", c"server_name", c"valkey_version"]);
+    let [redis, name, own] = fields.map(|text| text.and_then(|text| String::from_utf8(text).ok()));
+    let of_the_api = || format!("{}.{}.{}", number >> 16, number >> 8 & 0xFF, number & 0xFF);
+    let redis = redis.unwrap_or_else(of_the_api);
+    if name.as_deref() == Some("valkey") {
+        Dialect::valkey(&redis, &own.unwrap_or_else(of_the_api))
+    } else {
+        Dialect::redis(&redis)
+    }
 }

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 
 use super::api::Context;
 use super::call::ServerHost;
+use super::cluster_reset::ClusterReset;
 use super::gate::Gate;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
@@ -16,7 +17,7 @@ use crate::engine::{self, Dialect};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::{self, Reclaim};
-use crate::registry::payload::{self, Versions};
+use crate::registry::payload::{self, Rules, Versions};
 use crate::registry::{FunctionFlags, shebang};
 use crate::watch::{self, Watch};
 
@@ -84,6 +85,7 @@ pub struct Module {
     pub dialect: Dialect,
     /// Whether the log says that the worker is gone.
     worker_missed: bool,
+    pub cluster_reset: ClusterReset,
     /// While a file is loaded into the current generation: what the load was told.
     reload: Option<Reload>,
     /// The version of the server's files, once it was asked for.
@@ -118,6 +120,7 @@ impl Module {
             ended: Ended::default(),
             dialect,
             worker_missed: false,
+            cluster_reset: ClusterReset::default(),
             reload: None,
             rdb_version: Cell::new(None),
             directory,
@@ -187,6 +190,14 @@ impl Module {
         Ok(())
     }
 
+    /// The server empties its own registry with the data, for a `CLUSTER RESET`.
+    ///
+    /// # Errors
+    /// When no spare is ready and a VM cannot be built.
+    pub fn follow_reset(&mut self) -> Result<(), Error> {
+        self.delivering(|module| module.flush(FlushMode::Async))
+    }
+
     /// A file is going to be loaded: what is in memory goes, unless the file is to be added to it or a generation beside
     /// it is there to take the file.
     ///
@@ -222,7 +233,7 @@ impl Module {
         let target = self.staged.as_mut().unwrap_or(&mut self.generation);
         let load = |target: &mut Generation| target.load(code, replace, None, &mut host);
         target.without_memory_limit(load).map(drop).map_err(|error| {
-            let name = shebang::parse(code).map_or_else(|_| "?".into(), |header| header.name);
+            let name = shebang::parse(code, self.dialect.quoting()).map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })
     }
@@ -248,11 +259,12 @@ impl Module {
         let relaxed = || context.setting(c"rdb-version-check").as_deref() == Some(b"relaxed");
         let versions = match self.rdb_version(context) {
             None => Versions::Relaxed,
-            Some(own) if !self.dialect.valkey => Versions::Redis(own),
-            Some(_) if relaxed() => Versions::Relaxed,
+            Some(own) if !self.dialect.is_valkey() => Versions::Redis(own),
+            Some(own) if relaxed() => Versions::relaxed(own),
             Some(own) => Versions::Valkey(own),
         };
-        let records = payload::read(payload, versions, self.dialect.is_7_0())?;
+        let (pre_ga, unsealed) = (self.dialect.is_7_0(), self.dialect.takes_unsealed_payloads());
+        let records = payload::read(payload, Rules { versions, pre_ga, unsealed })?;
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
         let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
         let target = fresh.as_mut().unwrap_or(&mut self.generation);

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-use shadow::engine::{CallMode, Dialect, Host, LogLevel, Sink, Tick};
+use shadow::engine::{CallMode, Dialect, Host, LogLevel, Permission, Sink, Tick};
 use shadow::generation::Generation;
 use shadow::reclaim::Reclaim;
 use shadow::watch::Watch;
@@ -19,7 +19,7 @@ fn rounds() -> usize {
 }
 
 fn generation() -> Option<Generation> {
-    Generation::new(Dialect { version: "7.0.15".into(), version_number: 0x7000F, valkey: false }).ok()
+    Generation::new(Dialect::redis("7.0.15")).ok()
 }
 
 /// A server that ends every call that it is asked about, or lets it be.
@@ -32,8 +32,8 @@ impl Host for Server {
     fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
         b"$5\r\nvalue\r\n"
     }
-    fn permits(&mut self, _: &[&[u8]]) -> Option<bool> {
-        Some(true)
+    fn permits(&mut self, _: &[&[u8]]) -> Permission {
+        Permission::Granted
     }
     fn tick(&mut self) -> Tick {
         match self {

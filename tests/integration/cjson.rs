@@ -260,6 +260,53 @@ pub const CASES: &[&str] = &[
     "return cjson.encode_invalid_numbers(cjson.null)",
     "return cjson.decode_invalid_numbers('null')",
     "return cjson.decode_invalid_numbers(function() end)",
+    // Arrays that are marked, from Redis 8.4 on. Elsewhere the field is missing, and the mark is a field like others.
+    "return tostring(cjson.decode_array_with_array_mt)=='nil'",
+    "local set=cjson.decode_array_with_array_mt if not set then return 'none' end \
+     return {tostring(set()),tostring(set(true)),tostring(set('off')),tostring(set(nil)),\
+     tostring(set('on')),tostring(set(false))}",
+    "if not cjson.decode_array_with_array_mt then return 'none' end return cjson.decode_array_with_array_mt('null')",
+    "if not cjson.decode_array_with_array_mt then return 'none' end return cjson.decode_array_with_array_mt(1)",
+    "if not cjson.decode_array_with_array_mt then return 'none' end return cjson.decode_array_with_array_mt({})",
+    "if not cjson.decode_array_with_array_mt then return 'none' end return cjson.decode_array_with_array_mt(true,true)",
+    "local c=cjson.new() if not c.decode_array_with_array_mt then return 'none' end c.decode_array_with_array_mt(true) \
+     local r={} for i,s in ipairs({'[]','{}','[[],{},[{}]]','{\"a\":[]}','[1,null,[2]]','[[[[]]]]','[1,'}) do \
+     local ok,v=pcall(c.decode,s) r[i]=ok and cjson.encode(v) or v end return r",
+    "local set=cjson.decode_array_with_array_mt if not set then return 'none' end set(true) \
+     local a=cjson.decode('[]') set(false) local b=cjson.decode('[]') \
+     return {cjson.encode(a),cjson.encode(b),cjson.encode({a}),cjson.new().encode(a)}",
+    "local c=cjson.new() if not c.decode_array_with_array_mt then return 'none' end c.decode_array_with_array_mt(true) \
+     local a,o=c.decode('[[],[1]]'),c.decode('{\"a\":1}') local m=getmetatable(a) \
+     local k={} for n,v in pairs(m) do k[#k+1]=n..tostring(v) end \
+     k[#k+1]=tostring(getmetatable(o)) k[#k+1]=tostring(rawequal(m,getmetatable(a[1]))) \
+     k[#k+1]=tostring(pcall(rawset,m,'x',1)) \
+     setmetatable(a[1],nil) a[3]=7 k[#k+1]=c.encode(a) a.x=1 k[#k+1]=c.encode(a) \
+     a[1]=nil a[2]=nil a[3]=nil k[#k+1]=c.encode(a) return k",
+    "local c=cjson.new() if not c.decode_array_with_array_mt then return 'none' end c.decode_array_with_array_mt(true) \
+     local t={} for i=1,600 do t[i]=i end local s=c.encode(t) return c.encode(c.decode(s))==s",
+    "return cjson.encode(setmetatable({},{__is_cjson_array=true}))",
+    "return cjson.encode(setmetatable({},{__is_cjson_array=1}))",
+    "return cjson.encode(setmetatable({},{__is_cjson_array=false}))",
+    "return cjson.encode({setmetatable({a=1},{__is_cjson_array=true})})",
+    "return cjson.encode(setmetatable({1,2,x=3},{__is_cjson_array=true}))",
+    "return cjson.encode(setmetatable({[2]=1,[100]=1},{__is_cjson_array=true}))",
+    "return cjson.encode(setmetatable({},setmetatable({},{__index={__is_cjson_array=true}})))",
+    "return cjson.encode(setmetatable({},setmetatable({},{__index=function(t,k) return k end})))",
+    "return cjson.encode(setmetatable({},setmetatable({},\
+     {__index=function(t,k) return cjson.new().encode({1})=='' end})))",
+    "return {pcall(cjson.encode,setmetatable({},setmetatable({},\
+     {__index=function(t,k) return error({err='MINE x'}) end})))}",
+    "return cjson.encode(setmetatable({},{__is_cjson_array=true,__len=function() return 3 end}))",
+    "return cjson.encode(setmetatable({},{__is_cjson_array=true,__metatable='locked'}))",
+    "local a=setmetatable({},{__is_cjson_array=true}) a[1]=a return cjson.encode(a)",
+    "local c=cjson.new() c.encode_max_depth(100000) local m={__is_cjson_array=true} local t=setmetatable({},m) \
+     for i=1,7997 do t=setmetatable({t},m) end return #c.encode(t)",
+    "local c=cjson.new() c.encode_max_depth(100000) local m={__is_cjson_array=true} local t=setmetatable({},m) \
+     for i=1,9000 do t=setmetatable({t},m) end return #c.encode(t)",
+    "local c=cjson.new() c.decode_max_depth(100000) \
+     if c.decode_array_with_array_mt then c.decode_array_with_array_mt(true) end \
+     local r={} for _,n in ipairs{7990,7996,7997,7998,7999,8000} do local ok,v=pcall(c.decode,('['):rep(n)..(']'):rep(n)) \
+     r[#r+1]=ok and 'fine' or v end return r",
     "local c=cjson.new() c.encode_max_depth(1) \
      return {c.encode_max_depth(),cjson.encode_max_depth(),c.new().encode_max_depth()}",
     "local c=cjson.new() c.encode_max_depth('7') c.decode_max_depth(2.9) c.encode_number_precision('0x3') \

@@ -28,6 +28,34 @@ fn a_panic_is_answered_logged_and_survived() {
     assert_eq!(client.run("SHADOW.FCALL f2 0"), Value::Integer(2));
 }
 
+/// A backtrace reads files by way of the C library, whose allocator need not be the one that the process has.
+#[test]
+fn a_backtrace_of_a_panic_is_survived_with_any_allocator() {
+    for detail in ["1", "full"] {
+        let server = Options::new()
+            .environment("RUST_BACKTRACE", detail)
+            .module_arguments("enable-debug-command yes")
+            .set("busy-reply-threshold", "50")
+            .start();
+        let mut client = server.client();
+        load(&mut client, &numbered(1));
+        for _ in 0..3 {
+            let reply = client.try_raw(&["SHADOW.DEBUG", "PANIC"]).expect("the server lives");
+            assert!(reply.starts_with(b"-ERR internal error"), "{}", reply.escape_ascii());
+        }
+        for (fault, line) in [
+            ("PANIC-IN-CALLBACK", "a panic in a callback was asked for"),
+            ("PANIC-IN-WORKER", "a panic of the worker was asked for"),
+            ("PANIC-IN-WATCH", "a panic of the watch was asked for"),
+        ] {
+            ask_for(&mut client, fault);
+            server.wait_for_log(&format!("{line}\n"));
+        }
+        assert!(server.log().contains("stack backtrace:"), "{}", server.log());
+        assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1));
+    }
+}
+
 #[test]
 fn a_panic_in_a_transaction_leaves_the_other_replies_in_place() {
     let server = Options::new().module_arguments("enable-debug-command yes").start();

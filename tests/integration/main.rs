@@ -29,6 +29,7 @@ mod intercept;
 mod isolation;
 mod kill;
 mod library_dir;
+mod linking;
 mod list;
 mod load;
 mod memory;

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use shadow::registry::payload::{self, Versions};
-use shadow::registry::shebang;
+use shadow::registry::payload::{self, Rules, Versions};
+use shadow::registry::shebang::{self, Quoting};
 
 use mutate::{Mutation, function, seeds};
 use support::{Client, Server, Value};
@@ -52,13 +52,14 @@ impl Attempt {
 
     /// What there must be after it was taken.
     fn taken(&self, before: &Libraries) -> Libraries {
-        // The server has checked the version: the test reads any.
-        let records = payload::read(&self.payload, Versions::Relaxed, true)
-            .or_else(|_| payload::read(&self.payload, Versions::Redis(u16::MAX), true));
+        // The server has checked the footer: the test reads any.
+        let rules = |versions| Rules { versions, pre_ga: true, unsealed: true };
+        let records = payload::read(&self.payload, rules(Versions::Relaxed))
+            .or_else(|_| payload::read(&self.payload, rules(Versions::Redis(u16::MAX))));
         let mut after = if self.policy == "FLUSH" { Libraries::new() } else { before.clone() };
         for source in records.expect("a right footer") {
             let source = source.expect("a record that can be read");
-            let name = shebang::parse(&source).expect("a right first line").name;
+            let name = shebang::parse(&source, Quoting::Parts).expect("a right first line").name;
             let replaced = after.insert(name.to_string(), source.into_owned());
             assert!(replaced.is_none() || self.policy == "REPLACE", "{name} was replaced");
         }

@@ -167,11 +167,6 @@ def number(text):
         return None
 
 
-def shorter(stock, shadow):
-    """Whether the one is the other printed with 14 digits."""
-    return (value := number(shadow)) is not None and b"%.14g" % value == stock
-
-
 def reordered(stock, shadow):
     """Whether both are the same JSON but for the order of members, which Lua does not promise."""
     try:
@@ -183,8 +178,7 @@ def reordered(stock, shadow):
 class Comparison:
     """What is the same in two replies or two databases, but for a clock that went on between them.
 
-    Counts what differs for a known reason, by the ids of the rows in docs/compatibility.md: `number-format` and
-    `table-order`.
+    Counts what differs for a known reason, by the id of its row in docs/compatibility.md: `table-order`.
     """
 
     def __init__(self):
@@ -200,9 +194,6 @@ class Comparison:
         if isinstance(stock, int) and isinstance(shadow, int):
             return min(stock, shadow) >= 1000 and abs(stock - shadow) <= MILLISECONDS
         if isinstance(stock, bytes) and isinstance(shadow, bytes):
-            if shorter(stock, shadow):
-                self.known["number-format"] += 1
-                return True
             if reordered(stock, shadow):
                 self.known["table-order"] += 1
                 return True

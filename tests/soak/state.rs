@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use shadow::registry::payload::{self, Versions};
+use shadow::registry::payload::{self, Rules, Versions};
 
 use crate::SETTLING;
 use crate::support::{Client, Server, Value, holds_within};
@@ -14,7 +14,7 @@ use crate::support::{Client, Server, Value, holds_within};
 pub fn contents(server: &Server) -> Vec<Vec<u8>> {
     let mut client = server.client();
     let Value::Bulk(dump) = client.run("SHADOW.FUNCTION DUMP") else { panic!("a payload") };
-    let records = payload::read(&dump, Versions::Relaxed, false).expect("a sound payload");
+    let records = payload::read(&dump, Rules::new(Versions::Relaxed)).expect("a sound payload");
     let mut dumped: Vec<_> = records.map(|record| record.expect("a record").into_owned()).collect();
     let list = client.run("SHADOW.FUNCTION LIST WITHCODE").items();
     let code = |library: &Value| match library.field("library_code") {

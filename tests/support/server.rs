@@ -32,6 +32,7 @@ pub struct Options {
     configuration: Option<PathBuf>,
     settings: Vec<String>,
     module: Option<Vec<String>>,
+    environment: Vec<(String, String)>,
     file_limit: Option<u32>,
     fixed_code: bool,
 }
@@ -45,6 +46,7 @@ impl Options {
             configuration: None,
             settings: Vec::new(),
             module: Some(Vec::new()),
+            environment: Vec::new(),
             file_limit: None,
             fixed_code: false,
         };
@@ -76,6 +78,12 @@ impl Options {
     /// Gives a command of the server another name.
     pub fn rename_command(mut self, from: &str, to: &str) -> Self {
         self.settings.extend(["--rename-command", from, to].map(str::to_owned));
+        self
+    }
+
+    /// Sets a variable of the process's environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -153,6 +161,7 @@ impl Options {
         }
         command
             .current_dir(directory)
+            .envs(self.environment.iter().cloned())
             .args(&self.configuration)
             .args(["--port", &port.to_string()])
             .args(&self.settings)
@@ -298,10 +307,24 @@ impl Server {
 
     /// The version of Redis that it is, or says it is compatible with.
     pub fn version(&self) -> (u32, u32, u32) {
-        let text = self.client().info("redis_version").expect("INFO has redis_version");
-        let mut numbers = text.split('.').map(|part| part.parse().expect("a number in the version"));
-        let mut next = || numbers.next().unwrap_or(0);
-        (next(), next(), next())
+        numbers(&self.client().info("redis_version").expect("INFO has redis_version"))
+    }
+
+    /// Valkey's own version; None of a Redis.
+    pub fn valkey_version(&self) -> Option<(u32, u32, u32)> {
+        let mut client = self.client();
+        client.info("redis_version").expect("INFO has redis_version");
+        client.info("valkey_version").map(|text| numbers(&text))
+    }
+
+    /// Whether its scripts have `os.clock`.
+    pub fn has_os_clock(&self) -> bool {
+        self.version() >= (7, 4, 0) || self.flavour() == Flavour::Valkey
+    }
+
+    /// Whether its `cjson` has `decode_array_with_array_mt`.
+    pub fn marks_json_arrays(&self) -> bool {
+        self.version() >= (8, 4, 0)
     }
 
     /// The names of its threads, sorted.
@@ -361,6 +384,13 @@ impl Server {
         files.sort();
         files.iter().flat_map(|path| super::resp::parse_commands(&fs::read(path).unwrap_or_default())).collect()
     }
+}
+
+/// The three numbers of a version.
+fn numbers(version: &str) -> (u32, u32, u32) {
+    let mut numbers = version.split('.').map(|part| part.parse().expect("a number in the version"));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
 }
 
 impl Drop for Server {

@@ -4,11 +4,11 @@ use smallvec::SmallVec;
 
 use super::super::builtin::LENGTH_LIMIT;
 use super::super::context::Context;
-use super::super::number::text as text_of_number;
+use super::super::number;
 use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::Settings;
-use super::{STACK_LIMIT, bad_argument, number, skip};
+use super::{MARK, STACK_LIMIT, bad_argument, skip};
 
 /// How many values wait on the stack before they go into their table: a table that is made when its values are known
 /// has the right size from the start.
@@ -17,6 +17,9 @@ const WAITING: i32 = 256;
 const WAITING_BELOW: i32 = 4_000;
 /// ... and only if the script has not set a depth above this one, so that room is left for the deepest nesting.
 const WAITING_DEPTH: i32 = 1_500;
+
+/// The slots that an array takes while it is marked: itself, its metatable and the mark.
+const MARKING: i32 = 3;
 
 /// How much of a string with escapes is read between two safepoints, in bytes.
 const STRIDE: usize = 1 << 20;
@@ -27,17 +30,13 @@ pub fn decode(stack: &Stack) -> Outcome {
         return Err(bad_argument(stack, "decode", 1, "expected 1 argument"));
     }
     match stack.kind(1) {
-        Kind::String => {}
-        Kind::Number => {
-            stack.push_bytes(&text_of_number(stack.number(1).unwrap_or_default()));
-            stack.replace(1);
-        }
+        Kind::String | Kind::Number => {}
         _ => {
             let text = format!("string expected, got {}", stack.type_name(1));
             return Err(bad_argument(stack, "decode", 1, &text));
         }
     }
-    let text = stack.bytes(1).unwrap_or_default();
+    let text = stack.text(1).unwrap_or_default();
     if text.len() > LENGTH_LIMIT {
         return Err(Raise::at("JSON text is too long"));
     }
@@ -48,7 +47,8 @@ pub fn decode(stack: &Stack) -> Outcome {
     let context = Context::of(stack);
     let safepoint = || stack.safepoint();
     let mut lexer = Lexer::new(text, context.json.buffer.take(), settings.decode_invalid(), &safepoint);
-    let result = Decoder { stack, open: SmallVec::new(), slots: 1, limit: settings.decode_depth() }.run(&mut lexer);
+    let (marks, limit) = (settings.mark_arrays(), settings.decode_depth());
+    let result = Decoder { stack, open: SmallVec::new(), slots: 1, limit, marks }.run(&mut lexer);
     context.json.buffer.give_back(lexer.string);
     result.map(|()| 1)
 }
@@ -113,6 +113,8 @@ struct Decoder<'a> {
     slots: i32,
     /// The deepest nesting allowed.
     limit: i32,
+    /// Whether arrays are marked.
+    marks: bool,
 }
 
 impl Decoder<'_> {
@@ -210,10 +212,13 @@ impl Decoder<'_> {
         let needed = if array { 2 } else { 3 };
         let nested = depth <= self.limit && self.slots + needed <= STACK_LIMIT;
         // What waits is copied when it is stored.
-        let room = if waits { WAITING + 5 } else { needed };
+        let room = if waits { WAITING + 5 } else { needed.max(MARKING) };
         if !nested || !stack.reserve(room) {
             let position = lexer.at;
             return Err(Raise::at(&format!("Found too many nested data structures ({depth}) at character {position}")));
+        }
+        if array && self.marks && self.slots + MARKING > STACK_LIMIT {
+            return Err(Raise::at("max lua stack reached"));
         }
         if waits {
             stack.push_nil();
@@ -229,9 +234,21 @@ impl Decoder<'_> {
     fn end(&mut self) {
         if let Some(mut open) = self.open.pop() {
             open.store(self.stack);
+            if open.array && self.marks {
+                mark(self.stack);
+            }
             self.slots -= if open.array { 1 } else { 2 };
         }
     }
+}
+
+/// Marks the table on top as an array. May raise for want of memory.
+fn mark(stack: &Stack) {
+    stack.push_table(0, 1);
+    stack.push_boolean(true);
+    stack.raw_set_field(-2, MARK);
+    stack.set_readonly(-1, true);
+    stack.set_metatable(-2);
 }
 
 impl Open {

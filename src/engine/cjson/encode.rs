@@ -4,10 +4,11 @@ use smallvec::SmallVec;
 
 use super::super::builtin::{LENGTH_LIMIT, too_large};
 use super::super::context::Context;
+use super::super::number;
 use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::{Invalid, Settings};
-use super::{STACK_LIMIT, bad_argument, number, skip};
+use super::{MARK, STACK_LIMIT, bad_argument, skip};
 
 /// How much of a string is written between two safepoints, in bytes.
 const STRIDE: usize = 1 << 20;
@@ -24,6 +25,7 @@ pub fn encode(stack: &Stack) -> Outcome {
     let mut encoder = Encoder {
         stack,
         settings: Settings::of(stack),
+        marks: context.dialect.marks_json_arrays(),
         open: SmallVec::new(),
         out: context.json.buffer.take(),
         pace: Pace::default(),
@@ -53,6 +55,8 @@ struct Open {
 struct Encoder<'a> {
     stack: &'a Stack,
     settings: Settings,
+    /// Whether a table can be marked as an array.
+    marks: bool,
     /// The tables around the current value, outermost first: a list of our own, so that no nesting ends the native
     /// stack.
     open: SmallVec<[Open; 16]>,
@@ -174,6 +178,16 @@ impl Encoder<'_> {
         if !nested || !self.stack.reserve(SLOTS) {
             return Err(Raise::at(&format!("Cannot serialise, excessive nesting ({depth})")));
         }
+        if self.marks && self.is_marked(index) {
+            let length = self.stack.length(index);
+            if length == 0 {
+                self.out.extend_from_slice(b"[]");
+            } else {
+                self.out.push(b'[');
+                self.open.push(Open { table: index, position: 0, length, pending: false });
+            }
+            return Ok(());
+        }
         let Some(position) = self.stack.raw_iterate(index, 0) else {
             self.out.extend_from_slice(b"{}");
             return Ok(());
@@ -187,6 +201,17 @@ impl Encoder<'_> {
         self.out.push(if length > 0 { b'[' } else { b'{' });
         self.open.push(Open { table: index, position: 0, length, pending: false });
         Ok(())
+    }
+
+    /// Whether the metatable of a table says that it is an array. May raise what a metatable of that raises.
+    fn is_marked(&self, table: i32) -> bool {
+        if !self.stack.push_metatable(table) {
+            return false;
+        }
+        self.stack.get_field(-1, MARK);
+        let marked = self.stack.boolean(-1);
+        self.stack.pop(2);
+        marked
     }
 
     /// The length of the array that a table is; 0 when it is an object. The pair before `position` is on the stack.
@@ -236,7 +261,7 @@ impl Encoder<'_> {
                 Invalid::Write => {}
             }
         }
-        number::write(&mut self.out, value, self.settings.precision());
+        self.out.extend_from_slice(&number::general(value, self.settings.precision()));
         Ok(())
     }
 

@@ -7,10 +7,10 @@
 
 mod decode;
 mod encode;
-mod number;
 mod settings;
 
 use std::cell::Cell;
+use std::ffi::CStr;
 
 use super::context::Context;
 use super::stack::{Native, Outcome, Raise, Stack, natives};
@@ -25,8 +25,12 @@ natives! {
     EncodeKeepBuffer = c"encode_keep_buffer", settings::encode_keep_buffer;
     EncodeInvalidNumbers = c"encode_invalid_numbers", settings::encode_invalid_numbers;
     DecodeInvalidNumbers = c"decode_invalid_numbers", settings::decode_invalid_numbers;
+    DecodeArrayWithArrayMt = c"decode_array_with_array_mt", settings::decode_array_with_array_mt;
     New = c"new", new;
 }
+
+/// The field of a metatable that makes its tables arrays, empty ones as well, where the server knows it.
+const MARK: &CStr = c"__is_cjson_array";
 
 /// How many values a function of the VM may have on its stack; the server's own VM has the same limit, and its
 /// library stops at the nesting that meets it. Nesting is counted here as that library's use of the stack.
@@ -79,7 +83,7 @@ fn new(stack: &Stack) -> Outcome {
 /// Pushes a table whose functions use the settings at `settings`, or those of the library that calls.
 fn push(stack: &Stack, context: &Context, settings: Option<i32>) {
     let target = Target { stack, context, settings };
-    stack.push_table(0, 13);
+    stack.push_table(0, 14);
     target.native::<Encode>();
     target.native::<Decode>();
     target.native::<EncodeSparseArray>();
@@ -89,6 +93,9 @@ fn push(stack: &Stack, context: &Context, settings: Option<i32>) {
     target.native::<EncodeKeepBuffer>();
     target.native::<EncodeInvalidNumbers>();
     target.native::<DecodeInvalidNumbers>();
+    if context.dialect.marks_json_arrays() {
+        target.native::<DecodeArrayWithArrayMt>();
+    }
     target.native::<New>();
     stack.push_null();
     stack.raw_set_field(-2, c"null");

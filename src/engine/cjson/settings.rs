@@ -31,6 +31,7 @@ enum Setting {
     KeepBuffer,
     EncodeInvalid,
     DecodeInvalid,
+    MarkArrays,
 }
 
 /// What to do with numbers that JSON does not have.
@@ -47,12 +48,12 @@ pub struct Settings([i32; Self::COUNT]);
 
 impl Default for Settings {
     fn default() -> Self {
-        Self([0, 2, 10, 1000, 1000, 14, 1, 0, 1])
+        Self([0, 2, 10, 1000, 1000, 14, 1, 0, 1, 0])
     }
 }
 
 impl Settings {
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
 
     /// The settings for the native that runs on `stack`. May raise for want of memory.
     pub fn of(stack: &Stack) -> Self {
@@ -106,8 +107,8 @@ impl Settings {
     }
 
     /// How many digits of a number are written.
-    pub const fn precision(&self) -> i32 {
-        self.get(Setting::Precision)
+    pub fn precision(&self) -> usize {
+        self.get(Setting::Precision).unsigned_abs() as usize
     }
 
     pub const fn encode_invalid(&self) -> Invalid {
@@ -120,6 +121,11 @@ impl Settings {
 
     pub const fn decode_invalid(&self) -> bool {
         self.get(Setting::DecodeInvalid) != 0
+    }
+
+    /// Whether decoded arrays get a metatable that says so.
+    pub const fn mark_arrays(&self) -> bool {
+        self.get(Setting::MarkArrays) != 0
     }
 }
 
@@ -288,5 +294,10 @@ pub fn encode_invalid_numbers(stack: &Stack) -> Outcome {
 
 pub fn decode_invalid_numbers(stack: &Stack) -> Outcome {
     Options::of(stack, "decode_invalid_numbers", 1)?.choice(1, Setting::DecodeInvalid, SWITCH)?;
+    Ok(1)
+}
+
+pub fn decode_array_with_array_mt(stack: &Stack) -> Outcome {
+    Options::of(stack, "decode_array_with_array_mt", 1)?.choice(1, Setting::MarkArrays, SWITCH)?;
     Ok(1)
 }

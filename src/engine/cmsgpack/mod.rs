@@ -22,7 +22,6 @@ natives! {
 /// The texts that describe the library.
 pub const NAME: &str = "cmsgpack";
 pub const VERSION: &str = "lua-cmsgpack 0.4.0";
-pub const COPYRIGHT: &str = "Copyright (C) 2012, Salvatore Sanfilippo";
 pub const DESCRIPTION: &str = "MessagePack C implementation for Lua";
 
 fn pack(stack: &Stack) -> Outcome {

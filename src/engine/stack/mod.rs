@@ -20,6 +20,7 @@
 mod callbacks;
 mod codegen;
 mod compiler;
+mod conversion;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::slice;
@@ -417,6 +418,12 @@ impl Stack {
     }
 
     // ---- tables ---------------------------------------------------------------------------------------------
+
+    /// Pushes the field `name` of the value at `index`. Raises what metamethods on the way to it raise.
+    pub fn get_field(&self, index: i32, name: &CStr) {
+        // SAFETY: Alive, Bounds, Raising.
+        unsafe { ffi::lua_getfield(self.state, index, name.as_ptr()) };
+    }
 
     /// Pushes the field `name` of the table at `index`, without metamethods. May raise (a new string).
     pub fn raw_get_field(&self, index: i32, name: &CStr) -> Kind {

@@ -26,6 +26,12 @@ impl CallReply {
         }
     }
 
+    /// Whether one of the simple strings in it is `word`.
+    pub fn mentions(&self, word: &str) -> bool {
+        let line = format!("+{word}\r\n");
+        self.wire().windows(line.len()).any(|part| part == line.as_bytes())
+    }
+
     /// What a path of indices leads to, from array to array.
     fn at(&self, path: &[usize]) -> Option<ptr::NonNull<raw::RedisModuleCallReply>> {
         path.iter().try_fold(self.0, |reply, &index| {

@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_long};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::OnceLock;
 
 use redis_module::raw;
 
 use super::text::{one_line, without_break};
-use super::{CallReply, Refused, State, Text, api, checked, log};
+use super::{CallReply, Refused, State, Text, Words, api, checked, log};
+use crate::engine::Permission;
 
 /// A callback of the server's event loop.
 pub type Timer = unsafe extern "C" fn(*mut raw::RedisModuleCtx, *mut std::ffi::c_void);
@@ -222,25 +224,51 @@ impl Context<'_> {
         unsafe { api!(RedisModule_CreateTimer)(self.raw, 0, Some(callback), ptr::null_mut()) };
     }
 
-    /// Whether the user of that name may run a command with its keys and channels; None when there is no such command.
-    pub fn user_may(&self, user: &Text, words: &mut [*mut raw::RedisModuleString]) -> Option<bool> {
-        // SAFETY: the caller keeps the words alive; the user is freed here.
+    /// Whether the user of that name may run a command with its keys and channels, where there are rules for
+    /// databases in the selected one. Most servers do not look at the number of words, and read past the last one when keys are to be found
+    /// further on.
+    ///
+    /// # Safety
+    /// Unless the server looks, the words are as many as the command takes, or its keys are in fixed places.
+    pub unsafe fn user_may(&self, user: &Text, words: &mut Words) -> Permission {
+        let (argv, argc) = (words.as_mut_ptr(), words.len() as c_int);
+        // SAFETY: the caller's promise. The user is freed here.
         unsafe {
             let user = api!(RedisModule_GetModuleUserFromUserName)(user.raw());
             if user.is_null() {
                 // The user was deleted, and its clients with it: nothing is refused that way.
-                return Some(true);
+                return Permission::Granted;
             }
             *libc::__errno_location() = 0;
-            let status = api!(RedisModule_ACLCheckCommandPermissions)(user, words.as_mut_ptr(), words.len() as c_int);
+            let (status, unknown) = match check_permissions() {
+                Some(check) => (check(user, argv, argc, self.selected_db(), ptr::null_mut()), libc::EINVAL),
+                None => (api!(RedisModule_ACLCheckCommandPermissions)(user, argv, argc), libc::ENOENT),
+            };
             let errno = *libc::__errno_location();
             api!(RedisModule_FreeModuleUser)(user);
-            match checked(status) {
-                Ok(()) => Some(true),
-                Err(Refused) if errno == libc::ENOENT => None,
-                Err(Refused) => Some(false),
+            match (checked(status), errno) {
+                (Ok(()), _) => Permission::Granted,
+                (Err(Refused), errno) if errno == unknown => Permission::Unknown,
+                (Err(Refused), libc::EINVAL) => Permission::WrongArity,
+                (Err(Refused), _) => Permission::Denied,
             }
         }
+    }
+
+    /// What COMMAND INFO says of a command or, as `command|subcommand`, of a subcommand; None where COMMAND was renamed
+    /// away.
+    pub fn command_info(&self, name: &[u8]) -> Option<CallReply> {
+        // SAFETY: Living context; the format names a C string and a buffer with its length.
+        CallReply::own(unsafe {
+            api!(RedisModule_Call)(
+                self.raw,
+                c"COMMAND".as_ptr(),
+                c"cb".as_ptr(),
+                c"INFO".as_ptr(),
+                name.as_ptr(),
+                name.len(),
+            )
+        })
     }
 
     // ---- the server -------------------------------------------------------------------------------------------
@@ -269,27 +297,32 @@ impl Context<'_> {
         reply.wire().strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
     }
 
-    /// Whether the command of that name, or one of its subcommands, writes. An unknown one does not; where COMMAND was
-    /// renamed away, every one may.
-    pub fn command_writes(&self, name: &[u8]) -> bool {
-        // SAFETY: Living context; the format names a C string and a buffer with its length.
+    /// What the server says to a write of a script; None if it permits it. The write changes nothing.
+    pub fn refusal_of_writes(&self) -> Option<Vec<u8>> {
+        // SAFETY: Living context; the format names three C strings.
         let reply = unsafe {
             api!(RedisModule_Call)(
                 self.raw,
-                c"COMMAND".as_ptr(),
-                c"cb".as_ptr(),
-                c"INFO".as_ptr(),
-                name.as_ptr(),
-                name.len(),
+                c"SETRANGE".as_ptr(),
+                c"ESccc".as_ptr(),
+                c"".as_ptr(),
+                c"0".as_ptr(),
+                c"".as_ptr(),
             )
         };
-        const FLAG: &[u8] = b"+write\r\n";
-        CallReply::own(reply).is_none_or(|reply| reply.wire().windows(FLAG.len()).any(|part| part == FLAG))
+        let reply = CallReply::own(reply)?;
+        reply.wire().strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
+    }
+
+    /// Whether the command of that name, or one of its subcommands, writes. An unknown one does not; where COMMAND was
+    /// renamed away, every one may.
+    pub fn command_writes(&self, name: &[u8]) -> bool {
+        self.command_info(name).is_none_or(|info| info.mentions("write"))
     }
 
     /// Lets the server serve others for a moment; who may not be served is answered `-BUSY <text>`.
     pub fn yield_to_clients(&self, text: &CStr) {
-        // SAFETY: Living context; the text is static and outlives the call.
+        // SAFETY: Living context; the server forgets the text when the call returns.
         unsafe {
             api!(RedisModule_Yield)(self.raw, raw::REDISMODULE_YIELD_FLAG_CLIENTS as c_int, text.as_ptr());
         }
@@ -330,6 +363,29 @@ impl Context<'_> {
             values
         }
     }
+}
+
+/// Valkey's check of permissions in a database: a user, the words of a command and their number, the database, a place for
+/// a reason.
+type CheckPermissions = unsafe extern "C" fn(
+    *mut raw::RedisModuleUser,
+    *mut *mut raw::RedisModuleString,
+    c_int,
+    c_int,
+    *mut c_int,
+) -> c_int;
+
+/// That check, from Valkey 9.1 on. The older one, which knows no database, refuses everything there to a user who may not
+/// use all of them.
+fn check_permissions() -> Option<CheckPermissions> {
+    static FOUND: OnceLock<Option<CheckPermissions>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let mut found: Option<CheckPermissions> = None;
+        // SAFETY: Initialised. The server writes the address of its function of that name, whose type this is, or nothing.
+        let status =
+            unsafe { api!(RedisModule_GetApi)(c"RedisModule_ACLCheckPermissions".as_ptr(), (&raw mut found).cast()) };
+        checked(status).ok().and(found)
+    })
 }
 
 /// What is done with the keys of a call. It is not known beforehand, so the most that may be is said.

@@ -12,6 +12,7 @@
 
 mod call_reply;
 mod context;
+mod key_positions;
 mod text;
 mod words;
 
@@ -22,8 +23,9 @@ use redis_module::raw;
 
 pub use call_reply::CallReply;
 pub use context::{Context, KeyAccess};
+pub use key_positions::KeyPositions;
 pub use text::{Text, c_text, string_bytes};
-pub use words::{Arguments, FilteredCommand, Word};
+pub use words::{Arguments, FilteredCommand, Word, Words};
 
 /// A function of the API that every supported server has.
 macro_rules! api {

@@ -1,6 +1,7 @@
 //! The words of a command.
 
 use std::ffi::c_int;
+use std::marker::PhantomData;
 use std::{ptr, slice};
 
 use redis_module::raw;
@@ -32,9 +33,12 @@ impl<'a> Arguments<'a> {
         self.0.first() == Some(&name.raw())
     }
 
-    /// The words as strings of the server, with another name. They live as long as `name` and the command.
-    pub fn with_name(&self, name: &Text) -> Vec<*mut raw::RedisModuleString> {
-        std::iter::once(name.raw()).chain(self.0.iter().skip(1).copied()).collect()
+    /// The words with another name.
+    pub fn with_name<'b>(&self, name: &'b Text) -> Words<'b>
+    where
+        'a: 'b,
+    {
+        Words::of(std::iter::once(name.raw()).chain(self.0.iter().skip(1).copied()))
     }
 
     /// The word at `index`; empty beyond the end.
@@ -53,6 +57,42 @@ impl<'a> Arguments<'a> {
         let words = self.0.get(start..end).unwrap_or_default();
         // SAFETY: as in `get`.
         words.iter().map(|&string| unsafe { string_bytes(string) })
+    }
+}
+
+/// The words of a command that is only asked about.
+pub struct Words<'a> {
+    strings: Vec<*mut raw::RedisModuleString>,
+    lifetime: PhantomData<&'a Text>,
+}
+
+impl<'a> Words<'a> {
+    pub fn new(texts: &'a [Text]) -> Self {
+        Self::of(texts.iter().map(Text::raw))
+    }
+
+    fn of(strings: impl Iterator<Item = *mut raw::RedisModuleString>) -> Self {
+        Self { strings: strings.collect(), lifetime: PhantomData }
+    }
+
+    pub const fn len(&self) -> usize {
+        self.strings.len()
+    }
+
+    /// The word at `index`.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        // SAFETY: the strings live for `'a`, which this value does not outlive.
+        self.strings.get(index).map(|&string| unsafe { string_bytes(string) })
+    }
+
+    /// Adds `word` so many times.
+    pub fn extend(&mut self, word: &'a Text, times: usize) {
+        self.strings.extend(std::iter::repeat_n(word.raw(), times));
+    }
+
+    /// Their array, as the API takes it.
+    pub const fn as_mut_ptr(&mut self) -> *mut *mut raw::RedisModuleString {
+        self.strings.as_mut_ptr()
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::reply::ClientReply;
 use super::super::running::{Running, during, with_current};
 use super::super::totals::Totals;
 use super::entry::Command;
+use crate::engine::Dialect;
 use crate::error::Error;
 use crate::registry::{Function, FunctionFlags};
 
@@ -47,10 +48,11 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         let found = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
         let state = context.state();
         let function = found.function();
-        let keys_end = admit(context, arguments, state, function.flags, read_only).inspect_err(|_| {
-            function.counters.reject();
-            module.totals.rejected_calls.count();
-        })?;
+        let keys_end =
+            admit(context, arguments, state, function.flags, read_only, &module.dialect).inspect_err(|_| {
+                function.counters.reject();
+                module.totals.rejected_calls.count();
+            })?;
         let running = Running::new(&function.name, arguments, state.obeys());
         let mut host = ServerHost::new(context, function.flags, &module.dialect).of_call(
             &running,
@@ -58,11 +60,11 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
             &module.ended,
             arguments.word(HEAD).filter(|_| keys_end > HEAD),
         );
-        if state.contains(State::CLUSTER)
-            && !state.obeys()
-            && !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS)
-        {
-            host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+        if state.contains(State::CLUSTER) && !state.obeys() {
+            host.in_cluster();
+            if !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
+                host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+            }
         }
         let mut account = Account { running: &running, function, totals: &module.totals, failed: true };
         let result = during(&running, &module.watch, || {
@@ -104,11 +106,12 @@ fn admit(
     state: State,
     flags: FunctionFlags,
     read_only: bool,
+    dialect: &Dialect,
 ) -> Result<usize, Error> {
     if let Some(elsewhere) = redirection(context, arguments, state, flags) {
         return Err(elsewhere);
     }
-    module::gate().check_state(context, state, flags)?;
+    module::gate().check_state(context, state, flags, dialect)?;
     let keys_end = HEAD + key_count(arguments)?;
     check_call(state, flags, read_only)?;
     Ok(keys_end)
@@ -140,7 +143,7 @@ fn key_count(arguments: Arguments) -> Result<usize, Error> {
 }
 
 fn checked_count(number: i64, arguments: Arguments) -> Result<usize, Error> {
-    if number > (arguments.len() - HEAD) as i64 {
+    if number > arguments.len().saturating_sub(HEAD) as i64 {
         return Err("ERR Number of keys can't be greater than number of args".into());
     }
     usize::try_from(number).map_err(|_| "ERR Number of keys can't be negative".into())

@@ -1,6 +1,7 @@
 use super::super::api::{Arguments, Context};
 use super::super::running::with_current;
 use super::entry::Command;
+use super::wrong_arity;
 use crate::error::Error;
 
 const NOT_BUSY: &str = "NOTBUSY No scripts in execution right now.";
@@ -17,7 +18,7 @@ impl Command for Kill {
         let force = match arguments.len() {
             2 => false,
             _ if arguments.len() == 3 && arguments.get(2).eq_ignore_ascii_case(b"force") => true,
-            _ => return Err(super::wrong_arguments(arguments)),
+            _ => return Err(wrong_arity(arguments)),
         };
         with_current(|running| {
             let Some(running) = running else {

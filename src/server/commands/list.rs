@@ -1,9 +1,10 @@
 use sha2::{Digest, Sha256};
 
-use super::super::api::{Arguments, Context};
+use super::super::api::{Arguments, Context, c_text};
 use super::super::module;
 use super::entry::Command;
 use super::is_option;
+use crate::engine::Dialect;
 use crate::error::Error;
 use crate::registry::{Function, Library};
 
@@ -21,7 +22,7 @@ impl Command for List {
             };
             context.reply_array(libraries.len());
             for library in libraries {
-                reply_library(context, library, &options);
+                reply_library(context, library, &options, &module.dialect);
             }
             Ok(())
         })
@@ -58,7 +59,7 @@ impl<'a> Options<'a> {
 const LIBRARY_STATS: usize = 3;
 const FUNCTION_STATS: usize = 5;
 
-fn reply_library(context: &Context, library: &Library, options: &Options) {
+fn reply_library(context: &Context, library: &Library, options: &Options, dialect: &Dialect) {
     let stats = if options.with_stats { LIBRARY_STATS } else { 0 };
     context.reply_map(3 + usize::from(options.with_code) + stats);
     context.reply_bulk(b"library_name");
@@ -68,7 +69,7 @@ fn reply_library(context: &Context, library: &Library, options: &Options) {
     context.reply_bulk(b"functions");
     context.reply_array(library.functions.len());
     for function in &library.functions {
-        reply_function(context, function, options);
+        reply_function(context, function, options, dialect);
     }
     if options.with_code {
         context.reply_bulk(b"library_code");
@@ -82,12 +83,13 @@ fn reply_library(context: &Context, library: &Library, options: &Options) {
     }
 }
 
-fn reply_function(context: &Context, function: &Function, options: &Options) {
+fn reply_function(context: &Context, function: &Function, options: &Options, dialect: &Dialect) {
     context.reply_map(3 + if options.with_stats { FUNCTION_STATS } else { 0 });
     context.reply_bulk(b"name");
     context.reply_bulk(function.name.as_bytes());
     context.reply_bulk(b"description");
     match &function.description {
+        Some(description) if dialect.cuts_descriptions() => context.reply_bulk(c_text(description).as_bytes()),
         Some(description) => context.reply_bulk(description),
         None => context.reply_null(),
     }

@@ -38,6 +38,21 @@ fn wrong_arguments(arguments: Arguments) -> Error {
     )
 }
 
+/// The server's text for a subcommand that does not take so many words.
+fn wrong_arity(arguments: Arguments) -> Error {
+    let subcommand = arguments.get(1).to_ascii_lowercase();
+    Error::new(
+        [
+            b"ERR wrong number of arguments for '",
+            typed_name(arguments).as_slice(),
+            b"|",
+            subcommand.as_slice(),
+            b"' command",
+        ]
+        .concat(),
+    )
+}
+
 /// Whether a word of a command is `option`, in any case. The server reads such words as C strings: up to a NUL.
 fn is_option(word: &[u8], option: &str) -> bool {
     let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());

@@ -89,6 +89,11 @@ fn with_filter<T>(body: impl FnOnce(&Filter) -> T) -> Option<T> {
     FILTER.0.try_borrow().ok()?.as_ref().map(body)
 }
 
+/// Whether commands are intercepted.
+pub fn is_installed() -> bool {
+    with_filter(|_| ()).is_some()
+}
+
 /// Starts to intercept those of the module's `commands` that the server has, too.
 ///
 /// # Errors

@@ -7,8 +7,9 @@
 
 use super::super::api::{Arguments, Context, FilteredCommand, Text};
 use super::super::commands::spec::Spec;
+use super::super::permission;
 use super::Interception;
-use crate::engine::Dialect;
+use crate::engine::{Dialect, Permission};
 use crate::error::Error;
 
 /// Checks that the user may run an intercepted command by the name that was typed.
@@ -24,7 +25,7 @@ pub fn check(
     let typed = interception.typed.as_bytes();
     let name = Text::new(typed);
     let Some(user) = context.user_name() else { return Ok(()) };
-    if context.user_may(&user, &mut arguments.with_name(&name)) != Some(false) {
+    if permission::of(context, &user, arguments.with_name(&name)) != Permission::Denied {
         return Ok(());
     }
     let mut full = typed.to_vec();

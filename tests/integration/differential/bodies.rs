@@ -1,6 +1,6 @@
 //! Bodies of a function: what it returns, what it raises, what it calls.
 
-use super::{Everywhere, OnRedis, Runs};
+use super::{Everywhere, Runs};
 
 /// Values of every kind, as a reply. No map or set has two members: their order is the VM's own business.
 pub const VALUES: &[(&str, Runs)] = &[
@@ -98,7 +98,7 @@ pub const VALUES: &[(&str, Runs)] = &[
     ("return {set=1}", Everywhere),
     ("return {big_number='123456789012345678901234567890'}", Everywhere),
     ("return {big_number='a\\r\\nb'}", Everywhere),
-    ("return {big_number='a\\0b'}", OnRedis),
+    ("return {big_number='a\\0b'}", Everywhere),
     ("return {big_number=''}", Everywhere),
     ("return {big_number=12}", Everywhere),
     ("return {verbatim_string={string='hello',format='txt'}}", Everywhere),
@@ -187,7 +187,7 @@ pub const ERRORS: &[(&str, Runs)] = &[
     ("string.gsub('abc','.',function(c) error('gs') end)", Everywhere),
     ("local t=setmetatable({},{__index=function() error('idx') end}) return t.x", Everywhere),
     ("local ok,e=pcall(error,{err='K v'}) error(e)", Everywhere),
-    ("local ok,e=pcall(function() redis.call('foo') end) error(e)", OnRedis),
+    ("local ok,e=pcall(function() redis.call('foo') end) error(e)", Everywhere),
     ("return {err='K v',source='S',line=99}", Everywhere),
     ("return {err='AA bb'}", Everywhere),
     ("return {err='-AA bb'}", Everywhere),
@@ -221,9 +221,9 @@ pub const ERRORS: &[(&str, Runs)] = &[
     ("return redis.call('')", Everywhere),
     ("return redis.call('get\\0','x')", Everywhere),
     ("return redis.call('config|get','x')", Everywhere),
-    ("return redis.call('config','nosuch')", OnRedis),
+    ("return redis.call('config','nosuch')", Everywhere),
     ("return redis.call('object')", Everywhere),
-    ("return redis.call('object','nosuch','x')", OnRedis),
+    ("return redis.call('object','nosuch','x')", Everywhere),
     ("return redis.call('object','encoding')", Everywhere),
     ("return redis.call('set','k')", Everywhere),
     ("return redis.call('SET','k','v','FOO')", Everywhere),
@@ -244,7 +244,7 @@ pub const ERRORS: &[(&str, Runs)] = &[
     ("return redis.call('function','stats')", Everywhere),
     ("return redis.call('function','load','x')", Everywhere),
     ("return redis.call('function','delete','x')", Everywhere),
-    ("return redis.call('function','nosuch')", OnRedis),
+    ("return redis.call('function','nosuch')", Everywhere),
     ("return redis.call('function')", Everywhere),
     ("return #redis.call('function','help') > 10", Everywhere),
     ("redis.call('set','k','v') return redis.call('incr','k')", Everywhere),
@@ -257,7 +257,7 @@ pub const ERRORS: &[(&str, Runs)] = &[
     ),
     (
         "local r=redis.pcall('foo') local t={} for k,v in pairs(r) do t[#t+1]=k..'='..tostring(v) end table.sort(t) return t",
-        OnRedis,
+        Everywhere,
     ),
     ("local r=redis.pcall('foo') r.err='NEW err' return r", Everywhere),
     ("local r=redis.pcall('foo') r.err=nil return r", Everywhere),
@@ -265,8 +265,8 @@ pub const ERRORS: &[(&str, Runs)] = &[
     ("local function g() return redis.call('foo') end\n return g()", Everywhere),
     ("\n\n redis.call('foo')", Everywhere),
     ("pcall(redis.call,'foo') return 'ok'", Everywhere),
-    ("local ok,e=pcall(redis.call,'foo') return {tostring(ok),type(e),tostring(e)}", OnRedis),
-    ("local ok,e=pcall(redis.call,'lpush','k') return {tostring(ok),type(e),tostring(e)}", OnRedis),
+    ("local ok,e=pcall(redis.call,'foo') return {tostring(ok),type(e),tostring(e)}", Everywhere),
+    ("local ok,e=pcall(redis.call,'lpush','k') return {tostring(ok),type(e),tostring(e)}", Everywhere),
     ("local ok,e=pcall(error,'foo') return {tostring(ok),type(e),tostring(e)}", Everywhere),
     ("local ok,e=pcall(error,{err='FOO x'}) return {tostring(ok),type(e),tostring(e)}", Everywhere),
     ("local ok,e=pcall(error,{err=1}) return {tostring(ok),type(e)}", Everywhere),
@@ -280,7 +280,7 @@ pub const ERRORS: &[(&str, Runs)] = &[
     ),
     (
         "local ok,e=xpcall(function() redis.call('foo') end, function(e) return type(e)..tostring(e.err) end) return {tostring(ok),type(e),tostring(e)}",
-        OnRedis,
+        Everywhere,
     ),
     (
         "local ok,e=xpcall(function() error({err='E x'}) end, function(e) return e end) return {tostring(ok),type(e),e.err}",
@@ -434,11 +434,11 @@ pub const REDIS_API: &[(&str, Runs)] = &[
         "redis.call('set','k','v','PX',5) local n=0 for i=1,3000000 do n=n+i end return redis.call('get','k')",
         Everywhere,
     ),
-    ("return redis.pcall('blpop','nolist',1)", OnRedis),
-    ("return redis.pcall('brpoplpush','nolist','other',1)", OnRedis),
-    ("return redis.pcall('bzpopmin','nozset',1)", OnRedis),
-    ("return redis.pcall('wait',1,1000)", OnRedis),
-    ("return redis.pcall('xread','block',1000,'streams','nostream','$')", OnRedis),
+    ("return redis.pcall('blpop','nolist',1)", Everywhere),
+    ("return redis.pcall('brpoplpush','nolist','other',1)", Everywhere),
+    ("return redis.pcall('bzpopmin','nozset',1)", Everywhere),
+    ("return redis.pcall('wait',1,1000)", Everywhere),
+    ("return redis.pcall('xread','block',1000,'streams','nostream','$')", Everywhere),
 ];
 
 /// What is protected from change, and what is not.
@@ -482,9 +482,12 @@ pub const READ_ONLY: &[(&str, Runs)] = &[
 
 /// What the language brings along.
 pub const STANDARD_LIBRARY: &[(&str, Runs)] = &[
-    ("return cmsgpack._VERSION..'|'.._G.cmsgpack._NAME..'|'..cmsgpack._COPYRIGHT..'|'..cmsgpack._DESCRIPTION", OnRedis),
-    ("return struct.pack('\\200',1)", OnRedis),
-    ("return struct.size('\\200')", OnRedis),
+    (
+        "return cmsgpack._VERSION..'|'.._G.cmsgpack._NAME..'|'..cmsgpack._COPYRIGHT..'|'..cmsgpack._DESCRIPTION",
+        Everywhere,
+    ),
+    ("return struct.pack('\\200',1)", Everywhere),
+    ("return struct.size('\\200')", Everywhere),
     ("return _VERSION", Everywhere),
     ("return ('x'):rep(-1)", Everywhere),
     ("return ('x'):rep(0)", Everywhere),
@@ -578,11 +581,11 @@ pub const STANDARD_LIBRARY: &[(&str, Runs)] = &[
         Everywhere,
     ),
     ("return string.format('%.10f %.10f %.10f',math.sinh(1),math.cosh(1),math.tanh(1))", Everywhere),
-    ("math.randomseed(42) return {math.random()*1000000,math.random(1000),math.random(5,10)}", OnRedis),
-    ("math.randomseed(42) local t={} for i=1,20 do t[i]=math.random(1000000) end return t", OnRedis),
-    ("math.randomseed(-7) local t={} for i=1,20 do t[i]=math.random(-50,50) end return t", OnRedis),
-    ("math.randomseed(2^40+3) return string.format('%.14f',math.random())", OnRedis),
-    ("math.randomseed(1) math.random() return math.random(1)", OnRedis),
+    ("math.randomseed(42) return {math.random()*1000000,math.random(1000),math.random(5,10)}", Everywhere),
+    ("math.randomseed(42) local t={} for i=1,20 do t[i]=math.random(1000000) end return t", Everywhere),
+    ("math.randomseed(-7) local t={} for i=1,20 do t[i]=math.random(-50,50) end return t", Everywhere),
+    ("math.randomseed(2^40+3) return string.format('%.14f',math.random())", Everywhere),
+    ("math.randomseed(1) math.random() return math.random(1)", Everywhere),
     ("math.random(0)", Everywhere),
     ("math.random(2,1)", Everywhere),
     ("math.random(1,2^31)", Everywhere),
@@ -838,10 +841,10 @@ pub const INNER_COMMANDS: &[(&str, Runs)] = &[
     ("'echo',''", Everywhere),
     ("'publish','channel','x'", Everywhere),
     ("'scan',0,'count',100000,'match','nothing'", Everywhere),
-    ("'nosuchcommand'", OnRedis),
-    ("'get'", OnRedis),
-    ("'lpush','missing'", OnRedis),
-    ("'dbsize','x'", OnRedis),
+    ("'nosuchcommand'", Everywhere),
+    ("'get'", Everywhere),
+    ("'lpush','missing'", Everywhere),
+    ("'dbsize','x'", Everywhere),
     ("'sort','list','alpha'", Everywhere),
     ("'bitcount','text'", Everywhere),
     ("'pfadd','hll','a'", Everywhere),

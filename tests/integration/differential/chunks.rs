@@ -1,6 +1,6 @@
 //! Sources for LOAD: first lines of every form, and bodies that fail or succeed in every way at load.
 
-use super::{Everywhere, OnRedis, Runs};
+use super::{Everywhere, Runs, UnlessFatal};
 
 /// Whole sources; what matters is the first line, or that there is none.
 pub const SHEBANGS: &[&[u8]] = &[
@@ -72,10 +72,18 @@ pub const SHEBANGS: &[&[u8]] = &[
     b"#!lua name=\"\"\nredis.register_function('f', function() end)",
     b"#!lua name=a %s%n\nredis.register_function('f', function() end)",
     b"#!%s%n name=a\nredis.register_function('f', function() end)",
-];
-
-/// Sources that Valkey takes and Redis refuses.
-pub const SHEBANGS_ON_REDIS: &[&[u8]] = &[
+    b"#!lua name=\"my\"lib\nredis.register_function('f', function() end)",
+    b"#!lua na'me='\"my\"'lib'\nredis.register_function('f', function() end)",
+    b"#!lua \"name=c15\"\x0bx\nredis.register_function('f', function() end)",
+    b"#!lua \"name=c16\"\tname\nredis.register_function('f', function() end)",
+    b"#!lua \"name=c17\\\"\nredis.register_function('f', function() end)",
+    b"#!lua 'name=c18\\'\nredis.register_function('f', function() end)",
+    b"#!lua \"name=c19\\x41\"\nredis.register_function('f', function() end)",
+    b"#!lua \"name=c20\\x41\nredis.register_function('f', function() end)",
+    b"#!lua \"name=c21\"\"\nredis.register_function('f', function() end)",
+    b"#!lua ''''\nredis.register_function('f', function() end)",
+    b"#!lua 'name=c22'\"\"\nredis.register_function('f', function() end)",
+    b"#!\"l\"u'a' name=c14\nredis.register_function('f', function() end)",
     b"#!lua \"name=c8\"x\nredis.register_function('f', function() end)",
     b"#!lua 'name=c8'x\nredis.register_function('f', function() end)",
 ];
@@ -94,17 +102,17 @@ pub const BODIES: &[(&str, Runs)] = &[
     ("function global() end", Everywhere),
     ("redis=nil", Everywhere),
     ("redis.register_function=nil", Everywhere),
-    ("redis.log(redis.LOG_WARNING,'hello','x',1,nil,{},true,2.5)", OnRedis),
-    ("redis.log()", OnRedis),
-    ("redis.log(1)", OnRedis),
-    ("redis.log('x','y')", OnRedis),
-    ("redis.log({},'y')", OnRedis),
-    ("redis.log(-1,'y')", OnRedis),
-    ("redis.log(4,'y')", OnRedis),
-    ("redis.log('3','y')", OnRedis),
-    ("redis.log(3,{})", OnRedis),
-    ("redis.log(3.9,'y')", OnRedis),
-    ("redis.log(0,'y') redis.register_function('f', function() end)", OnRedis),
+    ("redis.log(redis.LOG_WARNING,'hello','x',1,nil,{},true,2.5)", UnlessFatal),
+    ("redis.log()", UnlessFatal),
+    ("redis.log(1)", UnlessFatal),
+    ("redis.log('x','y')", UnlessFatal),
+    ("redis.log({},'y')", UnlessFatal),
+    ("redis.log(-1,'y')", UnlessFatal),
+    ("redis.log(4,'y')", UnlessFatal),
+    ("redis.log('3','y')", UnlessFatal),
+    ("redis.log(3,{})", UnlessFatal),
+    ("redis.log(3.9,'y')", UnlessFatal),
+    ("redis.log(0,'y') redis.register_function('f', function() end)", UnlessFatal),
     ("local s=('x'):rep(10) redis.register_function(s,function() return 1 end)", Everywhere),
     ("return redis.error_reply('x')", Everywhere),
     ("return redis.sha1hex('x')", Everywhere),
@@ -145,6 +153,6 @@ pub const BODIES: &[(&str, Runs)] = &[
     ("\n\n\nlocal t = nothing", Everywhere),
     (
         "local r, v = redis.REDIS_VERSION, redis.REDIS_VERSION_NUM redis.register_function('v'..v, function() return r end)",
-        OnRedis,
+        Everywhere,
     ),
 ];

@@ -2,9 +2,9 @@
 
 use crc::{CRC_64_REDIS, Crc};
 
-use super::{OnRedis, Pair};
+use super::Pair;
 use crate::library::{numbered, source};
-use crate::support::{Server, Value};
+use crate::support::{Flavour, Server, Value};
 
 /// The bytes behind the records: the version and the checksum.
 const FOOTER: usize = 10;
@@ -173,6 +173,16 @@ fn footers_are_checked_alike() {
     let end = unsummed.len();
     unsummed[end - 8..].fill(0);
     compare_restore(&mut pair, &[], &unsummed, &[]);
+    // Without libraries, of versions that are read and of others, with what is no record, and with one bit set.
+    for version in [0, 1, 9, own, own + 1, 100] {
+        let [low, high] = version.to_le_bytes();
+        for records in [b"".as_slice(), &body, b"\xf5\x03abc", b"\xf7", b"\xf5\x08abc"] {
+            let unsealed = [records, &[low, high], &[0; 8]].concat();
+            compare_restore(&mut pair, &[&numbered(2)], &unsealed, &[]);
+            let one_bit = [&unsealed[..unsealed.len() - 1], &[1]].concat();
+            compare_restore(&mut pair, &[&numbered(2)], &one_bit, &[]);
+        }
+    }
     compare_restore(&mut pair, &[], &[good.as_slice(), b"x"].concat(), &[]);
     pair.finish();
 }
@@ -344,7 +354,7 @@ fn a_refused_payload_leaves_functions_as_they_were() {
 #[test]
 fn relaxed_version_checks_are_relaxed_alike() {
     let mut pair = Pair::start();
-    if pair.runs(OnRedis) {
+    if pair.server().flavour() == Flavour::Redis {
         return;
     }
     pair.command(&["CONFIG", "SET", "rdb-version-check", "relaxed"]);

@@ -67,9 +67,21 @@ pub const BODIES: &[&str] = &[
     "local f=redis.register_function f('f',function() return 1 end)",
     "redis.register_function(('f'):rep(1000),function() return 1 end)",
     "return redis.register_function('f',function() return 1 end)",
+    "server.register_function('f',function() return 1 end)",
+    "server.register_function{function_name='f',callback=function() return server.SERVER_NAME end}",
+    "local r=redis r.register_function('f',function() return 1 end)",
+    // Which of several mistakes counts: when names are looked at differs between servers.
+    "redis.register_function('a-b',function() end) error('later')",
+    "redis.register_function('a-b',function() end) redis.register_function('f')",
+    "redis.register_function('f',function() end) redis.register_function('f',function() end) redis.register_function('a-b',function() end)",
+    "redis.register_function('a-b',function() end) redis.register_function('f',function() end) redis.register_function('f',function() end)",
+    "redis.register_function('f',function() end) redis.register_function('a-b',function() end)",
+    "redis.register_function('',function() end) local x = nothing",
+    "redis.register_function('a-b',nil)",
+    "redis.register_function{function_name='a-b'}",
+    "redis.register_function('f',function() end) redis.register_function('g',function() end) redis.register_function('g',function() end)",
+    "redis.register_function{function_name='f',callback=function() end,description=''}",
+    "redis.register_function{function_name='f',callback=function() end,description='\\0x'}",
     "if redis.register_function('f',function() return 1 end) == nil then redis.foo() end",
+    "redis.register_function{function_name='f',callback=function() return 1 end,description='a\\r\\nb\\0c\\200'}",
 ];
-
-/// Bodies with a text that Valkey cuts at its NUL.
-pub const BODIES_ON_REDIS: &[&str] =
-    &["redis.register_function{function_name='f',callback=function() return 1 end,description='a\\r\\nb\\0c\\200'}"];
