@@ -50,7 +50,7 @@ names=
 units=
 for word in "$@"; do
     case $word in
-    redis-* | valkey-*) names="$names $word" ;;
+    redis-* | valkey-* | */*) names="$names $word" ;;
     *) units="$units $word" ;;
     esac
 done
@@ -78,6 +78,7 @@ failed=0
 for name in $names; do
     use "$name"
     suite_for "$name" "$version"
+    name=${name##*/}
     program_of_server=$(realpath "$(command -v "$server")")
     for unit in $units; do
         printf 'Running %s on %s (%s)\n' "$unit" "$name" "$version"

@@ -58,6 +58,7 @@ failed=0
 for name in "$@"; do
     use "$name"
     suite_for "$name" "$version"
+    name=${name##*/}
     link_programs "$suite/src" "$(realpath "$(command -v "$server")")"
     for unit in $units; do
         log=$dir/$name-$unit.log

@@ -4,6 +4,7 @@
 #
 #   scripts/matrix.sh                        every server of servers.sh
 #   scripts/matrix.sh redis-8.2 valkey-9.1   only these
+#   scripts/matrix.sh /opt/redis/redis-server   this program, whatever its version
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -29,10 +30,13 @@ summary=$logs/summary
 failed=0
 for name in "$@"; do
     use "$name"
-    case $server in
-    "$servers"/*) path=$PWD/$server ;;
-    *) path=$server ;;
+    # The tests run elsewhere. A link stays one: its name says what the program is.
+    path=$(command -v "$server")
+    case $path in
+    /*) ;;
+    *) path=$PWD/$path ;;
     esac
+    name=${name##*/}
     log=$logs/$name.log
     printf '\nTesting on %s (%s)\n' "$name" "$version"
     began=$(date +%s)

@@ -118,10 +118,12 @@ fetch_server() {
     esac
 }
 
-# use NAME: sets `server` to the program and `version` to its version, which
-# must belong to the series in the name.
+# use NAME: sets `server` to the program and `version` to its version. NAME may
+# also be the path of a program. A version that is not that of the name is
+# tried all the same: Debian's packages move on.
 use() {
     case $1 in
+    */*) server=$1 ;;
     redis-7.0) server=${REDIS_7_0:-redis-server} ;;
     *)
         server=$servers/$1
@@ -130,12 +132,8 @@ use() {
     esac
     version=$(version_of "$server") || version=
     [ -n "$version" ] || die "$server does not run"
-    case $version in
-    "${1#*-}".*) ;;
-    *)
-        # Another Debian has another Redis; those that we fetch are fixed.
-        [ "$1" = redis-7.0 ] || die "$server is version $version, not ${1#*-}"
-        printf 'The installed server is %s, not 7.0; testing with it.\n' "$version"
-        ;;
+    case $1:$version in
+    */*:* | *-"${version%.*}":*) ;;
+    *) printf '%s is %s, not %s; testing with it.\n' "$server" "$version" "${1#*-}" ;;
     esac
 }

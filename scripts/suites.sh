@@ -41,7 +41,10 @@ fetch_suite() {
 # suite_for NAME VERSION: sets `suite` to the directory of the suites for the
 # server of that name and version.
 suite_for() {
-    package=${1%%-*}
+    case ${1##*/} in
+    valkey*) package=valkey ;;
+    *) package=redis ;;
+    esac
     case $package-$2 in
     redis-7.*) set -- 7.0 bookworm ;;
     redis-8.[0-5].*) set -- 8.0 trixie ;;

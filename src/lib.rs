@@ -9,6 +9,8 @@ pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod generation;
+#[cfg(target_env = "gnu")]
+mod realpath;
 pub mod reclaim;
 pub mod registry;
 pub mod server;

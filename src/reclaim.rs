@@ -3,6 +3,7 @@
 //! A flush hands the old generation to the thread `shadow-reclaim` and takes a spare that the thread built beforehand,
 //! so that the server's thread neither frees nor builds. The queue is bounded: what does not fit is the caller's.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -100,14 +101,16 @@ impl Shared {
 }
 
 /// The worker, as its owner on the main thread sees it. Dropping it ends the thread after what is queued.
+///
+/// All of it is done through a shared reference: the process may end, and the worker with it, while a function runs.
 pub struct Reclaim {
-    jobs: Option<Sender<Job>>,
+    jobs: RefCell<Option<Sender<Job>>>,
     /// The worker's end, to take back what it has left when it is gone.
     left: Receiver<Job>,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: RefCell<Option<JoinHandle<()>>>,
     /// A job that is not sent yet. There is room for it in the queue.
-    parked: Option<Job>,
+    parked: RefCell<Option<Job>>,
 }
 
 impl Reclaim {
@@ -122,7 +125,8 @@ impl Reclaim {
         let thread = thread::spawn(THREAD_NAME, move || {
             worker.shared.faults.catch(|| worker.run());
         })?;
-        Ok(Self { jobs: Some(jobs), left: incoming, shared, thread: Some(thread), parked: None })
+        let (jobs, thread) = (RefCell::new(Some(jobs)), RefCell::new(Some(thread)));
+        Ok(Self { jobs, left: incoming, shared, thread, parked: RefCell::default() })
     }
 
     /// Takes the spare, if one is ready. The worker builds the next one before its next job.
@@ -131,10 +135,10 @@ impl Reclaim {
     }
 
     /// Has a spare built if there is none, from the next `deliver` on.
-    pub fn prepare(&mut self) {
+    pub fn prepare(&self) {
         // Before any other job the worker does that anyway.
-        if self.parked.is_none() && !self.is_full() {
-            self.parked = Some(Job::Prepare);
+        if !self.has_parked() && !self.is_full() {
+            self.parked.replace(Some(Job::Prepare));
         }
     }
 
@@ -145,24 +149,24 @@ impl Reclaim {
     ///
     /// # Errors
     /// Gives it back when the queue is full or the worker is gone.
-    pub fn retire(&mut self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
+    pub fn retire(&self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
         self.deliver();
         if self.is_full() {
             return Err(generation);
         }
         self.shared.pending.add(Amount::of(&generation));
-        self.parked = Some(Job::Free(generation));
+        self.parked.replace(Some(Job::Free(generation)));
         Ok(())
     }
 
     /// Whether something waits for `deliver`.
-    pub const fn has_parked(&self) -> bool {
-        self.parked.is_some()
+    pub fn has_parked(&self) -> bool {
+        self.parked.borrow().is_some()
     }
 
     /// Sends the worker what waits.
-    pub fn deliver(&mut self) {
-        if let (Some(jobs), Some(job)) = (&self.jobs, self.parked.take()) {
+    pub fn deliver(&self) {
+        if let (Some(jobs), Some(job)) = (&*self.jobs.borrow(), self.parked.take()) {
             // There is room: only this side sends, and it looked.
             if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = jobs.try_send(job) {
                 self.shared.free(job);
@@ -172,12 +176,12 @@ impl Reclaim {
 
     /// Whether the worker takes no more: its queue is full, or it is gone.
     fn is_full(&self) -> bool {
-        !self.is_alive() || self.jobs.as_ref().is_none_or(Sender::is_full)
+        !self.is_alive() || self.jobs.borrow().as_ref().is_none_or(Sender::is_full)
     }
 
     /// Whether the worker is there. Without it, everything is freed in place.
     pub fn is_alive(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.thread.borrow().as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Frees here what a worker that is gone has left.
@@ -194,7 +198,7 @@ impl Reclaim {
 
     /// Jobs that wait for the worker.
     pub fn queued(&self) -> usize {
-        self.jobs.as_ref().map_or(0, Sender::len) + usize::from(self.parked.is_some())
+        self.jobs.borrow().as_ref().map_or(0, Sender::len) + usize::from(self.has_parked())
     }
 
     /// What was handed over and is not yet freed.
@@ -224,17 +228,17 @@ impl Reclaim {
     }
 
     /// Has the worker end by a panic after what is queued.
-    pub fn panic(&mut self) {
+    pub fn panic(&self) {
         self.deliver();
-        self.parked = Some(Job::Panic);
+        self.parked.replace(Some(Job::Panic));
         self.deliver();
     }
 
     /// Ends the worker. What is queued is freed first, unless `abandon`: then it is left to the end of the process.
-    pub fn stop(&mut self, abandon: bool) {
+    pub fn stop(&self, abandon: bool) {
         self.shared.abandon.store(abandon, Ordering::Relaxed);
         self.deliver();
-        self.jobs = None;
+        self.jobs.take();
         self.hold(false);
         if let Some(thread) = self.thread.take() {
             // A worker that panicked outside of its jobs has ended all the same.
@@ -335,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_retired_generation_is_freed_and_counted() {
-        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        let reclaim = Reclaim::start(4, generation).unwrap();
         assert!(reclaim.retire(loaded(100)).is_ok());
         reclaim.deliver();
         wait_until("it is freed", || reclaim.freed().libraries == 100);
@@ -344,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_spare_is_built_at_the_start_and_when_it_is_asked_for() {
-        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        let reclaim = Reclaim::start(4, generation).unwrap();
         for _ in 0..3 {
             wait_until("a spare is ready", || reclaim.has_spare());
             assert!(reclaim.take_spare().is_some());
@@ -355,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_gives_the_generation_back() {
-        let mut reclaim = Reclaim::start(1, generation).unwrap();
+        let reclaim = Reclaim::start(1, generation).unwrap();
         wait_until("the first spare is ready", || reclaim.has_spare());
         reclaim.hold(true);
         // The first may be with the worker already, which holds it; the second waits; the third finds no room.
@@ -367,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_generation_that_was_not_delivered_is_freed_at_the_end() {
-        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        let reclaim = Reclaim::start(4, generation).unwrap();
         assert!(reclaim.retire(loaded(10)).is_ok());
         assert_eq!((reclaim.queued(), reclaim.pending().libraries), (1, 10));
         reclaim.stop(false);
@@ -376,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_gone_is_noticed_and_what_it_left_is_freed() {
-        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        let reclaim = Reclaim::start(4, generation).unwrap();
         wait_until("the first spare is ready", || reclaim.has_spare());
         reclaim.hold(true);
         reclaim.panic();
@@ -393,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_spare_whose_building_panics_ends_nothing() {
-        let mut reclaim = Reclaim::start(4, || panic!("no spare today")).unwrap();
+        let reclaim = Reclaim::start(4, || panic!("no spare today")).unwrap();
         assert!(reclaim.retire(loaded(10)).is_ok());
         reclaim.deliver();
         wait_until("it is freed", || reclaim.freed().libraries == 10);
@@ -403,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_stopped_worker_takes_nothing_more() {
-        let mut reclaim = Reclaim::start(4, generation).unwrap();
+        let reclaim = Reclaim::start(4, generation).unwrap();
         reclaim.stop(false);
         assert!(reclaim.retire(loaded(1)).is_err());
     }

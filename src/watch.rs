@@ -155,8 +155,8 @@ impl Shared {
             return;
         }
         let alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
-        // Should the call end in this moment, the next one finds a callback that sends itself away. Rung again each time,
-        // because once may be lost: the clocks of both sides differ a little, so that the host may find that it is too
+        // Should the call end in this moment, the next one finds a callback that sends itself away, and a load keeps its
+        // deadline: the alarm adds a reason to ask and takes none away. Rung again each time, because once may be lost: the clocks of both sides differ a little, so that the host may find that it is too
         // early and send the callback away, and it may do so just after this.
         if let Some(alarm) = *alarm {
             // SAFETY: the lock is held, and the alarm is taken away under it before its VM goes.

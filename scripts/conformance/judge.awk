@@ -14,7 +14,7 @@ FNR == NR {
         broken = 1
         exit
     }
-    if (($2 != "all" && $2 != server) || $3 != unit)
+    if (($2 != "all" && !index("," $2 ",", "," server ",")) || $3 != unit)
         next
     name = $0
     sub(/^[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +/, "", name)

@@ -176,6 +176,18 @@ impl Dialect {
         self.redis.is_at_least(8, 4)
     }
 
+    /// Whether the server, once it has refused a module's command for keys in several slots, takes every later one for
+    /// such a command (Valkey from 9.0 on).
+    pub fn keeps_refusing_scattered_keys(&self) -> bool {
+        self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 0))
+    }
+
+    /// Whether the server remembers for client-side caching what a client read by the flag of its command alone, rather
+    /// than by those of inner commands.
+    pub const fn tracks_by_the_outer_command(&self) -> bool {
+        self.is_7_0()
+    }
+
     /// Whether scripts see `os.clock`.
     pub const fn has_os_clock(&self) -> bool {
         self.is_like_7_4()

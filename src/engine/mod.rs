@@ -159,7 +159,8 @@ impl Engine {
                     Ok(1)
                 })
             };
-            deadline::limited(&engine.stack, limit, || engine.context.running(host, run))
+            let patience = &engine.context.patience;
+            patience.limited(&engine.stack, limit, || engine.context.running(host, run))
         };
         let (result, bytes) = self.context.memory.measured(&self.stack, || self.contained(load));
         let registered = self.context.end_load();

@@ -53,6 +53,7 @@ fn register_function(stack: &Stack) -> Outcome {
         }
         Err(ScriptError(text)) => return Err(Raise::Table(text)),
     };
+    check_case(context, &name)?;
     Slots::push_root(stack);
     stack.push_value(callback);
     let slot = context.slots.borrow_mut().store(stack, stack.top() - 1);
@@ -146,23 +147,25 @@ fn text(stack: &Stack, index: i32) -> Option<Vec<u8>> {
     }
 }
 
-/// The name of a new function, if it is one and the library has no other function of it.
-///
-/// Lookup ignores case, so names that differ by case alone are refused too: the stock server takes them, calls one of
-/// them at random and aborts when the library is deleted.
+/// The name of a new function, if it is one and the library has no function of that name.
 fn new_name(context: &Context, name: Vec<u8>) -> Result<Box<str>, ScriptError> {
     let name = String::from_utf8(name).ok().filter(|name| is_valid_name(name.as_bytes()));
     let Some(name) = name else { return Err(ScriptError::plain(context.dialect.words.bad_function_name)) };
-    let taken = context.with_registrations(|registered| {
-        let taken = registered.iter().find(|other| other.name.eq_ignore_ascii_case(&name))?;
-        Some(if *taken.name == *name {
-            ScriptError::plain("Function already exists in the library")
-        } else {
-            let other = &taken.name;
-            ScriptError::plain(&format!(
-                "Function names of a library must differ by more than case: '{other}' and '{name}'"
-            ))
-        })
+    let is_taken = |registered: &mut Vec<Registration>| registered.iter().any(|other| *other.name == *name);
+    if context.with_registrations(is_taken) == Some(true) {
+        return Err(ScriptError::plain("Function already exists in the library"));
+    }
+    Ok(name.into_boxed_str())
+}
+
+/// Refuses a name that differs from another one by case alone, for lookup ignores case: the stock server takes it, calls
+/// one of the two at random and aborts when the library is deleted.
+fn check_case(context: &Context, name: &str) -> Result<(), Raise> {
+    let other = context.with_registrations(|registered| {
+        let other = registered.iter().find(|other| other.name.eq_ignore_ascii_case(name))?;
+        Some(other.name.clone())
     });
-    taken.flatten().map_or(Ok(name.into_boxed_str()), Err)
+    other.flatten().map_or(Ok(()), |other| {
+        Err(Raise::api(&format!("Function names of a library must differ by more than case: '{other}' and '{name}'")))
+    })
 }

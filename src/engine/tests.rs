@@ -322,3 +322,77 @@ fn a_function_gets_what_it_has_parameters_for() {
         assert!(text.contains(expected), "{callback}: {text}");
     }
 }
+
+/// Loads a library's body in the VM of a server with this dialect, and calls its first function.
+fn run_on(dialect: Dialect, body: &str) -> Result<String, String> {
+    let (mut engine, mut host) = (Engine::new(dialect).unwrap(), Echo::default());
+    let loaded = engine.load(body.as_bytes(), None, &mut host);
+    let loaded = loaded.map_err(|error| String::from_utf8_lossy(&error.0).into_owned())?;
+    call(&engine, loaded.functions[0].slot, &mut host)
+}
+
+#[test]
+fn each_server_has_its_own_words() {
+    let body = "\nredis.register_function('f', function() redis.setresp() end)";
+    for (dialect, text) in [
+        (Dialect::redis("7.0.15"), "ERR redis.setresp() requires one argument. script: f, on @user_function:2."),
+        (
+            Dialect::valkey("7.2.4", "8.1.1"),
+            "ERR server.setresp() requires one argument. script: f, on @user_function:2.",
+        ),
+        (Dialect::valkey("7.2.4", "9.1.2"), "ERR server.setresp() requires one argument. script: on @user_function:2."),
+    ] {
+        assert_eq!(run_on(dialect, body), Err(text.to_owned()));
+    }
+}
+
+#[test]
+fn on_valkey_the_api_has_two_names_at_load_and_in_calls() {
+    let valkey = || Dialect::valkey("7.2.4", "8.1.1");
+    let body = "\nlocal loaded = server == redis and server.VALKEY_VERSION
+        server.register_function('f', function()
+            return loaded .. ' ' .. redis.VALKEY_VERSION_NUM .. ' ' .. server.SERVER_NAME .. ' ' .. redis.REDIS_VERSION
+                .. (rawequal(server, redis) and ' same' or ' other')
+        end)";
+    assert_eq!(run_on(valkey(), body), Ok("8.1.1 524545 valkey 7.2.4 same".to_owned()));
+    let refusal = run_on(Dialect::redis("8.6.2"), body).unwrap_err();
+    assert!(refusal.ends_with("Script attempted to access nonexistent global variable 'server'"), "{refusal}");
+}
+
+#[test]
+fn on_valkey_names_are_looked_at_when_the_body_has_ended() {
+    let name = |name: &str| format!("redis.register_function('{name}', function() end) ");
+    let twice = [name("f"), name("f"), name("a-b")].concat();
+    let bad = "can only contain letters, numbers, or underscores(_) and must be at least one character long";
+    for (body, redis, valkey) in [
+        (
+            name("a-b"),
+            format!("ERR Error registering functions: ERR Library names {bad}"),
+            format!("ERR Function names {bad}"),
+        ),
+        (
+            twice,
+            "ERR Error registering functions: ERR Function already exists in the library".to_owned(),
+            "ERR Function already exists in the library".to_owned(),
+        ),
+        (
+            [name("a-b"), "redis.log()".to_owned()].concat(),
+            format!("ERR Error registering functions: ERR Library names {bad}"),
+            "ERR Error registering functions: ERR server.log() requires two arguments or more.".to_owned(),
+        ),
+    ] {
+        assert_eq!(run_on(Dialect::redis("8.6.2"), &body), Err(redis));
+        assert_eq!(run_on(Dialect::valkey("7.2.4", "8.1.1"), &body), Err(valkey));
+    }
+}
+
+#[test]
+fn a_load_that_is_refused_for_its_names_leaves_nothing_behind() {
+    let (mut engine, mut host) = (Engine::new(Dialect::valkey("7.2.4", "8.1.1")).unwrap(), Echo::default());
+    let body = "redis.register_function('f', function() end) redis.register_function('a-b', function() end)";
+    assert!(engine.load(body.as_bytes(), None, &mut host).is_err());
+    // The slot is free again, and the refusal is not the next load's.
+    let good = engine.load(b"redis.register_function('f', function() return 'f' end)", None, &mut host).unwrap();
+    assert_eq!(good.functions[0].slot, 0);
+    assert_eq!(call(&engine, 0, &mut host), Ok("f".to_owned()));
+}

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell};
 use std::ffi::{CStr, CString, c_int};
 
 use super::api::{CallReply, Context, Text, Word, Words, c_text};
-use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys};
+use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys, keys_of};
 use super::gate::is_stale;
 use super::intercept::{self, debug::scripts_are_unlocked};
 use super::permission;
@@ -57,6 +57,7 @@ pub struct ServerHost<'a> {
     context: &'a Context<'a>,
     dialect: &'a Dialect,
     read_only: bool,
+    allows_oom: bool,
     /// Inner commands run as the caller's user. Off once the caller proves to have none (another module).
     as_user: bool,
     /// The database that was selected when the call began, once a script selects another.
@@ -76,6 +77,8 @@ pub struct ServerHost<'a> {
     key: Option<Word<'a>>,
     /// In a cluster: what keeps the call to the keys of one slot.
     slot: Option<OneSlot>,
+    /// Keys in several slots must not reach the server.
+    hides_scattered_keys: bool,
     /// The caller's user, once a script asks for its rights. It stays the same while the call runs.
     user: OnceCell<Option<Text>>,
 }
@@ -87,6 +90,7 @@ impl<'a> ServerHost<'a> {
             context,
             dialect,
             read_only: flags.contains(FunctionFlags::NO_WRITES),
+            allows_oom: flags.contains(FunctionFlags::ALLOW_OOM),
             as_user: true,
             home_db: None,
             reply: None,
@@ -97,6 +101,7 @@ impl<'a> ServerHost<'a> {
             busy: None,
             key: None,
             slot: None,
+            hides_scattered_keys: false,
             user: OnceCell::new(),
         }
     }
@@ -119,13 +124,74 @@ impl<'a> ServerHost<'a> {
         self.slot = Some(OneSlot::new(declared));
     }
 
-    /// The refusal of a write in a function that must not write. On a stale replica the server finds that first,
-    /// except for commands that such a replica serves.
-    fn refuse_write(&mut self, served_stale: bool) -> &[u8] {
-        if !served_stale && is_stale(self.context) {
-            return self.refuse(STALE);
+    /// Makes it a call in a cluster, where the server looks whether the keys of a command are in one slot.
+    pub fn in_cluster(&mut self) {
+        self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
+    }
+
+    /// Refuses a command whose keys are in several slots without letting the server see them. What it would refuse before,
+    /// it is asked for: by the same command with its first key in place of the others, which it does not run.
+    fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) -> &[u8] {
+        let keys = keys_of(self.context, arguments);
+        let mut words = arguments.to_vec();
+        for &at in &keys {
+            words[at] = arguments[keys[0]];
+        }
+        let flags = if self.as_user { Flags::new(b"ESDC") } else { Flags::new(b"ESD") };
+        let (reply, errno) = call(self.context, name, &words[1..], None, flags);
+        let text =
+            if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") || refused(&reply, errno, libc::EACCES, b"") {
+                let wire = reply.as_ref().map_or(&[][..], CallReply::wire);
+                self.translate(arguments, wire, errno)
+            } else if self.permits(arguments) == Permission::Denied {
+                Some([b"ERR ", self.dialect.words.no_permission.as_bytes(), b"No permissions to access a key"].concat())
+            } else {
+                None
+            };
+        let text = text.unwrap_or_else(|| self.not_here(arguments));
+        self.refuse(&text)
+    }
+
+    /// The refusal of a write in a function that must not write. What the server's own functions would be told first
+    /// comes first here, too.
+    fn refuse_write(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) -> &[u8] {
+        if let Some(text) = self.earlier_refusal(name, arguments, served_stale) {
+            return self.refuse(&text);
         }
         self.refuse(WRITE_REFUSED)
+    }
+
+    /// What stands against a command before it matters that it writes.
+    fn earlier_refusal(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) -> Option<Vec<u8>> {
+        let as_user = self.as_user;
+        let mut flags = Flags::new(b"ES");
+        if as_user {
+            flags.push(b'C');
+        }
+        if self.dialect.runs_functions_by_module() {
+            flags.push(b'D');
+            if !self.allows_oom {
+                flags.push(b'M');
+            }
+        } else {
+            if !served_stale && is_stale(self.context) {
+                return Some(STALE.to_vec());
+            }
+            // Without a right to it, the command is refused rather than run.
+            if !as_user || self.permits(arguments) != Permission::Denied {
+                return None;
+            }
+        }
+        let (reply, errno) = call(self.context, name, &arguments[1..], None, flags);
+        match errno {
+            libc::EACCES | libc::ENOSPC | libc::EPERM | libc::EROFS | libc::ENETDOWN => {
+                let reply = reply?;
+                let wire = reply.wire();
+                self.translate(arguments, wire, errno)
+                    .or_else(|| wire.strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec))
+            }
+            _ => None,
+        }
     }
 
     fn refuse(&mut self, text: &[u8]) -> &[u8] {
@@ -263,16 +329,23 @@ impl Host for ServerHost<'_> {
         if self.read_only
             && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
         {
-            return self.refuse_write(known.served_stale);
+            return self.refuse_write(name, arguments, known.served_stale);
         }
         if self.dialect.is_7_0() && asks_to_block(arguments) {
             let text = [b"ERR ", name.to_bytes(), b" command is not allowed with BLOCK option from scripts"].concat();
             return self.refuse(&text);
         }
-        let keys = if self.slot.is_some() { Keys::of(self.context, arguments) } else { Keys::None };
+        let keys = if self.slot.is_some() || self.hides_scattered_keys {
+            Keys::of(self.context, arguments)
+        } else {
+            Keys::None
+        };
         if self.slot.as_ref().is_some_and(|slot| !slot.admits(keys)) {
             let text = self.other_slot(arguments, keys);
             return self.refuse(&text);
+        }
+        if self.hides_scattered_keys && keys == Keys::Scattered {
+            return self.refuse_scattered(name, arguments);
         }
         let (mut reply, mut errno) = self.execute(name, arguments, mode, true);
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
@@ -290,7 +363,7 @@ impl Host for ServerHost<'_> {
         }
         self.reply = reply;
         if refused(&self.reply, errno, libc::ENOSPC, b"-ERR Write command") {
-            return self.refuse_write(false);
+            return self.refuse_write(name, arguments, false);
         }
         if errno != 0
             && let Some(reply) = &self.reply

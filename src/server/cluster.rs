@@ -131,6 +131,17 @@ pub fn is_replica(context: &Context) -> bool {
     checked(known).is_ok() && flags as u32 & raw::REDISMODULE_NODE_SLAVE != 0
 }
 
+/// Whether this node is known to serve no slot: its line in CLUSTER NODES ends before the slots.
+pub fn serves_no_slot(context: &Context) -> bool {
+    const WORDS_BEFORE_SLOTS: usize = 8;
+    // SAFETY: the context is alive; the format names one C string.
+    let reply = unsafe { api!(RedisModule_Call)(context.raw(), c"CLUSTER".as_ptr(), c"c".as_ptr(), c"NODES".as_ptr()) };
+    let Some(nodes) = CallReply::own(reply) else { return false };
+    let text = String::from_utf8_lossy(nodes.string(&[]).unwrap_or_default());
+    let own = text.lines().find(|line| line.contains("myself"));
+    own.is_some_and(|line| line.split_whitespace().count() == WORDS_BEFORE_SLOTS)
+}
+
 /// The redirection of a client to the master that serves `key`.
 pub fn redirection(context: &Context, key: &[u8]) -> Option<Error> {
     let slot = slot_of(key);
@@ -156,7 +167,7 @@ fn slot_of(key: &[u8]) -> u16 {
 }
 
 /// The positions of the keys among the words of a command. The server looks at their number first.
-fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
+pub fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
     let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
     let keys = KeyPositions::of(context, &mut Words::new(&texts));
     keys.map(|keys| keys.get().iter().map(|&at| at as usize).collect()).unwrap_or_default()

@@ -10,6 +10,7 @@ use super::module::{self, Module};
 use super::{guard, library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
+use crate::reclaim;
 
 /// The layout of the data that callbacks get; the same since 7.0.
 const DATA_VERSION: u64 = 1;
@@ -35,6 +36,8 @@ pub fn subscribe(context: &Context, dialect: &Dialect) -> Result<(), Refused> {
     subscribe_to(context, raw::REDISMODULE_EVENT_LOADING, on_loading)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, on_async_load)?;
     subscribe_to(context, raw::REDISMODULE_EVENT_PERSISTENCE, on_persistence)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, on_role)?;
+    subscribe_to(context, raw::REDISMODULE_EVENT_FLUSHDB, on_emptying)?;
     // From 7.2 on; without it a changed setting is seen at the next tick of the timer.
     let _ = subscribe_to(context, raw::REDISMODULE_EVENT_CONFIG, on_setting);
     Ok(())
@@ -48,13 +51,16 @@ fn subscribe_to(context: &Context, id: u64, callback: Callback) -> Result<(), Re
     unsafe { checked(api!(RedisModule_SubscribeToServerEvent)(context.raw(), event, Some(callback))) }
 }
 
-/// The process ends: its destructors must not meet a worker that is still at work.
+/// The process ends: its destructors must not meet a worker that is still at work. A function may be running, which lets
+/// others in that may end the server.
 unsafe extern "C" fn on_shutdown(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     guard::callback(context, || {
-        let _ = module::change(|module| {
+        report(module::look(|module| {
             module.reclaim.stop(true);
+            let line = format!("the thread {} is at rest", reclaim::THREAD_NAME);
+            log(context, c"verbose", line.as_bytes());
             Ok(())
-        });
+        }));
     });
 }
 
@@ -133,10 +139,51 @@ unsafe extern "C" fn on_async_load(
     });
 }
 
+/// The server has become a master or a replica.
+unsafe extern "C" fn on_role(
+    context: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    _: *mut c_void,
+) {
+    if subevent != raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER {
+        return;
+    }
+    guard::callback(context, || {
+        report(module::look(|module| {
+            // SAFETY: the context of the callback that is running.
+            module.cluster_reset.note_promotion(&unsafe { Context::new(context) });
+            Ok(())
+        }));
+    });
+}
+
+/// A database is going to be emptied, or all are.
+unsafe extern "C" fn on_emptying(
+    context: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    subevent: u64,
+    data: *mut c_void,
+) {
+    const ALL: i32 = -1;
+    // SAFETY: what the server gives with this event, alive during the callback.
+    let database = unsafe { &*data.cast::<raw::RedisModuleFlushInfoV1>() }.dbnum;
+    if subevent != raw::REDISMODULE_SUBEVENT_FLUSHDB_START || database != ALL {
+        return;
+    }
+    guard::callback(context, || {
+        // SAFETY: the context of the callback that is running.
+        let context = unsafe { Context::new(context) };
+        if module::look(|module| Ok(module.cluster_reset.is_it(&context))).unwrap_or(false) {
+            report(module::change(Module::follow_reset));
+        }
+    });
+}
+
 /// Sends the worker what a flush has left for it.
 pub unsafe extern "C" fn deliver(context: *mut raw::RedisModuleCtx, _: *mut c_void) {
     guard::callback(context, || {
-        let _ = module::change(|module| {
+        let _ = module::look(|module| {
             module.reclaim.deliver();
             Ok(())
         });

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 
 use super::api::Context;
 use super::call::ServerHost;
+use super::cluster_reset::ClusterReset;
 use super::gate::Gate;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
@@ -51,6 +52,14 @@ impl Policy {
     }
 }
 
+/// Where a generation that leaves is freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freed {
+    AsAsked,
+    /// On the server's thread, for want of a worker that could take it.
+    InPlace,
+}
+
 /// The last flush that retired a generation.
 #[derive(Clone, Copy, Debug)]
 pub struct LastFlush {
@@ -76,6 +85,7 @@ pub struct Module {
     pub dialect: Dialect,
     /// Whether the log says that the worker is gone.
     worker_missed: bool,
+    pub cluster_reset: ClusterReset,
     /// While a file is loaded into the current generation: what the load was told.
     reload: Option<Reload>,
     /// The version of the server's files, once it was asked for.
@@ -110,6 +120,7 @@ impl Module {
             ended: Ended::default(),
             dialect,
             worker_missed: false,
+            cluster_reset: ClusterReset::default(),
             reload: None,
             rdb_version: Cell::new(None),
             directory,
@@ -177,6 +188,14 @@ impl Module {
         body(self)?;
         self.reclaim.deliver();
         Ok(())
+    }
+
+    /// The server empties its own registry with the data, for a `CLUSTER RESET`.
+    ///
+    /// # Errors
+    /// When no spare is ready and a VM cannot be built.
+    pub fn follow_reset(&mut self) -> Result<(), Error> {
+        self.delivering(|module| module.flush(FlushMode::Async))
     }
 
     /// A file is going to be loaded: what is in memory goes, unless the file is to be added to it or a generation beside
@@ -262,7 +281,7 @@ impl Module {
                 Ok(())
             }
             (Some(failed), Err(error)) => {
-                self.discard(failed);
+                let _ = self.discard(failed);
                 Err(error)
             }
             (None, restored) => restored,
@@ -298,32 +317,43 @@ impl Module {
     /// Gives up the prepared generation.
     pub fn unstage(&mut self) {
         if let Some(staged) = self.staged.take() {
-            self.discard(staged);
+            let _ = self.discard(staged);
         }
     }
 
-    /// The one door through which a generation leaves. `began`: when the flush did, by the finest clock.
+    /// The one door through which a generation leaves. `began`: when the flush did, by the finest clock. It is a flush if
+    /// there were libraries.
     fn retire(&mut self, fresh: Box<Generation>, mode: FlushMode, began: u64) {
         // The watch lets go of the old VM before anybody can free it.
         self.watch.set_alarm(Some(fresh.alarm()));
         let old = std::mem::replace(&mut self.generation, fresh);
         let libraries = old.registry().library_count();
-        self.totals.flushes.count();
-        match mode {
+        let freed = match mode {
             FlushMode::Sync => {
                 self.reclaim.prepare();
                 drop(old);
+                Freed::AsAsked
             }
             FlushMode::Async => self.discard(old),
+        };
+        if libraries == 0 {
+            return;
+        }
+        self.totals.flushes.count();
+        if freed == Freed::InPlace {
+            self.totals.flushes_in_place.count();
         }
         self.last_flush = Some(LastFlush { mode, took: clock::ticks().saturating_sub(began), libraries });
     }
 
     /// Hands a generation to the worker, or frees it here when that cannot take it.
-    fn discard(&mut self, old: Box<Generation>) {
-        if let Err(old) = self.reclaim.retire(old) {
-            self.totals.flushes_in_place.count();
-            drop(old);
+    fn discard(&self, old: Box<Generation>) -> Freed {
+        match self.reclaim.retire(old) {
+            Ok(()) => Freed::AsAsked,
+            Err(old) => {
+                drop(old);
+                Freed::InPlace
+            }
         }
     }
 }

@@ -5,10 +5,11 @@
 //! preamble of a rewritten append-only file.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw;
 
-use super::api::{Context, api, log};
+use super::api::{Context, State, api, log};
 use super::{guard, module, rewrite};
 use crate::error::Error;
 
@@ -47,17 +48,46 @@ pub fn register(context: &Context) -> Result<(), String> {
 }
 
 unsafe extern "C" fn save(io: *mut raw::RedisModuleIO, _when: c_int) {
-    guard::callback(std::ptr::null_mut(), || write(io, false));
+    write_or_refuse(io, false);
 }
 
 unsafe extern "C" fn save_unless_empty(io: *mut raw::RedisModuleIO, _when: c_int) {
-    guard::callback(std::ptr::null_mut(), || write(io, true));
+    write_or_refuse(io, true);
+}
+
+/// Writes the field. A file that cannot hold the libraries must not take the place of one that does: the process that
+/// writes it fails, as one that rewrites an append-only file does. Only where that is the server itself (SAVE) there is no
+/// way to fail, and the log has to do.
+fn write_or_refuse(io: *mut raw::RedisModuleIO, omit_empty: bool) {
+    let written = guard::callback(std::ptr::null_mut(), || write(io, omit_empty));
+    let reason = match written {
+        Some(Ok(())) => return,
+        Some(Err(error)) => error,
+        None => Error::new("an internal error of the module"),
+    };
+    guard::callback(std::ptr::null_mut(), || {
+        // SAFETY: `io` is alive during the callback, and its context as long.
+        let context = unsafe { Context::new(context_of(io)) };
+        context.log(c"warning", &[b"libraries are missing from the file: ", reason.text()].concat());
+        if context.state().contains(State::IS_CHILD) {
+            rewrite::fail();
+        }
+    });
+}
+
+/// Whether the next field is not written but panicked at, for the tests.
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Has the process that writes the next field panic.
+pub fn panic_at_next_save() {
+    PANICS.store(true, Ordering::Relaxed);
 }
 
 /// Writes the field. Runs in the process that writes the file, often a fork: no lock of the worker is touched.
-fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
+fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) -> Result<(), Error> {
     rewrite::note_snapshot();
-    let written = module::look(|module| {
+    assert!(!PANICS.swap(false, Ordering::Relaxed), "a panic of the process that saves was asked for");
+    module::look(|module| {
         let registry = module.generation.registry();
         if omit_empty && registry.is_empty() {
             return Ok(());
@@ -70,10 +100,7 @@ fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) {
             }
         }
         Ok(())
-    });
-    if let Err(error) = written {
-        log(context_of(io), c"warning", &[b"libraries are missing from the file: ", error.text()].concat());
-    }
+    })
 }
 
 unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, encoding: c_int, _when: c_int) -> c_int {

@@ -46,10 +46,15 @@ pub fn complete(context: &Context) {
 /// Has the rewriting fail if the file is still without the libraries.
 pub fn insist() {
     if OWED.load(Ordering::Relaxed) {
-        // SAFETY: takes nothing. This is the forked process, which the server itself would end like that, with another
-        // code; the parent learns from the code that the rewriting has failed.
-        unsafe { libc::_exit(1) };
+        fail();
     }
+}
+
+/// Ends the forked process that writes a file, and the file with it.
+pub fn fail() -> ! {
+    // SAFETY: takes nothing. The server itself would end the process like that, with another code; the parent learns from
+    // the code that writing has failed.
+    unsafe { libc::_exit(1) }
 }
 
 fn append_libraries() -> Result<(), Error> {

@@ -219,7 +219,7 @@ fn full(number: usize) -> Main {
 #[test]
 fn a_full_queue_is_freed_at_the_end() {
     for round in 0..rounds() / 10 {
-        let mut main = full(round);
+        let main = full(round);
         main.reclaim.stop(false);
         assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, main.retired));
     }
@@ -228,7 +228,7 @@ fn a_full_queue_is_freed_at_the_end() {
 #[test]
 fn a_full_queue_is_left_alone_at_the_end_of_the_process() {
     for round in 0..rounds() / 10 {
-        let mut main = full(round);
+        let main = full(round);
         main.reclaim.stop(true);
         assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, 0));
     }

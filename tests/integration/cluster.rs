@@ -106,6 +106,18 @@ impl Cluster {
             let mut client = node.client();
             wait_until("every node knows the replica", || client.run("CLUSTER NODES").text().contains("slave"));
         }
+        // Whatever is done with the cluster comes after this. Valkey 9 runs no inner command any more once it has seen such
+        // keys.
+        for node in &cluster.masters {
+            let mut client = node.client();
+            load(&mut client, &functions());
+            for function in ["mget", "mget_cross"] {
+                let reply = client.run(&format!("SHADOW.FCALL {function} 0 a b"));
+                assert!(reply.is_error(), "{function} takes keys in several slots: {reply:?}");
+            }
+            assert_eq!(client.run("SHADOW.FCALL ping 0").text(), "PONG");
+            ok(&mut client, "SHADOW.FUNCTION FLUSH");
+        }
         cluster
     }
 
@@ -132,6 +144,9 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("single", "'no-cluster'", "1"),
     ("single_ro", "'no-cluster','no-writes'", "1"),
     ("nothing", "", "#KEYS"),
+    ("ping", "", "redis.call('ping')"),
+    ("protected", "", "redis.pcall(unpack(ARGV))"),
+    ("protected_cross", "'allow-cross-slot-keys'", "redis.pcall(unpack(ARGV))"),
 ];
 
 fn functions() -> String {
@@ -167,13 +182,56 @@ fn compare_calls(pair: &mut Pair) {
 
 /// Compares how a node treats keys that a call did not declare.
 fn compare_undeclared_keys(pair: &mut Pair) {
-    for [key, neighbour] in KEYS {
-        for function in ["both", "both_cross", "mget", "mget_cross", "caught", "retried"] {
+    for function in ["both", "both_cross", "caught", "retried", "mget", "mget_cross"] {
+        for [key, neighbour] in KEYS {
             pair.compare(&["FCALL", function, "0", key, neighbour]);
-            for [other, _] in KEYS {
+            for [other, _] in KEYS.iter().filter(|[other, _]| *other == key || !function.starts_with("mget")) {
                 pair.compare(&["FCALL", function, "0", key, other]);
             }
         }
+    }
+}
+
+/// Commands with keys in several slots.
+const SCATTERED: &[&str] = &[
+    "mget a b",
+    "MGET a b e",
+    "mset a 1 b 2",
+    "del a b",
+    "eval x 2 a b",
+    "fcall ping 2 a b",
+    "sinterstore a b e",
+    "sort a store b",
+    "zunion 2 a b",
+    "xread streams a b 0 0",
+    "blpop a b 0",
+    "rename a b",
+];
+
+/// Compares what is said of one command with keys in several slots. After that Valkey 9 refuses every inner command of
+/// its own functions: nothing else can be compared.
+fn compare_scattered_keys(pair: &mut Pair) {
+    for command in SCATTERED {
+        for function in ["protected", "protected_cross"] {
+            let words: Vec<&str> = ["FCALL", function, "0"].into_iter().chain(command.split(' ')).collect();
+            pair.compare(&words);
+        }
+    }
+    for function in ["mget", "mget_cross"] {
+        for [key, _] in KEYS {
+            for [other, _] in KEYS.iter().filter(|[other, _]| *other != key) {
+                pair.compare(&["FCALL", function, "0", key, other]);
+            }
+        }
+    }
+    // What the caller may not do comes first.
+    pair.command(
+        &"ACL SETUSER ann on nopass resetkeys ~a +fcall +shadow.fcall +mget +del".split(' ').collect::<Vec<_>>(),
+    );
+    pair.log_in("ann");
+    for command in SCATTERED.iter().chain(&["mget b a"]) {
+        let words: Vec<&str> = ["FCALL", "protected", "0"].into_iter().chain(command.split(' ')).collect();
+        pair.compare(&words);
     }
 }
 
@@ -196,11 +254,14 @@ fn every_node_answers_calls_like_the_servers_own() {
         compare_undeclared_keys(&mut pair);
         if number == 0 {
             for function in ["both", "both_cross", "mget", "mget_cross"] {
-                pair.compare(&["FCALL", function, "0", &own[0], &own[1]]);
                 pair.compare(&["FCALL", function, "1", &own[0], &own[0], &own[0]]);
+            }
+            for function in ["both", "both_cross", "mget", "mget_cross"] {
+                pair.compare(&["FCALL", function, "0", &own[0], &own[1]]);
                 pair.compare(&["FCALL", function, "1", &own[0], &own[0], &own[1]]);
             }
         }
+        compare_scattered_keys(&mut pair);
         pair.finish();
     }
     drop(replica);
@@ -341,6 +402,78 @@ fn a_replica_that_takes_over_serves_its_masters_libraries() {
     ok(&mut client, "CLUSTER FAILOVER TAKEOVER");
     wait_until("it serves again", || client.run("SHADOW.FCALL get 1 b").text() == "x");
     assert_eq!(names(&mut client), ["lib2", "routed"]);
+}
+
+/// The libraries in the server's own registry, and in the module's.
+fn both_registries(client: &mut Client) -> [Vec<String>; 2] {
+    ["FUNCTION", "SHADOW.FUNCTION"].map(|command| {
+        let list = client.call(&[command, "LIST"]).items();
+        list.iter().map(|library| library.field("library_name").expect("a name").text()).collect()
+    })
+}
+
+/// Loads a library into both registries of the cluster's first master and waits for its replica.
+fn load_both(cluster: &Cluster) {
+    let mut client = cluster.masters[0].client();
+    for command in ["FUNCTION", "SHADOW.FUNCTION"] {
+        assert!(!client.call(&[command, "LOAD", "REPLACE", &numbered(1)]).is_error());
+    }
+    cluster.wait_for_replica(&cluster.masters[0], &cluster.replica);
+    let both = [vec!["lib1".to_owned()], vec!["lib1".to_owned()]];
+    assert_eq!(both_registries(&mut cluster.replica.client()), both);
+}
+
+#[test]
+fn a_node_that_is_reset_keeps_or_drops_libraries_like_the_servers_own() {
+    for how in ["SOFT", "HARD"] {
+        let cluster = Cluster::start();
+        load_both(&cluster);
+        let mut client = cluster.replica.client();
+        ok(&mut client, &format!("CLUSTER RESET {how}"));
+        let [own, shadow] = both_registries(&mut client);
+        assert!(own.is_empty(), "a replica drops them");
+        assert_eq!(own, shadow, "{how}");
+        load(&mut client, &numbered(2));
+        // It is a master now.
+        ok(&mut client, &format!("CLUSTER RESET {how}"));
+        assert_eq!(names(&mut client), ["lib2"]);
+        let mut master = cluster.masters[0].client();
+        ok(&mut master, &format!("CLUSTER RESET {how}"));
+        let [own, shadow] = both_registries(&mut master);
+        assert_eq!(own, ["lib1"], "a master keeps them");
+        assert_eq!(own, shadow, "{how}");
+    }
+}
+
+#[test]
+fn a_reset_in_a_transaction_drops_the_libraries_of_a_replica() {
+    let cluster = Cluster::start();
+    load_both(&cluster);
+    let mut client = cluster.replica.client();
+    for command in ["MULTI", "PING", "CLUSTER RESET", "PING"] {
+        assert!(!client.run(command).is_error(), "{command}");
+    }
+    client.run("EXEC");
+    let [own, shadow] = both_registries(&mut client);
+    assert_eq!(own, shadow);
+    assert!(shadow.is_empty());
+}
+
+/// What the module is told of these looks like a reset.
+#[test]
+fn a_replica_that_takes_over_and_is_emptied_at_once_keeps_its_libraries() {
+    for emptying in ["FLUSHALL", "FLUSHALL SYNC", "DEBUG RELOAD"] {
+        let cluster = Cluster::start();
+        load_both(&cluster);
+        let mut client = cluster.replica.client();
+        let commands = ["CLUSTER FAILOVER TAKEOVER", emptying].map(|line| line.split(' ').collect());
+        for reply in client.pipeline(&commands) {
+            assert!(!reply.is_error(), "{emptying}: {reply:?}");
+        }
+        let [own, shadow] = both_registries(&mut client);
+        assert_eq!(own, ["lib1"], "{emptying}");
+        assert_eq!(own, shadow, "{emptying}");
+    }
 }
 
 /// The program that adds nodes to clusters, if it is there.

@@ -1,7 +1,7 @@
 //! Errors that the server's own commands do not survive, or pass on with line ends in them.
 
 use crate::library::{evaluate, load, source};
-use crate::support::{Server, Value};
+use crate::support::{Server, Value, Words};
 
 fn error(text: &str) -> Value {
     Value::Error(text.to_owned())
@@ -11,6 +11,7 @@ fn error(text: &str) -> Value {
 fn an_error_table_without_a_text_is_an_unknown_error() {
     let server = Server::start();
     let mut client = server.client();
+    let place = Words::of(&server).place("f", 2);
     for body in [
         "error({})",
         "error({a=1})",
@@ -18,7 +19,7 @@ fn an_error_table_without_a_text_is_an_unknown_error() {
         "error({err=true})",
         "error(setmetatable({},{__index={err='x'}}))",
     ] {
-        assert_eq!(evaluate(&mut client, body), error("ERR unknown error script: f, on @user_function:2."), "{body}");
+        assert_eq!(evaluate(&mut client, body), error(&format!("ERR unknown error{place}")), "{body}");
     }
 }
 
@@ -26,9 +27,10 @@ fn an_error_table_without_a_text_is_an_unknown_error() {
 fn line_ends_never_reach_the_wire() {
     let server = Server::start();
     let mut client = server.client();
+    let place = Words::of(&server).place("f", 2);
     for (body, text) in [
-        ("error('a\\r\\nb')", "ERR user_function:2: a  b script: f, on @user_function:2."),
-        ("error({err='A b\\r\\nc'})", "A b  c script: f, on @user_function:2."),
+        ("error('a\\r\\nb')", &*format!("ERR user_function:2: a  b{place}")),
+        ("error({err='A b\\r\\nc'})", &format!("A b  c{place}")),
         ("return {err='A b\\nc'}", "A b c"),
         ("return redis.error_reply('A b\\r\\nc')", "A b  c"),
         ("return {{err='A b\\rc'}}", ""),
@@ -58,10 +60,8 @@ fn the_error_of_a_function_names_it_as_registered() {
     let server = Server::start();
     let mut client = server.client();
     load(&mut client, &source("mylib", "redis.register_function('MyName', function()\n  error('x')\nend)"));
-    assert_eq!(
-        client.run("SHADOW.FCALL myname 0"),
-        error("ERR user_function:3: x script: MyName, on @user_function:3.")
-    );
+    let place = Words::of(&server).place("MyName", 3);
+    assert_eq!(client.run("SHADOW.FCALL myname 0"), error(&format!("ERR user_function:3: x{place}")));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The flags of functions against the state of the server: each call and each subcommand is answered like the server's own.
 
 use crate::differential::Pair;
-use crate::library::source;
+use crate::library::{callback, load, source};
 use crate::support::server::free_port;
-use crate::support::{Options, wait_until};
+use crate::support::{Client, Options, wait_until};
 
 /// What the functions do, by the first letter of their names.
 const ACTIONS: &[(&str, &str)] = &[
@@ -44,6 +44,11 @@ fn library() -> String {
     source("mylib", &body)
 }
 
+/// Waits until writing functions are refused for a failed save: the module looks for that ten times a second.
+fn wait_for_refusal(client: &mut Client) {
+    wait_until("functions are refused", || client.run("SHADOW.FCALL nothing 0").text().starts_with("MISCONF "));
+}
+
 /// A server whose registries hold every function.
 fn start(options: Options) -> Pair {
     let mut pair = Pair::with(options.start());
@@ -52,18 +57,8 @@ fn start(options: Options) -> Pair {
 }
 
 /// Compares everything in the state that the server is in now.
-fn compare(pair: Pair) {
-    compare_functions(pair, every_function());
-}
-
-/// Compares in a state that refuses the inner commands as well. A function that breaks its promise not to write gets
-/// either of two errors then, and Valkey looks for them in another order.
-fn compare_in_a_refusing_state(pair: Pair) {
-    compare_functions(pair, every_function());
-}
-
-fn compare_functions(mut pair: Pair, functions: Vec<String>) {
-    for function in functions {
+fn compare(mut pair: Pair) {
+    for function in every_function() {
         pair.compare(&["FCALL", &function, "1", "key"]);
         pair.compare(&["FCALL_RO", &function, "1", "key"]);
     }
@@ -91,7 +86,7 @@ fn in_a_normal_state() {
 fn over_maxmemory() {
     let mut pair = start(Options::new());
     pair.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    compare_in_a_refusing_state(pair);
+    compare(pair);
 }
 
 #[test]
@@ -112,14 +107,14 @@ fn on_a_writable_replica() {
 fn on_a_stale_replica() {
     let mut pair = start(Options::new().set("replica-serve-stale-data", "no"));
     pair.command(&["REPLICAOF", "127.0.0.1", "1"]);
-    compare_in_a_refusing_state(pair);
+    compare(pair);
 }
 
 #[test]
 fn on_a_stale_writable_replica() {
     let mut pair = start(Options::new().set("replica-serve-stale-data", "no").set("replica-read-only", "no"));
     pair.command(&["REPLICAOF", "127.0.0.1", "1"]);
-    compare_in_a_refusing_state(pair);
+    compare(pair);
 }
 
 #[test]
@@ -137,7 +132,45 @@ fn after_a_failed_save() {
     let mut client = pair.server().client();
     client.run("BGSAVE");
     wait_until("the save has failed", || client.info("rdb_last_bgsave_status").as_deref() == Some("err"));
+    wait_for_refusal(&mut client);
     compare(pair);
+}
+
+#[test]
+fn after_a_failed_append() {
+    let pair = start(Options::new().set("appendonly", "yes").set("appendfsync", "everysec").file_limit(256));
+    let mut client = pair.server().client();
+    let long = "x".repeat(16 << 10);
+    wait_until("an append has failed", || {
+        client.call(&["SET", "key", &long]);
+        client.info("aof_last_write_status").as_deref() == Some("err")
+    });
+    wait_for_refusal(&mut client);
+    compare(pair);
+}
+
+/// A Valkey that is told to be like Redis calls itself so.
+#[test]
+fn a_server_that_goes_by_another_name_is_called_by_it() {
+    let mut pair = start(Options::new().set("save", "900 100000").set("busy-reply-threshold", "50"));
+    let mut client = pair.server().client();
+    if client.run("CONFIG SET extended-redis-compatibility yes").is_error() {
+        return;
+    }
+    std::fs::create_dir(pair.server().directory().join("dump.rdb")).expect("a directory in the way");
+    client.run("BGSAVE");
+    wait_until("the save has failed", || client.info("rdb_last_bgsave_status").as_deref() == Some("err"));
+    wait_for_refusal(&mut client);
+    pair.compare(&["FCALL", "write", "1", "key"]);
+    pair.finish();
+
+    let server = Options::new().set("busy-reply-threshold", "50").start();
+    let (mut caller, mut other) = (server.client(), server.client());
+    other.run("CONFIG SET extended-redis-compatibility yes");
+    load(&mut caller, &callback("while true do end"));
+    caller.send(&["SHADOW.FCALL", "f", "0"]);
+    wait_until("the server is busy", || other.run("PING").text().starts_with("BUSY Redis is busy"));
+    assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
 }
 
 #[test]
@@ -145,7 +178,7 @@ fn over_maxmemory_and_without_enough_replicas() {
     let mut pair = start(Options::new());
     pair.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
     pair.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    compare_in_a_refusing_state(pair);
+    compare(pair);
 }
 
 #[test]

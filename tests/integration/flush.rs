@@ -268,6 +268,39 @@ fn an_empty_registry_is_not_swapped() {
 }
 
 #[test]
+fn what_fails_or_finds_nothing_is_not_counted_as_a_flush() {
+    let server = Options::new().module_arguments("reclaim-queue 1 enable-debug-command yes").start();
+    let mut client = server.client();
+    let large = "local t = {} for i = 1, 1e5 do t[i] = {} end redis.register_function('f', function() return #t end)";
+    load(&mut client, &source("large", large));
+    let dump = client.raw(&["SHADOW.FUNCTION", "DUMP"]);
+    let start = 2 + dump.windows(2).position(|end| end == b"\r\n").expect("a length");
+    let payload = &dump[start..dump.len() - 2];
+    client.run("SHADOW.DEBUG RECLAIM-HOLD");
+    // One with the worker, one in the queue, one in place.
+    for _ in 0..3 {
+        load_many(&mut client, 1);
+        assert_eq!(client.run("SHADOW.FUNCTION FLUSH ASYNC"), ok());
+    }
+    let counted =
+        |client: &mut Client| ["shadow_flushes", "shadow_flushes_in_place"].map(|field| client.info_number(field));
+    let before = counted(&mut client);
+    assert!(before[0] == 3 && before[1] > 0, "{before:?}");
+    assert_eq!(client.call(&["CONFIG", "SET", "shadow.memory-limit", "1mb"]), ok());
+    for _ in 0..3 {
+        let restore: [&[u8]; 4] = [b"SHADOW.FUNCTION", b"RESTORE", payload, b"FLUSH"];
+        assert!(client.call(&restore).text().starts_with("OOM "), "there is no room for it");
+    }
+    assert_eq!(counted(&mut client), before, "nothing was flushed");
+    assert_eq!(client.call(&["CONFIG", "SET", "shadow.memory-limit", "0"]), ok());
+    let restore: [&[u8]; 4] = [b"SHADOW.FUNCTION", b"RESTORE", payload, b"FLUSH"];
+    assert_eq!(client.call(&restore), ok());
+    assert_eq!(counted(&mut client), before, "there was nothing to flush");
+    assert_eq!(client.call(&restore), ok());
+    assert_eq!(counted(&mut client), [before[0] + 1, before[1] + 1]);
+}
+
+#[test]
 fn a_full_queue_frees_in_place() {
     let server = Options::new().module_arguments("reclaim-queue 2 enable-debug-command yes").start();
     let mut client = server.client();

@@ -347,7 +347,7 @@ fn check_file_meets_a_running_function(libraries: &[&str], load_way: &str) {
         assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
     }
     let reply = client.read().text();
-    assert!(reply.starts_with("ERR ") && reply.contains("spin"), "{load_way}, {libraries:?}: {reply}");
+    assert!(reply.starts_with("ERR ") && reply.contains(" script: "), "{load_way}, {libraries:?}: {reply}");
     wait_in_step(&master, &replica);
     assert_eq!(names(&mut other), names(&mut master.client()), "{load_way}, {libraries:?}");
     assert_eq!(other.run("SHADOW.FCALL_RO spin 0").text(), "ERR Function not found");

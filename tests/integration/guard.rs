@@ -28,6 +28,34 @@ fn a_panic_is_answered_logged_and_survived() {
     assert_eq!(client.run("SHADOW.FCALL f2 0"), Value::Integer(2));
 }
 
+/// A backtrace reads files by way of the C library, whose allocator need not be the one that the process has.
+#[test]
+fn a_backtrace_of_a_panic_is_survived_with_any_allocator() {
+    for detail in ["1", "full"] {
+        let server = Options::new()
+            .environment("RUST_BACKTRACE", detail)
+            .module_arguments("enable-debug-command yes")
+            .set("busy-reply-threshold", "50")
+            .start();
+        let mut client = server.client();
+        load(&mut client, &numbered(1));
+        for _ in 0..3 {
+            let reply = client.try_raw(&["SHADOW.DEBUG", "PANIC"]).expect("the server lives");
+            assert!(reply.starts_with(b"-ERR internal error"), "{}", reply.escape_ascii());
+        }
+        for (fault, line) in [
+            ("PANIC-IN-CALLBACK", "a panic in a callback was asked for"),
+            ("PANIC-IN-WORKER", "a panic of the worker was asked for"),
+            ("PANIC-IN-WATCH", "a panic of the watch was asked for"),
+        ] {
+            ask_for(&mut client, fault);
+            server.wait_for_log(&format!("{line}\n"));
+        }
+        assert!(server.log().contains("stack backtrace:"), "{}", server.log());
+        assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1));
+    }
+}
+
 #[test]
 fn a_panic_in_a_transaction_leaves_the_other_replies_in_place() {
     let server = Options::new().module_arguments("enable-debug-command yes").start();
@@ -102,6 +130,32 @@ fn a_watch_that_panics_still_lets_functions_be_killed() {
     wait_until("others are told", || other.run("PING").text().starts_with("BUSY "));
     assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
     assert!(client.read_raw().expect("a reply").starts_with(b"-ERR "));
+}
+
+#[test]
+fn a_snapshot_that_cannot_hold_the_libraries_takes_no_ones_place() {
+    let options = Options::new().module_arguments("enable-debug-command yes");
+    let mut server = options.clone().start();
+    let mut client = server.client();
+    load(&mut client, &numbered(1));
+    assert_eq!(client.run("SAVE").text(), "OK");
+    load(&mut client, &numbered(2));
+    ask_for(&mut client, "PANIC-IN-SAVE");
+    assert!(!client.run("BGSAVE").is_error());
+    wait_until("the save has ended", || client.info("rdb_bgsave_in_progress").as_deref() == Some("0"));
+    assert_eq!(client.info("rdb_last_bgsave_status").as_deref(), Some("err"));
+    server.wait_for_log("<shadow> libraries are missing from the file");
+    server.restart(&options);
+    let mut client = server.client();
+    assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1), "the file of before is there");
+    assert!(client.run("SHADOW.FCALL f2 0").is_error());
+    // The server itself cannot fail to save, and says so.
+    ask_for(&mut client, "PANIC-IN-SAVE");
+    assert_eq!(client.run("SAVE").text(), "OK");
+    assert_eq!(server.log().matches("<shadow> libraries are missing from the file").count(), 1);
+    assert_eq!(client.run("SAVE").text(), "OK");
+    server.restart(&options);
+    assert_eq!(server.client().run("SHADOW.FCALL f1 0"), Value::Integer(1), "and the next time it does not");
 }
 
 #[test]

@@ -3,11 +3,19 @@
 
 use crate::library::{callback, load, source};
 use crate::security::impatient;
-use crate::support::{Client, Options, Server, Value, wait_until};
+use crate::support::{Client, Options, Server, Value, Words, wait_until};
 
-/// What clients are told that have to wait.
-pub const BUSY: &str = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
-const KILLED: &str = "ERR Script killed by user with SCRIPT KILL... script: f, on @user_function:2.";
+/// What clients are told that have to wait, and without interception name the module's KILL.
+pub fn busy(server: &Server) -> String {
+    Words::of(server).busy("SHADOW.FUNCTION KILL")
+}
+
+/// How `f` ends that was killed on its second line.
+fn killed(server: &Server) -> String {
+    let words = Words::of(server);
+    format!("{}{}", words.killed, words.place("f", 2))
+}
+
 const UNKILLABLE: &str = "UNKILLABLE Sorry the script already executed write commands against the dataset.";
 
 /// Calls `f` with this body and returns once others are told that the server is busy: the client that waits for the
@@ -16,14 +24,16 @@ fn start(server: &Server, body: &str) -> (Client, Client) {
     let mut caller = server.client();
     let mut other = server.client();
     load(&mut caller, &callback(body));
+    let busy = busy(server);
     caller.send(&["SHADOW.FCALL", "f", "1", "key", "argument"]);
-    wait_until("the server is busy", || other.run("GET x").text() == BUSY);
+    wait_until("the server is busy", || other.run("GET x").text() == busy);
     (caller, other)
 }
 
 #[test]
 fn a_function_that_runs_long_is_shown_and_can_be_ended() {
     let server = impatient();
+    let busy = busy(&server);
     let (mut caller, mut other) = start(&server, "while true do end");
     let running = other.run("SHADOW.FUNCTION STATS").field("running_script").expect("a running function");
     assert_eq!(running.field("name").map(|name| name.text()).as_deref(), Some("f"));
@@ -31,10 +41,10 @@ fn a_function_that_runs_long_is_shown_and_can_be_ended() {
     assert_eq!(command, ["SHADOW.FCALL", "f", "1", "key", "argument"]);
     assert!(matches!(running.field("duration_ms"), Some(Value::Integer(elapsed)) if elapsed >= 90));
     for command in ["PING", "SHADOW.FUNCTION LIST", "SHADOW.FCALL f 0", "FCALL f 0", "SHADOW.FUNCTION FLUSH"] {
-        assert_eq!(other.run(command).text(), BUSY, "{command}");
+        assert_eq!(other.run(command).text(), busy, "{command}");
     }
     assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
-    assert_eq!(caller.read().text(), KILLED);
+    assert_eq!(caller.read().text(), killed(&server));
     assert_eq!(other.run("PING").text(), "PONG");
     assert_eq!(other.run("SHADOW.FUNCTION STATS").field("running_script"), Some(Value::Null));
     assert!(server.log().contains("Script name is: f."));
@@ -62,7 +72,10 @@ fn without_a_running_function_there_is_nothing_to_kill() {
     let mut client = server.client();
     assert_eq!(client.run("SHADOW.FUNCTION KILL").text(), "NOTBUSY No scripts in execution right now.");
     assert_eq!(client.run("SHADOW.FUNCTION KILL FORCE").text(), "NOTBUSY No scripts in execution right now.");
-    assert!(client.run("SHADOW.FUNCTION KILL x").text().starts_with("ERR unknown subcommand or wrong number"));
+    for words in ["x", "FORCE x", "FORCE FORCE"] {
+        let reply = client.run(&format!("SHADOW.FUNCTION KILL {words}"));
+        assert_eq!(reply.text(), "ERR wrong number of arguments for 'shadow.function|kill' command", "{words}");
+    }
 }
 
 #[test]
@@ -72,7 +85,7 @@ fn a_function_that_has_written_is_ended_by_force_alone_and_what_it_wrote_stays()
     let (mut caller, mut other) = start(&server, "redis.call('set', KEYS[1], 'v') while true do end");
     assert!(other.run("SHADOW.FUNCTION KILL").text().starts_with(UNKILLABLE));
     assert_eq!(other.run("SHADOW.FUNCTION KILL FORCE").text(), "OK");
-    assert_eq!(caller.read().text(), KILLED);
+    assert_eq!(caller.read().text(), killed(&server));
     assert_eq!(other.run("GET key").text(), "v");
     let written = server.aof();
     assert!(written.iter().any(|command| command == &["set", "key", "v"]), "{written:?}");
@@ -86,7 +99,7 @@ fn a_write_that_failed_counts_as_one() {
         let (mut caller, mut other) = start(&server, &format!("{write} while true do end"));
         assert!(other.run("SHADOW.FUNCTION KILL").text().starts_with(UNKILLABLE), "{write}");
         other.run("SHADOW.FUNCTION KILL FORCE");
-        assert_eq!(caller.read().text(), KILLED);
+        assert_eq!(caller.read().text(), killed(&server));
     }
 }
 
@@ -97,7 +110,7 @@ fn reading_and_refused_commands_do_not_count_as_writing() {
                 redis.pcall('config', 'set', 'save', '') while true do end";
     let (mut caller, mut other) = start(&server, body);
     assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
-    assert_eq!(caller.read().text(), KILLED);
+    assert_eq!(caller.read().text(), killed(&server));
 }
 
 #[test]
@@ -130,13 +143,15 @@ fn with_interception_the_usual_commands_see_and_end_it() {
     let server = Options::new().module_arguments("intercept yes").set("busy-reply-threshold", "100").start();
     let (mut caller, mut other) = (server.client(), server.client());
     load(&mut caller, &source("mylib", "redis.register_function('f', function() while true do end end)"));
+    // It names the commands that clients know.
+    let busy = Words::of(&server).busy("FUNCTION KILL");
     caller.send(&["FCALL", "f", "0"]);
-    wait_until("the server is busy", || other.run("GET x").text() == BUSY);
-    assert_eq!(other.run("SCRIPT KILL").text(), BUSY);
+    wait_until("the server is busy", || other.run("GET x").text() == busy);
+    assert_eq!(other.run("SCRIPT KILL").text(), busy);
     let running = other.run("FUNCTION STATS").field("running_script").expect("a running function");
     assert_eq!(running.field("command").expect("its command").items()[0].text(), "fcall");
     assert_eq!(other.run("FUNCTION KILL").text(), "OK");
-    assert_eq!(caller.read().text(), KILLED);
+    assert_eq!(caller.read().text(), killed(&server));
 }
 
 #[test]
@@ -146,7 +161,7 @@ fn the_functions_loaded_before_still_answer_and_memory_comes_back() {
     for _ in 0..3 {
         let (mut caller, mut other) = start(&server, "local t = {} while true do t[#t % 1000 + 1] = {} end");
         assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
-        assert_eq!(caller.read().text(), KILLED);
+        assert_eq!(caller.read().text(), killed(&server));
         assert_eq!(other.run("SHADOW.FCALL other 0").text(), "here");
     }
 }

@@ -12,6 +12,15 @@ fn the_reply_is_the_name_of_the_library_in_both_protocols() {
     assert_eq!(client.raw(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &callback("return 1")]), b"$5\r\nmylib\r\n");
 }
 
+/// The server's own functions must not: that ends the process of Valkey 9.1.
+#[test]
+fn the_body_of_a_library_may_write_to_the_log() {
+    let server = Server::start();
+    let body = "redis.log(redis.LOG_WARNING, 'loading', 1) redis.register_function('f', function() end)";
+    load(&mut server.client(), &source("mylib", body));
+    server.wait_for_log("loading 1");
+}
+
 #[test]
 fn the_source_is_kept_byte_for_byte() {
     let server = Server::start();

@@ -1,11 +1,15 @@
 //! The limit of the VM's memory.
 
 use crate::library::{callback, evaluate, load, load_command, load_many, numbered, source};
-use crate::support::{Client, Options, Server, Value, wait_until};
+use crate::support::{Client, Options, Server, Value, Words, wait_until};
 
 const OOM: &str = "OOM functions are not allowed to use more memory than 'shadow.memory-limit'.";
-const SUFFIX: &str = " script: f, on @user_function:2.";
 const MIB: i64 = 1 << 20;
+
+/// What follows the error of `f`.
+fn place(server: &Server) -> String {
+    Words::of(server).place("f", 2)
+}
 
 /// Keeps 4 MiB, which a limit of 4 MiB has no room for.
 const LARGE: &str = "local t = {} for i = 1, 64 do t[i] = ('x'):rep(65536) .. i end return #t";
@@ -30,7 +34,7 @@ fn a_function_over_the_limit_is_ended_and_others_go_on() {
     let mut client = server.client();
     load_many(&mut client, 20);
     for round in 1..=5 {
-        assert_eq!(evaluate(&mut client, LARGE).text(), format!("{OOM}{SUFFIX}"));
+        assert_eq!(evaluate(&mut client, LARGE).text(), format!("{OOM}{}", place(&server)));
         assert_eq!(client.run("SHADOW.FCALL f7 0"), Value::Integer(7));
         assert_eq!(evaluate(&mut client, "return #('x'):rep(2e6)"), Value::Integer(2_000_000));
         assert_eq!(client.info_number("shadow_memory_refusals"), round);
@@ -45,7 +49,7 @@ fn what_a_function_wrote_before_stays() {
     let server = limited("4mb");
     let mut client = server.client();
     let body = format!("redis.call('SET', 'key', 'v') {LARGE}");
-    assert_eq!(evaluate(&mut client, &body).text(), format!("{OOM}{SUFFIX}"));
+    assert_eq!(evaluate(&mut client, &body).text(), format!("{OOM}{}", place(&server)));
     assert_eq!(client.run("GET key").text(), "v");
 }
 
@@ -64,10 +68,10 @@ fn replies_and_arguments_of_commands_count() {
     let mut client = server.client();
     client.call(&["SET", "large", &"x".repeat(5_000_000)]);
     client.call(&["SET", "fine", &"x".repeat(1_000_000)]);
-    assert_eq!(evaluate(&mut client, "return redis.call('GET', 'large')").text(), format!("{OOM}{SUFFIX}"));
+    assert_eq!(evaluate(&mut client, "return redis.call('GET', 'large')").text(), format!("{OOM}{}", place(&server)));
     assert_eq!(evaluate(&mut client, "return #redis.pcall('GET', 'fine')"), Value::Integer(1_000_000));
     let many = "local s = ('x'):rep(1e6) return redis.call('RPUSH', 'list', s, s, s, s, s, s)";
-    assert_eq!(evaluate(&mut client, many).text(), format!("{OOM}{SUFFIX}"));
+    assert_eq!(evaluate(&mut client, many).text(), format!("{OOM}{}", place(&server)));
     assert_eq!(client.run("EXISTS list"), Value::Integer(0));
     load(&mut client, &callback("return #ARGV[1]"));
     let (small, large) = ("x".repeat(1_000_000), "x".repeat(5_000_000));

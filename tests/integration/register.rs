@@ -1,7 +1,7 @@
 //! redis.register_function.
 
 use crate::library::{load, source};
-use crate::support::{Server, Value};
+use crate::support::{Server, Value, Words};
 
 #[test]
 fn both_forms_register() {
@@ -34,10 +34,14 @@ fn registering_while_a_function_runs_is_refused() {
     let body = "local register = redis.register_function\n\
                 redis.register_function('f', function() register('late', function() end) end)";
     load(&mut client, &source("mylib", body));
-    let reply = client.run("SHADOW.FCALL f 0");
-    assert!(
-        reply.text().starts_with("ERR redis.register_function can only be called on FUNCTION LOAD command script: f, "),
-        "{reply:?}"
+    let words = Words::of(&server);
+    assert_eq!(
+        client.run("SHADOW.FCALL f 0").text(),
+        format!(
+            "ERR {}.register_function can only be called on FUNCTION LOAD command{}",
+            words.api,
+            words.place("f", 3)
+        )
     );
     assert!(client.run("SHADOW.FCALL late 0").is_error());
 }

@@ -1,7 +1,7 @@
 //! What a library can reach, and that it is no more than that.
 
-use crate::library::{evaluate, load, source};
-use crate::support::{Client, Server, Value};
+use crate::library::{callback, evaluate, load, source};
+use crate::support::{Client, Flavour, Options, Server, Value, Words};
 
 /// Globals while a function runs.
 const GLOBALS: &str = "_G _VERSION assert bit cjson cmsgpack collectgarbage coroutine error gcinfo getmetatable ipairs load loadstring \
@@ -33,6 +33,10 @@ const FIELDS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The fields of `redis` while a library loads.
+const AT_LOAD: &str =
+    "register_function log LOG_DEBUG LOG_VERBOSE LOG_NOTICE LOG_WARNING REDIS_VERSION REDIS_VERSION_NUM";
+
 /// Names that Lua, Luau or a host of theirs knows and that must not exist here.
 const ABSENT: &[&str] = &[
     "ARGV", "KEYS", "bit32", "buffer", "collect", "debug", "dofile", "getfenv", "io", "loadfile", "module", "newproxy",
@@ -43,6 +47,11 @@ fn fields_of(client: &mut Client, table: &str) -> Vec<String> {
     let body =
         format!("local names = {{}} for name in next, {table} do names[#names + 1] = tostring(name) end return names");
     evaluate(client, &body).sorted_texts()
+}
+
+/// What a Valkey adds to the table `redis`.
+fn fields_of_valkey(server: &Server) -> &'static str {
+    if server.flavour() == Flavour::Valkey { "SERVER_NAME VALKEY_VERSION VALKEY_VERSION_NUM" } else { "" }
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -61,6 +70,9 @@ fn the_globals_of_a_running_function_are_exactly_these() {
         expected.push("os".to_owned());
         assert_eq!(fields_of(&mut client, "os"), ["clock"]);
     }
+    if server.flavour() == Flavour::Valkey {
+        expected.push("server".to_owned());
+    }
     expected.sort();
     assert_eq!(fields_of(&mut client, "_G"), expected);
 }
@@ -70,13 +82,38 @@ fn the_fields_of_each_table_are_exactly_these() {
     let server = Server::start();
     let mut client = server.client();
     for (table, fields) in FIELDS {
-        let mut expected = words(fields);
-        if *table == "cjson" && server.marks_json_arrays() {
-            expected.push("decode_array_with_array_mt".to_owned());
-            expected.sort();
-        }
-        assert_eq!(fields_of(&mut client, table), expected, "{table}");
+        let own = match *table {
+            "redis" => fields_of_valkey(&server),
+            "cjson" if server.marks_json_arrays() => "decode_array_with_array_mt",
+            _ => "",
+        };
+        assert_eq!(fields_of(&mut client, table), words(&format!("{fields} {own}")), "{table}");
     }
+}
+
+#[test]
+fn on_valkey_the_api_is_the_global_server_as_well_at_load_and_in_calls() {
+    let server = Server::start();
+    let mut client = server.client();
+    let Some((major, minor, patch)) = server.valkey_version() else {
+        return;
+    };
+    let body = "local same = server == redis and 'same' or 'other'
+        local at_load = {server.SERVER_NAME, server.VALKEY_VERSION, server.VALKEY_VERSION_NUM}";
+    let function = "server.register_function('f', function()
+        return {same, rawequal(server, redis) and 'same' or 'other', at_load,
+            {redis.SERVER_NAME, server.VALKEY_VERSION, server.VALKEY_VERSION_NUM}, server.call('ping')}
+        end)";
+    load(&mut client, &source("mylib", &format!("{body}\n{function}")));
+    let reply = client.run("SHADOW.FCALL f 0").items();
+    let version = [
+        Value::Bulk(b"valkey".to_vec()),
+        Value::Bulk(format!("{major}.{minor}.{patch}").into_bytes()),
+        Value::Integer((major << 16 | minor << 8 | patch).into()),
+    ];
+    assert_eq!([reply[0].text(), reply[1].text()], ["same", "same"]);
+    assert_eq!([reply[2].items(), reply[3].items()], [version.clone(), version]);
+    assert_eq!(reply[4].text(), "PONG");
 }
 
 #[test]
@@ -89,12 +126,30 @@ fn a_missing_global_is_an_error_at_load_and_at_run_time() {
         load(&mut client, &source("mylib", &format!("redis.register_function('f', function() return {name} end)")));
         assert_eq!(
             client.run("SHADOW.FCALL f 0"),
-            Value::Error(format!("ERR {missing} script: f, on @user_function:2."))
+            Value::Error(format!("ERR {missing}{}", Words::of(&server).place("f", 2)))
         );
         assert_eq!(
             client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &source("mylib", &format!("local x = {name}"))]),
             Value::Error(format!("ERR Error registering functions: ERR {missing}"))
         );
+    }
+}
+
+#[test]
+fn what_the_server_has_deprecated_is_missing_even_where_it_is_enabled() {
+    let server = Options::new().set("lua-enable-deprecated-api", "yes").start();
+    let mut client = server.client();
+    for name in ["getfenv", "setfenv", "newproxy"] {
+        let code = callback(&format!("return type({name})"));
+        for prefix in ["", "SHADOW."] {
+            let reply = client.call(&[&format!("{prefix}FUNCTION"), "LOAD", "REPLACE", &code]);
+            assert!(!reply.is_error(), "{reply:?}");
+        }
+        assert_eq!(client.run("FCALL f 0").text(), "function");
+        let refusal = client.run("SHADOW.FCALL f 0").text();
+        let text =
+            format!("ERR user_function:2: Script attempted to access nonexistent global variable '{name}' script: ");
+        assert!(refusal.starts_with(&text), "{refusal}");
     }
 }
 
@@ -110,8 +165,7 @@ fn only_redis_is_known_at_load() {
         );
     }
     let (_, fields) = FIELDS.iter().find(|(table, _)| *table == "redis").expect("redis is listed");
-    let at_load =
-        words("register_function log LOG_DEBUG LOG_VERBOSE LOG_NOTICE LOG_WARNING REDIS_VERSION REDIS_VERSION_NUM");
+    let at_load = words(&format!("{AT_LOAD} {}", fields_of_valkey(&server)));
     for name in words(fields).iter().chain(&at_load) {
         let body = format!("local x = redis.{name} redis.register_function('f', function() end)");
         let reply = client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &source("mylib", &body)]);
@@ -259,10 +313,15 @@ const REACHABLE: &str = include_str!("reachable.txt");
 /// The lines of the list that hold for this server.
 fn reachable(server: &Server) -> Vec<&'static str> {
     let (clock, marks) = (server.has_os_clock(), server.marks_json_arrays());
+    let valkey = server.flavour() == Flavour::Valkey;
+    let is_of_valkey = |line: &str| {
+        ["_G.server", "_G.redis.SERVER_", "_G.redis.VALKEY_"].iter().any(|beginning| line.starts_with(beginning))
+    };
     let holds = |line: &&str| {
         !line.starts_with('#')
             && (clock || !line.starts_with("_G.os"))
             && (marks || !line.contains("decode_array_with_array_mt"))
+            && (valkey || !is_of_valkey(line))
     };
     REACHABLE.lines().filter(holds).collect()
 }
@@ -319,7 +378,6 @@ fn a_library_that_loads_reaches_no_more_than_redis() {
     let body = "local names = {} for name in redis do names[#names + 1] = name end \
                 redis.register_function('f', function() return names end)";
     load(&mut client, &source("mylib", body));
-    let at_load =
-        words("register_function log LOG_DEBUG LOG_VERBOSE LOG_NOTICE LOG_WARNING REDIS_VERSION REDIS_VERSION_NUM");
+    let at_load = words(&format!("{AT_LOAD} {}", fields_of_valkey(&server)));
     assert_eq!(client.run("SHADOW.FCALL f 0").sorted_texts(), at_load);
 }

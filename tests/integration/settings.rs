@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::library::{load, numbered};
 use crate::support::server::module_path;
-use crate::support::{Client, Options, Server, Value};
+use crate::support::{Client, Flavour, Options, Server, Value, wait_until};
 
 fn setting(client: &mut Client, name: &str) -> String {
     client.call(&["CONFIG", "GET", &format!("shadow.{name}")]).field(&format!("shadow.{name}")).expect(name).text()
@@ -200,4 +200,36 @@ fn a_load_that_failed_leaves_no_setting_behind() {
     assert_eq!(client.call(&["CONFIG", "GET", "shadow.*"]).items().len(), 0);
     assert_eq!(client.call(&["MODULE", "LOAD", &path]).text(), "OK");
     assert_eq!(setting(&mut client, "memory-limit"), "0");
+}
+
+#[test]
+fn an_unknown_name_given_to_loadex_is_met_as_the_server_meets_it() {
+    let mut server = Options::new().without_module().start();
+    let mut client = server.client();
+    let path = module_path().display().to_string();
+    let valkey = server.flavour() == Flavour::Valkey;
+    client.send(&["MODULE", "LOADEX", &path, "CONFIG", "shadow.nosuch", "1"]);
+    if valkey {
+        // The server means to unload the module, which its data type forbids, and writes the reason to a null pointer.
+        assert!(client.read_raw().is_err(), "there is no reply");
+        assert!(!server.wait_for_exit().success());
+        return;
+    }
+    assert_eq!(client.read().text(), "ERR Error loading the extension. Please check the server logs.");
+    let modules = client.raw(&["MODULE", "LIST"]);
+    let loaded = modules.windows(6).any(|name| name == b"shadow");
+    assert_eq!(loaded, server.version() < (7, 2, 0), "7.0 keeps what it says it unloads");
+    if loaded {
+        load(&mut client, &numbered(1));
+        assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1));
+    } else {
+        assert!(client.run("SHADOW.FUNCTION LIST").text().starts_with("ERR unknown command"));
+        wait_until("its threads are gone", || server.thread_names().iter().all(|name| !name.starts_with("shadow")));
+        // What the module had registered is not called any more: not by the timer, not when the server saves.
+        assert_eq!(client.run("SAVE").text(), "OK");
+        let ticks = client.info_number("uptime_in_seconds");
+        wait_until("the timer has run", || client.info_number("uptime_in_seconds") > ticks);
+        let again = ["MODULE", "LOADEX", &path, "CONFIG", "shadow.memory-limit", "24mb"];
+        assert!(client.call(&again).is_error() || setting(&mut client, "memory-limit") == "25165824");
+    }
 }

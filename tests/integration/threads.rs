@@ -1,6 +1,6 @@
 //! The module's threads: the worker and the watch.
 
-use crate::library::{load_many, numbered};
+use crate::library::{callback, load, load_many, numbered};
 use crate::support::{Options, Server, wait_until};
 
 const THREADS: [&str; 2] = ["shadow-reclaim", "shadow-watch"];
@@ -47,12 +47,35 @@ fn the_server_goes_on_while_the_worker_frees() {
 
 #[test]
 fn the_server_shuts_down_in_the_middle_of_freeing() {
-    let mut server = Server::start();
+    let mut server = Options::new().set("loglevel", "verbose").start();
     let mut client = server.client();
     load_many(&mut client, 5000);
     client.run("SHADOW.FUNCTION FLUSH ASYNC");
     client.send(&["SHUTDOWN", "NOSAVE"]);
     assert!(server.wait_for_exit().success(), "{}", server.log());
+    assert!(server.log().contains("<shadow> the thread shadow-reclaim is at rest"), "{}", server.log());
+}
+
+#[test]
+fn the_worker_is_at_rest_when_the_server_ends_under_a_running_function() {
+    for command in ["SHUTDOWN NOSAVE", "SHUTDOWN NOSAVE FORCE NOW"] {
+        let options = Options::new().module_arguments("enable-debug-command yes").set("loglevel", "verbose");
+        let mut server = options.set("busy-reply-threshold", "50").start();
+        let (mut caller, mut other) = (server.client(), server.client());
+        load_many(&mut caller, 1000);
+        // The worker waits in the middle of its work, which it would do until the process is gone.
+        caller.run("SHADOW.DEBUG RECLAIM-HOLD");
+        caller.run("SHADOW.FUNCTION FLUSH ASYNC");
+        wait_until("the worker has it", || caller.info_number("shadow_reclaim_queue") == 0);
+        assert_eq!(caller.info_number("shadow_pending_libraries"), 1000);
+        load(&mut caller, &callback("while true do end"));
+        caller.send(&["SHADOW.FCALL", "f", "0"]);
+        wait_until("the server is busy", || other.run("PING").text().starts_with("BUSY "));
+        other.send(&command.split(' ').collect::<Vec<_>>());
+        assert!(server.wait_for_exit().success(), "{}", server.log());
+        assert!(server.log().contains("<shadow> the thread shadow-reclaim is at rest"), "{}", server.log());
+        assert!(caller.read_raw().is_err(), "its call has no reply");
+    }
 }
 
 #[test]

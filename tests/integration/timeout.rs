@@ -1,11 +1,14 @@
 //! The limit of time for functions that have written nothing.
 
 use crate::library::{callback, evaluate, load, source};
-use crate::support::{Options, Server, Value, wait_until};
+use crate::support::{Options, Server, Value, Words, wait_until};
 
 const TIMED_OUT: &str = "ERR Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
-const SUFFIX: &str = " script: f, on @user_function:2.";
-const BUSY: &str = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+
+/// What follows the error of `f`.
+fn place(server: &Server) -> String {
+    Words::of(server).place("f", 2)
+}
 
 /// A server with this limit, which lets others in after this time.
 fn limited(timeout: &str, threshold: &str) -> Server {
@@ -22,7 +25,7 @@ fn a_function_that_has_written_nothing_is_ended() {
         load(&mut client, &source("other", "redis.register_function('other', function() return 'here' end)"));
         client.run("SET key 5");
         let body = "local n = redis.call('GET', 'key') while true do n = n + 1 end";
-        assert_eq!(evaluate(&mut client, body).text(), format!("{TIMED_OUT}{SUFFIX}"), "{threshold}");
+        assert_eq!(evaluate(&mut client, body).text(), format!("{TIMED_OUT}{}", place(&server)), "{threshold}");
         assert_eq!(client.run("SHADOW.FCALL other 0").text(), "here");
         assert_eq!(client.info_number("shadow_timeouts"), 1);
         assert_eq!(client.info_number("shadow_kills"), 0);
@@ -66,6 +69,7 @@ fn nothing_that_a_script_does_keeps_it_from_being_ended() {
 #[test]
 fn a_function_that_has_written_goes_on() {
     let server = limited("50", "150");
+    let busy = Words::of(&server).busy("SHADOW.FUNCTION KILL");
     let (mut caller, mut other) = (server.client(), server.client());
     load(&mut caller, &callback("redis.call('SET', KEYS[1], 'v') while true do end"));
     caller.send(&["SHADOW.FCALL", "f", "1", "key"]);
@@ -74,7 +78,7 @@ fn a_function_that_has_written_goes_on() {
         let elapsed = running.and_then(|running| running.field("duration_ms"));
         matches!(elapsed, Some(Value::Integer(elapsed)) if elapsed > 500)
     });
-    assert_eq!(other.run("GET key").text(), BUSY);
+    assert_eq!(other.run("GET key").text(), busy);
     assert!(other.run("SHADOW.FUNCTION KILL").text().starts_with("UNKILLABLE"));
     assert_eq!(other.run("SHADOW.FUNCTION KILL FORCE").text(), "OK");
     assert!(caller.read().text().starts_with("ERR Script killed by user"));
@@ -137,5 +141,5 @@ fn a_replica_ends_its_own_calls() {
     wait_until("the replica follows", || reader.info("master_link_status").as_deref() == Some("up"));
     load(&mut client, &text);
     wait_until("the library has arrived", || reader.info_number("shadow_libraries") == 1);
-    assert_eq!(reader.run("SHADOW.FCALL_RO f 0").text(), format!("{TIMED_OUT}{SUFFIX}"));
+    assert_eq!(reader.run("SHADOW.FCALL_RO f 0").text(), format!("{TIMED_OUT}{}", place(&replica)));
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::library::{evaluate, load, source};
-use crate::support::{Server, Value};
+use crate::support::{Flavour, Server, Value};
 
 const DECLARATIONS: &str = include_str!("../../types/redis.d.luau");
 
@@ -19,7 +19,7 @@ struct Declared {
 
 /// The Lua type of what is declared as `declaration`.
 fn kind(declaration: &str) -> &'static str {
-    match declaration.trim_end_matches(',') {
+    match declaration.trim_end_matches([',', '?']) {
         "number" => "number",
         "string" => "string",
         "any" => "",
@@ -45,7 +45,7 @@ fn declared() -> Declared {
             match what {
                 "nil" => declared.absent.push(name.to_owned()),
                 "{" => table = Some(name.to_owned()),
-                "Cjson" => {}
+                "Cjson" | "RedisApi" => {}
                 _ => panic!("{line}"),
             }
             if what != "nil" {
@@ -53,6 +53,8 @@ fn declared() -> Declared {
             }
         } else if line == "export type Cjson = {" {
             table = Some("cjson".to_owned());
+        } else if line == "export type RedisApi = {" {
+            table = Some("redis".to_owned());
         } else if line == "}" {
             table = None;
         } else if let (Some(table), Some(member)) = (&table, line.strip_prefix("    "))
@@ -65,12 +67,12 @@ fn declared() -> Declared {
     declared
 }
 
-/// The globals of a function with their types, and the members of those that are tables.
+/// The globals of a function with their types, and the members of those that are tables and have no other name.
 const WALK: &str = "
     local lines = {}
     for name, value in pairs(_G) do
         lines[#lines + 1] = name .. ' ' .. type(value)
-        if type(value) == 'table' and value ~= _G then
+        if type(value) == 'table' and value ~= _G and name ~= 'server' then
             for member, inner in pairs(value) do lines[#lines + 1] = name .. '.' .. member .. ' ' .. type(inner) end
         end
     end
@@ -92,6 +94,9 @@ fn the_types_name_what_a_function_can_reach_and_nothing_else() {
     let declared = declared();
     // Not every server has them.
     let (clock, marks) = (server.has_os_clock(), server.marks_json_arrays());
+    let valkey = server.flavour() == Flavour::Valkey;
+    let is_of_valkey =
+        |name: &str| ["server", "redis.SERVER_", "redis.VALKEY_"].iter().any(|part| name.starts_with(part));
     let expected: BTreeSet<&str> = declared
         .names
         .keys()
@@ -99,6 +104,7 @@ fn the_types_name_what_a_function_can_reach_and_nothing_else() {
         .map(String::as_str)
         .filter(|name| clock || !name.starts_with("os"))
         .filter(|name| marks || *name != "cjson.decode_array_with_array_mt")
+        .filter(|name| valkey || !is_of_valkey(name))
         .collect();
     assert_eq!(reached.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
     for (name, kind) in declared.names.iter().filter(|(name, kind)| reached.contains_key(*name) && !kind.is_empty()) {

@@ -4,12 +4,13 @@ use crate::support::Server;
 
 /// Warnings that belong to what is done to the servers, by their beginnings: those at the start, those about links that
 /// are cut and histories that are changed, and those about functions that run long.
-const EXPECTED: [&str; 31] = [
+const EXPECTED: [&str; 33] = [
     "oO0OoO0OoO0Oo ",
     "Redis version=",
     "Configuration loaded",
     "Server initialized",
     "WARNING Memory overcommit must be enabled",
+    "WARNING: Redis does not require authentication.",
     "Connection with replica ",
     "Connection with master lost.",
     "Changing replication IDs after receiving DEBUG change-repl-id",
@@ -29,6 +30,7 @@ const EXPECTED: [&str; 31] = [
     "Replica main thread detected RDB download failure in Bio thread",
     "Background saving terminated by signal 10",
     "Background transfer terminated by signal 10",
+    "Background RDB transfer terminated by signal 10",
     "Write error sending DB to replica: Connection reset by peer",
     // Redis 8.2 loads also while a function runs; that is refused, and it tries again.
     "<module> ERR The function registry cannot be changed while one of its functions is running",

@@ -8,10 +8,12 @@
 pub mod client;
 pub mod resp;
 pub mod server;
+pub mod words;
 
 pub use client::Client;
 pub use resp::Value;
 pub use server::{Flavour, Options, Server};
+pub use words::Words;
 
 use std::time::{Duration, Instant};
 

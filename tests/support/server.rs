@@ -32,6 +32,7 @@ pub struct Options {
     configuration: Option<PathBuf>,
     settings: Vec<String>,
     module: Option<Vec<String>>,
+    environment: Vec<(String, String)>,
     file_limit: Option<u32>,
     fixed_code: bool,
 }
@@ -45,6 +46,7 @@ impl Options {
             configuration: None,
             settings: Vec::new(),
             module: Some(Vec::new()),
+            environment: Vec::new(),
             file_limit: None,
             fixed_code: false,
         };
@@ -76,6 +78,12 @@ impl Options {
     /// Gives a command of the server another name.
     pub fn rename_command(mut self, from: &str, to: &str) -> Self {
         self.settings.extend(["--rename-command", from, to].map(str::to_owned));
+        self
+    }
+
+    /// Sets a variable of the process's environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -153,6 +161,7 @@ impl Options {
         }
         command
             .current_dir(directory)
+            .envs(self.environment.iter().cloned())
             .args(&self.configuration)
             .args(["--port", &port.to_string()])
             .args(&self.settings)
@@ -303,7 +312,9 @@ impl Server {
 
     /// Valkey's own version; None of a Redis.
     pub fn valkey_version(&self) -> Option<(u32, u32, u32)> {
-        self.client().info("valkey_version").map(|text| numbers(&text))
+        let mut client = self.client();
+        client.info("redis_version").expect("INFO has redis_version");
+        client.info("valkey_version").map(|text| numbers(&text))
     }
 
     /// Whether its scripts have `os.clock`.

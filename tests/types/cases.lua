@@ -33,6 +33,9 @@ local function commands(keys: { string }, args: { string })
     redis.log(redis.LOG_WARN, "text") -- wrong
     redis.log(redis.LOG_WARNING, "length", length, nil)
     redis.set_repl(redis.REPL_ALL)
+    server.call("SET", keys[1], redis.SERVER_NAME or "redis")
+    server.call("SET", keys[1], true) -- wrong
+    local version: number = server.VALKEY_VERSION_NUM -- wrong
     local reply: any = redis.pcall("GET", keys[1])
     local problem: string? = type(reply) == "table" and reply.err or nil
     if problem then

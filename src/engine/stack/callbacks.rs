@@ -45,16 +45,10 @@ impl Stack {
         InterruptSlot(unsafe { &raw mut (*ffi::lua_callbacks(self.state)).interrupt })
     }
 
-    /// Has the VM ask `I` at loop edges, calls and collector steps.
-    pub fn arm<I: Interrupt>(&self) {
+    /// Has the VM ask at loop edges, calls and collector steps.
+    pub fn arm(&self, callback: Callback) {
         // SAFETY: Alive.
-        unsafe { self.interrupt_slot().arm::<I>() }
-    }
-
-    /// [`Stack::arm`], unless the VM asks something already.
-    pub fn arm_if_silent<I: Interrupt>(&self) {
-        // SAFETY: Alive.
-        unsafe { self.interrupt_slot().arm_if_silent::<I>() }
+        unsafe { self.interrupt_slot().arm(callback) }
     }
 
     /// Has the VM tell `G` of each allocation.
@@ -76,6 +70,17 @@ pub trait Interrupt {
     fn check(stack: &Stack) -> Option<Raise>;
 }
 
+/// What a VM can be made to ask.
+#[derive(Clone, Copy)]
+pub struct Callback(unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int));
+
+impl Callback {
+    /// Asks `I`.
+    pub const fn of<I: Interrupt>() -> Self {
+        Self(interrupt::<I>)
+    }
+}
+
 /// The address of a VM's interrupt callback. The VM reads it anew at each safepoint and allows that another thread
 /// writes it.
 #[derive(Clone, Copy, Debug)]
@@ -85,26 +90,13 @@ pub struct InterruptSlot(*mut Option<unsafe extern "C-unwind" fn(*mut ffi::lua_S
 unsafe impl Send for InterruptSlot {}
 
 impl InterruptSlot {
-    /// Has the VM ask `I`.
+    /// Has the VM ask.
     ///
     /// # Safety
     /// The VM is alive.
-    pub unsafe fn arm<I: Interrupt>(self) {
-        let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = interrupt::<I>;
+    pub unsafe fn arm(self, callback: Callback) {
         // SAFETY: the caller's promise.
-        unsafe { self.store(callback as *mut c_void) }
-    }
-
-    /// [`InterruptSlot::arm`], unless the VM asks something already.
-    ///
-    /// # Safety
-    /// The VM is alive.
-    unsafe fn arm_if_silent<I: Interrupt>(self) {
-        let callback: unsafe extern "C-unwind" fn(*mut ffi::lua_State, c_int) = interrupt::<I>;
-        // SAFETY: as in `store`.
-        let slot = unsafe { AtomicPtr::from_ptr(self.0.cast::<*mut c_void>()) };
-        // Whoever was faster has the VM ask, too.
-        let _ = slot.compare_exchange(ptr::null_mut(), callback as *mut c_void, Ordering::Release, Ordering::Relaxed);
+        unsafe { self.store(callback.0 as *mut c_void) }
     }
 
     /// # Safety

@@ -1,4 +1,5 @@
-//! The server's module API, as far as it is used: the one place that calls it.
+//! The server's module API, as far as more than one place uses it. What registers callbacks with the server calls it
+//! where the callbacks are.
 //!
 //! Thin and unopinionated: each function is one call of the API, with Rust's types. The invariants that the unsafe
 //! code leans on:
@@ -54,6 +55,7 @@ bitflags! {
         const OOM = raw::REDISMODULE_CTX_FLAGS_OOM;
         const REPLICATED = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
         const LOADING = raw::REDISMODULE_CTX_FLAGS_LOADING;
+        const IS_CHILD = raw::REDISMODULE_CTX_FLAGS_IS_CHILD;
         const REPLICA_IS_STALE = raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
         const _ = !0;
     }

@@ -5,13 +5,13 @@ use redis_module::raw;
 use super::super::api::{Arguments, CallReply, Context};
 use super::super::call::PLAIN_FLAGS;
 use super::super::variadic;
-use super::super::{guard, intercept, module};
+use super::super::{guard, intercept, module, persistence};
 use super::entry::Command;
 use super::table::registered;
 use crate::error::Error;
 
-/// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | RECLAIM-HOLD |
-/// RECLAIM-RELEASE`: faults that the tests need. `SHADOW.DEBUG CALL <times> <command> [word ...]`: what the benchmark
+/// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | PANIC-IN-SAVE |
+/// RECLAIM-HOLD | RECLAIM-RELEASE`: faults that the tests need. `SHADOW.DEBUG CALL <times> <command> [word ...]`: what the benchmark
 /// compares functions with, the same inner commands without a function. `SHADOW.DEBUG FILTER ON | OFF`: puts the filter of
 /// `intercept yes` in place or takes it away, so that one server shows what it costs.
 pub struct Debug;
@@ -25,7 +25,7 @@ impl Command for Debug {
                 panic!("a panic in a reply was asked for");
             }
             b"PANIC-IN-CALLBACK" => context.soon(panic_in_callback),
-            b"PANIC-IN-WORKER" => module::change(|module| {
+            b"PANIC-IN-WORKER" => module::look(|module| {
                 module.reclaim.panic();
                 Ok(())
             })?,
@@ -33,6 +33,7 @@ impl Command for Debug {
                 module.watch.panic();
                 Ok(())
             })?,
+            b"PANIC-IN-SAVE" => persistence::panic_at_next_save(),
             b"CALL" => call(context, arguments)?,
             b"FILTER" => filter(context, arguments.get(2))?,
             b"RECLAIM-HOLD" => hold(true)?,

@@ -60,11 +60,11 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
             &module.ended,
             arguments.word(HEAD).filter(|_| keys_end > HEAD),
         );
-        if state.contains(State::CLUSTER)
-            && !state.obeys()
-            && !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS)
-        {
-            host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+        if state.contains(State::CLUSTER) && !state.obeys() {
+            host.in_cluster();
+            if !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
+                host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+            }
         }
         let mut account = Account { running: &running, function, totals: &module.totals, failed: true };
         let result = during(&running, &module.watch, || {

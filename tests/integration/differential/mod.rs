@@ -1,6 +1,7 @@
 //! Every case goes to the server's own command and to the shadow's in the same server, and the bytes of both replies must
 //! be equal, in both versions of the protocol.
 
+mod api;
 mod bodies;
 mod chunks;
 mod globals;
@@ -317,6 +318,70 @@ fn replies_of_inner_commands_are_converted_alike() {
     pair.finish();
 }
 
+/// Compares functions with these bodies; a hundred at a time are in one library.
+fn compare_many(bodies: &[String]) {
+    let mut pair = Pair::start();
+    pair.keyspace(&[]);
+    for bodies in bodies.chunks(100) {
+        let register = |(number, body): (usize, &String)| {
+            format!("redis.register_function('f{number}', function(KEYS, ARGV) {body} end)\n")
+        };
+        pair.load(&source("mylib", &bodies.iter().enumerate().map(register).collect::<String>()));
+        for (number, body) in bodies.iter().enumerate() {
+            pair.loaded = format!(" as {body}");
+            pair.compare(&["FCALL", &format!("f{number}"), "1", "key", "argument"]);
+        }
+    }
+    pair.finish();
+}
+
+#[test]
+fn functions_of_the_api_take_and_refuse_arguments_alike() {
+    let mut bodies = Vec::new();
+    for function in api::FUNCTIONS {
+        bodies.push(format!("return redis.{function}()"));
+        bodies.push(format!("return redis.{function}(1, 2, 3)"));
+        for (number, value) in api::VALUES.iter().enumerate() {
+            let other = api::VALUES[(number * 7 + 4) % api::VALUES.len()];
+            bodies.push(format!("return redis.{function}({value})"));
+            bodies.push(format!("return redis.{function}({value}, {other})"));
+            bodies.push(format!("return {{pcall(redis.{function}, {value})}}"));
+        }
+    }
+    compare_many(&bodies);
+}
+
+#[test]
+fn names_of_the_api_are_there_alike() {
+    let ask = |name: &&str| {
+        let questions = api::QUESTIONS.iter().map(|question| question.replace("NAME", name));
+        questions.collect::<Vec<_>>()
+    };
+    compare_many(&api::NAMES.iter().flat_map(ask).collect::<Vec<_>>());
+}
+
+#[test]
+fn names_of_the_api_are_there_alike_at_load() {
+    let mut pair = Pair::start();
+    for name in api::NAMES {
+        for body in ["local x = redis.NAME", "local x = server.NAME", "local x = NAME", "redis.NAME = 1", "NAME = 1"] {
+            pair.compare(&["FUNCTION", "LOAD", "REPLACE", &source("mylib", &body.replace("NAME", name))]);
+        }
+    }
+    pair.compare(&["FUNCTION", "LOAD", "REPLACE", &source("mylib", "if server == redis then error('same') end")]);
+    pair.finish();
+}
+
+#[test]
+fn commands_of_functions_are_refused_alike() {
+    let mut bodies = Vec::new();
+    for command in api::COMMANDS {
+        let words: Vec<String> = command.split(' ').map(|word| format!("'{word}'")).collect();
+        bodies.extend(api::WAYS.iter().map(|way| way.replace("WORDS", &words.join(", "))));
+    }
+    compare_many(&bodies);
+}
+
 #[test]
 fn the_rights_of_the_caller_are_respected_alike() {
     let mut pair = Pair::start();
@@ -329,6 +394,10 @@ fn the_rights_of_the_caller_are_respected_alike() {
         ] {
             body.push_str(&format!("redis.register_function('{name}{number}', function() {code} end)\n"));
         }
+        body.push_str(&format!(
+            "redis.register_function{{function_name='read{number}', flags={{'no-writes'}}, \
+             callback=function() return redis.call({command}) end}}\n"
+        ));
     }
     pair.load(&source("mylib", &body));
     let rules =
@@ -337,7 +406,7 @@ fn the_rights_of_the_caller_are_respected_alike() {
     pair.command(&rules);
     pair.log_in("ann");
     for number in 0..bodies::RIGHTS.len() {
-        for name in ["call", "pcall", "check"] {
+        for name in ["call", "pcall", "check", "read"] {
             pair.compare(&["FCALL", &format!("{name}{number}"), "0"]);
         }
     }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::block::{Exchange, Step, is_shown};
 use super::page::root;
 use crate::support::server::{free_port, module_path, server_binary};
-use crate::support::{Client, Options, PATIENCE, Server, holds_within, wait_until};
+use crate::support::{Client, Options, PATIENCE, Server, Words, holds_within, wait_until};
 
 /// Ends the reply to each command: `redis-cli` itself answers a line whose quotes do not end, whatever state the
 /// connection is in.
@@ -28,6 +28,7 @@ pub struct Miss {
 pub struct Stage {
     directory: TempDir,
     server: Server,
+    words: &'static Words,
     second: Option<Server>,
     cluster: Option<Server>,
     bare: Option<Server>,
@@ -54,6 +55,8 @@ impl Drop for Running {
 impl Stage {
     /// A fresh server in which a page begins, and a directory that looks like the top of the tree.
     pub fn new() -> Self {
+        let server = Server::start();
+        let words = Words::of(&server);
         let directory = TempDir::with_prefix("shadow-page-").expect("a temporary directory");
         let programs = directory.path().join(".programs");
         fs::create_dir(&programs).expect("a directory");
@@ -65,13 +68,13 @@ impl Stage {
         // What would be printed on the terminal is formatted for people, what goes to another program is not.
         let cli = "#!/bin/sh\n[ /dev/stdout -ef \"$TERMINAL\" ] && form=--no-raw || form=\n\
                    PATH=$OUTER; exec \"$CLI\" $STRICT -p \"$PORT\" $form \"$@\"\n";
-        let server = "#!/bin/sh\nPATH=$OUTER; exec \"$SERVER\" \"$@\" --port \"$PORT\" --bind 127.0.0.1 --save ''\n";
-        for (name, text) in [("redis-cli", cli), ("redis-server", server)] {
+        let start = "#!/bin/sh\nPATH=$OUTER; exec \"$SERVER\" \"$@\" --port \"$PORT\" --bind 127.0.0.1 --save ''\n";
+        for (name, text) in [("redis-cli", cli), ("redis-server", start)] {
             let path = programs.join(name);
             fs::write(&path, text).expect("a script");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a script of ours");
         }
-        Self { directory, server: Server::start(), second: None, cluster: None, bare: None, background: Vec::new() }
+        Self { directory, server, words, second: None, cluster: None, bare: None, background: Vec::new() }
     }
 
     /// Carries out a step. What the page does not say, or says otherwise, goes to `misses`.
@@ -100,7 +103,7 @@ impl Stage {
         let (_, printed) = self.run(command);
         let mut replies = printed.split(|line| line == ENDED);
         for exchange in exchanges {
-            compare(exchange, replies.next().unwrap_or(&["(nothing more was printed)".to_owned()]), misses);
+            compare(exchange, replies.next().unwrap_or(&["(nothing more was printed)".to_owned()]), self.words, misses);
         }
         let kills = |exchange: &Exchange| exchange.command.contains("FUNCTION KILL") && exchange.reply == ["OK"];
         if exchanges.iter().any(kills) {
@@ -135,7 +138,7 @@ impl Stage {
         }
         let port = self.port_for(&exchange.command);
         let (_, printed) = self.run(self.shell_command(&exchange.command, port));
-        compare(exchange, &printed, misses);
+        compare(exchange, &printed, self.words, misses);
     }
 
     /// Runs what the page only names: it must succeed.
@@ -255,8 +258,9 @@ impl Stage {
     }
 }
 
-fn compare(exchange: &Exchange, printed: &[String], misses: &mut Vec<Miss>) {
-    if !is_shown(&exchange.reply, printed) {
+fn compare(exchange: &Exchange, printed: &[String], words: &Words, misses: &mut Vec<Miss>) {
+    let reply: Vec<String> = exchange.reply.iter().map(|line| words.said(line)).collect();
+    if !is_shown(&reply, printed) {
         let what = format!(
             "{}\n--- the page shows\n{}\n--- printed was\n{}",
             exchange.command,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{BYSTANDER, impatient, load_bystander};
-use crate::kill::BUSY;
+use crate::kill::busy;
 use crate::library::{callback, load};
 use crate::support::{Server, wait_until};
 
@@ -157,12 +157,13 @@ fn processor_time(server: &Server) -> Duration {
 fn end_each(server: &Server, scripts: &[Endless]) {
     load_bystander(server);
     let (mut caller, mut other) = (server.client(), server.client());
+    let busy = busy(server);
     for script in scripts {
         let id = script.id;
         load(&mut caller, &callback(&body(script)));
         caller.send(&["SHADOW.FCALL", "f", "0"]);
         server.wait_for_log(&format!("{id} begins"));
-        wait_until(id, || other.run("GET x").text() == BUSY);
+        wait_until(id, || other.run("GET x").text() == busy);
         // Right after a reply the server is still letting clients in; KILL comes at any other moment.
         std::thread::sleep(ELSEWHEN);
         let sent = processor_time(server);

@@ -173,7 +173,7 @@ pub const REFUSED: &[Refused] = &[
     refused(
         "blocking-command",
         &["redis.call('subscribe', 'x')", "redis.call('shadow.function', 'flush')"],
-        "This Redis command is not allowed from script",
+        " command is not allowed from script",
     ),
 ];
 
