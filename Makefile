@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint install deb deb-check clean
+.PHONY: help setup run demo build test matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -55,6 +55,10 @@ crash: build ## kill the server ROUNDS times (200) and look for what is lost; SE
 
 payloads: build ## send COUNT payloads (100000) that were tampered with to RESTORE; SEED=number repeats them
 	SERVER='$(SERVER)' COUNT='$(or $(COUNT),100000)' SEED='$(SEED)' cargo test --release --test payloads -- --nocapture
+
+differential: ## compare COUNT random programs (100000) with the server's own functions; SEED=number, ON="name ..."
+	@scripts/setup.sh pip
+	@COUNT='$(COUNT)' SEED='$(SEED)' scripts/differential.sh $(ON)
 
 soak: build ## mix everything on a master and a replica for TIME seconds (600) and look for what is left; SEED=number
 	SERVER='$(SERVER)' TIME='$(or $(TIME),600)' SEED='$(SEED)' cargo test --release --test soak -- --nocapture

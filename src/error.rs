@@ -1,4 +1,4 @@
-//! The one error of the crate: its text is what goes over the wire.
+//! The error that commands end with: its text is what goes over the wire. What goes wrong deeper down becomes one.
 
 use std::fmt;
 

@@ -182,6 +182,12 @@ impl Dialect {
         self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 0))
     }
 
+    /// Whether the server remembers for client-side caching what a client read by the flag of its command alone, rather
+    /// than by those of inner commands.
+    pub const fn tracks_by_the_outer_command(&self) -> bool {
+        self.is_7_0()
+    }
+
     /// Whether scripts see `os.clock`.
     pub const fn has_os_clock(&self) -> bool {
         self.is_like_7_4()

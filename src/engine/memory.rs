@@ -131,13 +131,13 @@ impl Memory {
         }
     }
 
-    /// Whether `text`, with which a call or load ended, means that the VM was refused memory. A coroutine puts a place
-    /// before it. The engine's error handler fails for nothing else.
+    /// Whether `text`, with which a call or load ended, means that the VM was refused memory. The VM keeps no other sign of
+    /// it where a coroutine or a script had the error in its hands: it is its own words and nothing else, a place before
+    /// them for each coroutine that they have left. The engine's error handler fails for nothing else.
     pub fn is_refusal(&self, text: &[u8]) -> bool {
         let text = text.strip_prefix(b"ERR ").unwrap_or(text);
-        let start = text.strip_suffix(REFUSED.as_bytes());
-        let refused = start.is_some_and(|start| start.is_empty() || start.ends_with(b": "));
-        self.limit.get() > 0 && (refused || text == HANDLER_FAILED)
+        let refused = || text.strip_suffix(REFUSED.as_bytes()).is_some_and(are_places);
+        self.limit.get() > 0 && (refused() || text == HANDLER_FAILED)
     }
 
     /// Counts a refusal and, if there is garbage that the next call could be refused for, collects it. Nothing runs.
@@ -163,6 +163,24 @@ impl Memory {
         let room = self.bound(self.limit.get()).saturating_sub(live);
         self.collect_at.set(live + (room / 2).max(live / LEAST_PART).max(LEAST_GARBAGE));
     }
+}
+
+/// Whether `text` is places alone, as the VM puts them before a message: `chunk:line: `, or none of them.
+fn are_places(text: &[u8]) -> bool {
+    let mut left = text;
+    while !left.is_empty() {
+        let Some(place) = left.strip_suffix(b": ") else { return false };
+        let digits = place.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let name = place[..place.len() - digits].strip_suffix(b":");
+        let Some(name) = name.filter(|_| digits > 0) else { return false };
+        // The next place ends where this chunk's name begins.
+        let begin = name.windows(2).rposition(|end| end == b": ").map_or(0, |end| end + 2);
+        if begin == name.len() {
+            return false;
+        }
+        left = &name[..begin];
+    }
+    true
 }
 
 /// Follows a VM that has a limit: has it ask at its next safepoint when garbage is to be collected.
@@ -310,6 +328,42 @@ mod tests {
         for body in BODIES {
             let text = refused(body);
             assert!(text.starts_with(TEXT), "{body}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_script_says_itself_is_not_taken_for_a_refusal() {
+        let (mut engine, mut host) = limited(LIMIT);
+        let before = refusals();
+        for (said, level, answer) in [
+            ("the disk driver says: not enough memory", 0, "ERR the disk driver says: not enough memory"),
+            (
+                "the disk driver says: not enough memory",
+                1,
+                "ERR user_function:2: the disk driver says: not enough memory",
+            ),
+            ("7: not enough memory", 0, "ERR 7: not enough memory"),
+            (":7: not enough memory", 0, "ERR :7: not enough memory"),
+            ("x: 7: not enough memory", 0, "ERR x: 7: not enough memory"),
+            ("there is not enough memory", 0, "ERR there is not enough memory"),
+            ("not enough memory: none", 0, "ERR not enough memory: none"),
+        ] {
+            let slot = load(&mut engine, &format!("error('{said}', {level})"), &mut host);
+            let text = call(&engine, slot, &mut host).unwrap_err();
+            assert_eq!(text, format!("{answer} script: f, on @user_function:2."));
+        }
+        let slot = load(&mut engine, "error({err = 'MINE the cache has not enough memory'})", &mut host);
+        assert!(call(&engine, slot, &mut host).unwrap_err().starts_with("MINE the cache"));
+        assert_eq!(refusals(), before);
+    }
+
+    #[test]
+    fn places_are_told_from_other_words() {
+        for places in ["", "user_function:2: ", "a:1: b:22: ", "[string \"x\"]:3: "] {
+            assert!(are_places(places.as_bytes()), "{places:?}");
+        }
+        for other in [": ", "2: ", ":2: ", "a: ", "a:2:", "a:2", "a:b: ", "says: a:2: ", "a:2: says: "] {
+            assert!(!are_places(other.as_bytes()), "{other:?}");
         }
     }
 

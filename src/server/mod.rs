@@ -98,7 +98,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     let directory = library_dir::read(&dialect)?;
     module::install(Some(Module::new(dialect.clone(), directory)?));
     let loaded = library_dir::begin(context)?;
-    commands::register(context)?;
+    commands::register(context, &dialect)?;
     persistence::register(context)?;
     events::subscribe(context, &dialect).map_err(|_| "the server refused the subscription to its events")?;
     // SAFETY: the context is that of the entry point.

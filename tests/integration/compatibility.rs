@@ -88,6 +88,32 @@ const KNOWN_DIFFERENCES: &[Difference] = &[
         Is("$-1 "),
         Begins("-ERR Attempt to modify a readonly table script: "),
     ),
+    difference("assignment-order", Body("local t = {} t.x, t.x = 1, 2 return t.x"), Is(":1 "), Is(":2 ")),
+    difference("assignment-order", Body("local a a, a = 1, 2 return a"), Is(":1 "), Is(":2 ")),
+    difference("negative-zero", Body("local a, b = 0, -0 return tostring(1 / b)"), Is("$3 inf "), Is("$4 -inf ")),
+    difference(
+        "loop-steps",
+        Body("for i = 2^53, 0, -1 do return string.format('%d', i) end"),
+        Is("$16 9007199254740991 "),
+        Is("$16 9007199254740992 "),
+    ),
+    difference("loop-steps", Body("for i = 2, 2, -0.3 do return 'a round' end"), Is("$-1 "), Is("$7 a round ")),
+    difference("loop-steps", Body("for i = 0, 3, 1/0 do return 'a round' end"), Is("$-1 "), Is("$7 a round ")),
+    difference("loop-steps", Body("for i = 3, 0, 0/0 do return 'a round' end"), Is("$-1 "), Is("$7 a round ")),
+    difference(
+        "equal-to-itself",
+        Body("local t = setmetatable({}, {__eq = function() return false end}) return tostring(t == t)"),
+        Is("$4 true "),
+        Is("$5 false "),
+    ),
+    difference("powers", Body("return tostring((-math.huge) ^ 0.5 == math.huge)"), Is("$4 true "), Is("$5 false ")),
+    difference("powers", Body("local x = -tonumber('0') return tostring(1 / x ^ 0.5)"), Is("$3 inf "), Is("$4 -inf ")),
+    difference(
+        "powers",
+        Body("local x = tonumber('0.3') return string.format('%.17g', x ^ 3)"),
+        Is("$20 0.026999999999999996 "),
+        Is("$5 0.027 "),
+    ),
     difference("integer-arguments", Body("return ('abc'):sub(-1e15, 1e15)"), Is("$3 abc "), Is("$0  ")),
     difference("integer-arguments", Body("return ('x'):byte(-1e10, 1e10)"), Is(":120 "), Is("$-1 ")),
     difference(
@@ -280,6 +306,24 @@ const KNOWN_DIFFERENCES: &[Difference] = &[
     ),
     difference(
         "vm-error-text",
+        Body("unknown = [[\n\n]]"),
+        Begins("-ERR user_function:4: Attempt to modify a readonly table"),
+        Begins("-ERR user_function:2: Attempt to modify a readonly table"),
+    ),
+    difference(
+        "compile-error-text",
+        Chunk("--[[\n\n"),
+        Begins("-ERR Error compiling function: user_function:4: unfinished long comment"),
+        Begins(COMPILE),
+    ),
+    difference(
+        "yields",
+        Body("return coroutine.wrap(function() for x in coroutine.yield do end end)()"),
+        Begins("-ERR user_function:2: attempt to yield across metamethod/C-call boundary"),
+        Is("$-1 "),
+    ),
+    difference(
+        "vm-error-text",
         Body("return coroutine.yield(1)"),
         Begins("-ERR attempt to yield across metamethod/C-call boundary script: "),
         Begins("-ERR"),
@@ -362,6 +406,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("log-prefix", "redis_api"),
     ("acl-readonly-category", "commands"),
     ("dynamic-flags", "flags"),
+    ("tracked-keys", "tracking"),
     ("monitor-inner-calls", "call"),
     ("acl-log-context", "call"),
     ("log-at-load", "load"),
@@ -371,6 +416,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("extensions", "help"),
     ("stored-encoding", "call"),
     ("intercept-permissions", "intercept"),
+    ("nan-sign", "native"),
 ];
 
 /// The sections of the page that have a table of differences.

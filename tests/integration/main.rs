@@ -49,4 +49,5 @@ mod stats;
 mod struct_pack;
 mod threads;
 mod timeout;
+mod tracking;
 mod types;

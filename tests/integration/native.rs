@@ -155,3 +155,23 @@ fn machine_code_ends_at_its_cap_and_functions_go_on() {
     assert_eq!(client.info_number("shadow_native_code_open"), 0);
     assert!(client.info_number("shadow_native_code_bytes") <= 16 << 20);
 }
+
+#[test]
+fn a_nan_times_minus_one_has_another_sign_in_machine_code_alone() {
+    let source = "#!lua name=sign\n\
+        redis.register_function('sign', function(keys, args)\n\
+            local nan = tonumber(args[1]) % 0\n\
+            return {tostring(nan), tostring(nan * -1)}\n\
+        end)";
+    let texts = |jit: &str| {
+        let server = options(jit).start();
+        let mut client = server.client();
+        load(&mut client, source);
+        let reply = client.run("SHADOW.FCALL sign 0 1").items();
+        [reply[0].text(), reply[1].text()]
+    };
+    let [nan, product] = texts("off");
+    assert!(nan.ends_with("nan") && product == nan, "{nan}, {product}");
+    let [nan, product] = texts("always");
+    assert!(product.ends_with("nan") && product != nan, "{nan}, {product}");
+}

@@ -75,13 +75,17 @@ impl Client {
 
     /// Sends all commands in one write, then reads all replies.
     pub fn pipeline<A: AsRef<[u8]>>(&mut self, commands: &[Vec<A>]) -> Vec<Value> {
-        let bytes: Vec<u8> = commands.iter().flat_map(|command| resp::encode(command)).collect();
+        self.pipeline_raw(commands).iter().map(|reply| resp::parse(reply)).collect()
+    }
+
+    /// [`Client::pipeline`], with the bytes of the replies.
+    pub fn pipeline_raw<A: AsRef<[u8]>, C: AsRef<[A]>>(&mut self, commands: &[C]) -> Vec<Vec<u8>> {
+        let bytes: Vec<u8> = commands.iter().flat_map(|command| resp::encode(command.as_ref())).collect();
         // The server may stop reading while its replies to us pile up, so they are read while the commands are written.
         std::thread::scope(|scope| {
             let mut stream = &self.stream;
             let writer = scope.spawn(move || stream.write_all(&bytes));
-            let replies: Vec<Value> =
-                commands.iter().map(|_| resp::parse(&resp::read_reply(&mut self.replies).expect("a reply"))).collect();
+            let replies = commands.iter().map(|_| resp::read_reply(&mut self.replies).expect("a reply")).collect();
             writer.join().expect("the writer ends").expect("the commands are written");
             replies
         })

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::super::builtin::LENGTH_LIMIT;
+use super::super::builtin::{LENGTH_LIMIT, too_large};
 use super::super::context::Context;
 use super::super::number;
 use super::super::pace::Pace;
@@ -289,7 +289,7 @@ impl Encoder<'_> {
         if length > self.room {
             return Err(Raise::Memory);
         }
-        if length > LENGTH_LIMIT { Err(Raise::at("not enough memory")) } else { Ok(()) }
+        if length > LENGTH_LIMIT { Err(too_large()) } else { Ok(()) }
     }
 
     fn refused(&self, index: i32, reason: &str) -> Raise {

@@ -1,4 +1,4 @@
-//! The boundary to the VM: the one file through which the engine touches `mlua::ffi`.
+//! The boundary to the VM: the one directory through which the engine touches `mlua::ffi`.
 //!
 //! mlua's safe API builds and closes the VM and compiles chunks. What runs inside a call (entering a function, the
 //! `redis` API, `pcall`) needs three things that it cannot give: errors that are real Lua values (a script compares

@@ -1,4 +1,5 @@
-//! The server's module API, as far as it is used: the one place that calls it.
+//! The server's module API, as far as more than one place uses it. What registers callbacks with the server calls it
+//! where the callbacks are.
 //!
 //! Thin and unopinionated: each function is one call of the API, with Rust's types. The invariants that the unsafe
 //! code leans on:

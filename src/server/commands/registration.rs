@@ -1,6 +1,7 @@
 //! Tells the server about the commands in the table.
 
-use std::ffi::{CStr, c_int};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 
 use redis_module::raw;
@@ -8,6 +9,7 @@ use redis_module::raw;
 use super::super::api::{Context, KeyAccess, api, checked};
 use super::spec::{Argument, Kind, Spec};
 use super::table::registered;
+use crate::engine::Dialect;
 
 /// Where the number of keys stands among the words of FCALL.
 const NUMKEYS: c_int = 2;
@@ -16,15 +18,16 @@ const NUMKEYS: c_int = 2;
 ///
 /// # Errors
 /// A sentence for the log with the name of the command that the server refused.
-pub fn register(context: &Context) -> Result<(), String> {
+pub fn register(context: &Context, dialect: &Dialect) -> Result<(), String> {
     for spec in registered() {
+        let flags = flags(spec, dialect);
         // SAFETY: the context is that of the module's entry point; the strings are static.
         let command = unsafe {
             checked(api!(RedisModule_CreateCommand)(
                 context.raw(),
                 spec.name.as_ptr(),
                 spec.handler.map(|handler| handler as _),
-                spec.flags.as_ptr(),
+                flags.as_ptr(),
                 0,
                 0,
                 0,
@@ -54,6 +57,16 @@ pub fn register(context: &Context) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The flags of a command. One with keys counts as a reader where its keys are not remembered for client-side caching
+/// otherwise: a client would keep stale values. There the flag means nothing else to a command that may write.
+fn flags(spec: &Spec, dialect: &Dialect) -> Cow<'static, CStr> {
+    if spec.keys == Some(KeyAccess::ReadWrite) && dialect.tracks_by_the_outer_command() {
+        let flags = [b"readonly ", spec.flags.to_bytes()].concat();
+        return CString::new(flags).map_or(Cow::Borrowed(spec.flags), Cow::Owned);
+    }
+    Cow::Borrowed(spec.flags)
 }
 
 fn refused(spec: &Spec) -> String {

@@ -68,7 +68,7 @@ pub const CVES: &[Refused] = &[
         // The space for a long string's escapes overflows.
         "CVE-2022-24834",
         &["return #cjson.encode(('\\1'):rep(2^27))"],
-        "not enough memory",
+        "resulting string too large",
     ),
     refused(
         // What one user's function changes runs in another user's.

@@ -1,0 +1,115 @@
+//! Random programs, many of them, as functions of the server's own registry and of the module's: interpreted and as
+//! machine code, each answers what the server answers, but for what docs/compatibility.md lists.
+//!
+//! `COUNT` is the number of programs, `SEED` makes them the same again, `ENOUGH` is how many differences are looked into
+//! before the test gives up.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod damage;
+mod grammar;
+mod library;
+mod rules;
+mod shrink;
+mod subject;
+mod tree;
+mod verdict;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use fastrand::Rng;
+
+use grammar::Grammar;
+use shrink::shrink;
+use subject::{Replies, Subject, Way};
+use tree::Node;
+use verdict::agree;
+
+const DEFAULT_COUNT: usize = 2_000;
+/// Programs in a library.
+const BATCH: usize = 50;
+/// Differences that are looked into before the test gives up.
+const ENOUGH: usize = 12;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+/// The programs of a library whose replies differ; all of them when only one side takes the library. One that neither
+/// takes, which leaving something out can make of it, is no difference.
+fn differing(stock: &Replies, shadow: &Replies) -> Vec<usize> {
+    match (stock, shadow) {
+        (Ok(stock), Ok(shadow)) => (0..stock.len())
+            .filter(|&at| stock[at].iter().zip(&shadow[at]).any(|(stock, shadow)| !agree(stock, shadow)))
+            .collect(),
+        (Ok(replies), _) | (_, Ok(replies)) => (0..replies.len()).collect(),
+        (Err(_), Err(_)) => Vec::new(),
+    }
+}
+
+fn differs(subject: &mut Subject, program: &Node, way: Way) -> bool {
+    let program = std::slice::from_ref(program);
+    let (stock, shadow) = (subject.run(program, Way::Stock), subject.run(program, way));
+    !differing(&stock, &shadow).is_empty()
+}
+
+/// A program that differs by itself, made small, and what each side says to it.
+fn describe(subject: &mut Subject, program: &Node, way: Way) -> String {
+    let small = shrink(program.clone(), |program| differs(subject, program, way));
+    let mut text = format!("{way:?}:\n{}\n", String::from_utf8_lossy(&small.source()).trim().replace('\r', "\\r"));
+    for way in [Way::Stock, way] {
+        let replies = match subject.run(std::slice::from_ref(&small), way) {
+            Ok(replies) => replies[0].iter().map(|reply| reply.escape_ascii().to_string()).collect(),
+            Err(refused) => vec![refused.escape_ascii().to_string()],
+        };
+        text.push_str(&format!("  {way:?}: {}\n", replies.join("  RESP3: ")));
+    }
+    text
+}
+
+#[test]
+fn random_programs_differ_from_the_server_in_rows_only() {
+    let count = number("COUNT").map_or(DEFAULT_COUNT, |count| count as usize);
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+    let seed = number("SEED").unwrap_or_else(clock);
+    let enough = number("ENOUGH").map_or(ENOUGH, |enough| enough as usize);
+    println!("SEED={seed}, {count} programs");
+    let mut rng = Rng::with_seed(seed);
+    let mut subject = Subject::start();
+    let started = Instant::now();
+    let (mut done, mut raised, mut compiled) = (0, 0, 0);
+    let mut differences = Vec::new();
+    while done < count && differences.len() < enough {
+        let programs: Vec<Node> = (0..BATCH.min(count - done)).map(|_| Grammar::program(&mut rng)).collect();
+        let stock = subject.run(&programs, Way::Stock);
+        if let Err(text) = &stock {
+            panic!("SEED={seed}: the server takes every program that is made: {}", text.escape_ascii());
+        }
+        for way in Way::SHADOW {
+            let shadow = subject.run(&programs, way);
+            if way == Way::Compiled {
+                compiled += subject.server().client().info_number("shadow_native_functions");
+            }
+            let suspects = differing(&stock, &shadow);
+            let (alone, before) = (suspects.iter().map(|&at| &programs[at]), differences.len());
+            for program in alone.take(enough - before.min(enough)) {
+                if differs(&mut subject, program, way) {
+                    differences.push(describe(&mut subject, program, way));
+                }
+            }
+            if !suspects.is_empty() && differences.len() == before {
+                differences.push(format!("{way:?}: program {} differs beside others only", done + suspects[0]));
+            }
+        }
+        raised += stock.iter().flatten().filter(|replies| replies[0].starts_with(b"-")).count();
+        done += programs.len();
+    }
+    println!("{done} programs, {raised} raised, in {:.1} s", started.elapsed().as_secs_f64());
+    assert!(differences.is_empty(), "SEED={seed}: {} differ\n\n{}", differences.len(), differences.join("\n"));
+    assert!(raised > 0 && raised < done / 2, "most come to their end");
+    assert!(compiled >= done as i64, "{compiled} functions were compiled");
+    let log = subject.server().log();
+    assert!(!log.contains("internal error") && !log.contains("panicked"), "{log}");
+}
