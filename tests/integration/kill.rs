@@ -57,7 +57,7 @@ fn tail_calls_without_end_can_be_ended() {
     let body = "local function r(n) return r(n + 1) end while true do pcall(r, 1) end";
     let (mut caller, mut other) = start(&server, body);
     assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
-    assert_eq!(caller.read().text(), KILLED);
+    assert_eq!(caller.read().text(), killed(&server));
 }
 
 #[test]
