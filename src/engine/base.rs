@@ -17,6 +17,7 @@ natives! {
     /// Assigning a global.
     LockedGlobal = c"__newindex", locked_global;
     Pcall = c"pcall", pcall;
+    Xpcall = c"xpcall", xpcall;
     Assert = c"assert", assert;
     CollectGarbage = c"collectgarbage", collect_garbage;
     LoadString = c"loadstring", load_string;
@@ -62,6 +63,28 @@ fn pcall(stack: &Stack) -> Outcome {
     stack.push_boolean(false);
     stack.insert(-2);
     Ok(2)
+}
+
+/// Lua 5.1's `xpcall`: the function gets no arguments, and what cannot be called as a handler matters when there is an
+/// error.
+fn xpcall(stack: &Stack) -> Outcome {
+    const FUNCTION: i32 = 1;
+    const HANDLER: i32 = 2;
+    if stack.top() < HANDLER {
+        return Err(Raise::at("bad argument #2 to 'xpcall' (value expected)"));
+    }
+    stack.set_top(HANDLER);
+    stack.push_value(FUNCTION);
+    let handled = stack.kind(HANDLER) == Kind::Function;
+    let result = stack.protected_call_handled(0, Stack::ALL, if handled { HANDLER } else { 0 });
+    stack.reserve(1);
+    if result.is_err() && !handled {
+        stack.pop(1);
+        stack.push_bytes(b"error in error handling");
+    }
+    stack.push_boolean(result.is_ok());
+    stack.replace(HANDLER);
+    Ok(stack.top() - FUNCTION)
 }
 
 /// Lua 5.1's `assert`: the message is a string.
@@ -212,14 +235,19 @@ fn compile(stack: &Stack, source: &[u8], name: &[u8]) -> Outcome {
     Ok(2)
 }
 
-/// `tostring`: the null of JSON is written as the server's C library writes it. The VM answers for nil, booleans, numbers
-/// and strings without coming here.
+/// `tostring`: the null of JSON is written as the server's C library writes it, and what a metatable's `__tostring` gives
+/// is given, whatever it is. The VM answers for nil, booleans, numbers and strings without coming here.
 fn to_string(stack: &Stack) -> Outcome {
     if stack.top() == 0 {
         return Err(Raise::at("bad argument #1 to 'tostring' (value expected)"));
     }
     if stack.is_null(1) {
         stack.push_bytes(b"userdata: (nil)");
+    } else if stack.push_metatable(1) && stack.raw_get_field(-1, c"__tostring") != Kind::Nil {
+        stack.push_value(1);
+        stack.call(1, 1);
+    } else if matches!(stack.kind(1), Kind::Table | Kind::Function | Kind::Other) {
+        stack.push_bytes(format!("{}: {:p}", stack.type_name(1), stack.address(1)).as_bytes());
     } else {
         stack.push_text_of(1);
     }

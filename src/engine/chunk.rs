@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
+use super::source::settled;
 use super::stack::{Failed, Stack, bytecode};
 
 /// What the compiler must not take for the VM's own, or for what will be there for good.
@@ -26,6 +27,10 @@ const MUTABLE: [&CStr; 14] = [
     c"getmetatable",
 ];
 
+/// Functions of libraries that the compiler would call directly also with arguments of which the engine's own make
+/// something else.
+const REPLACED: [&CStr; 2] = [c"math.ldexp", c"math.log"];
+
 /// The longest source, in bytes. Compiling it takes some tenths of a second, in which nothing else runs.
 pub const SOURCE_LIMIT: usize = 1 << 20;
 
@@ -37,16 +42,33 @@ pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> R
     } else if source.contains(&0) {
         nul_refusal(source)
     } else {
-        bytecode(source, &MUTABLE)
+        bytecode(&settled(source), &MUTABLE, &REPLACED)
     };
-    let name = CString::new(name.split(|&byte| byte == 0).next().unwrap_or_default()).unwrap_or_default();
+    let name = CString::new(shown(name.split(|&byte| byte == 0).next().unwrap_or_default())).unwrap_or_default();
     // SAFETY: the compiler wrote the bytecode. Or it is an error message in the form that the compiler writes: a zero byte,
     // then what comes after the chunk's name, beginning with the line.
     unsafe { stack.load(&name, &bytecode, environment) }
 }
 
+/// The name of a chunk such that the VM shows as much of it in messages as the server does.
+fn shown(name: &[u8]) -> Vec<u8> {
+    const NAME: usize = 59;
+    const PATH: usize = 52;
+    const LINE: usize = 43;
+    match name {
+        [b'=', ..] => name[..name.len().min(1 + NAME)].to_vec(),
+        [b'@', path @ ..] if path.len() > PATH => [b"=...", &path[path.len() - PATH..]].concat(),
+        [b'@', ..] => name.to_vec(),
+        source => match source.split(|byte| b"\n\r".contains(byte)).next() {
+            Some(line) if line.len() > LINE => [b"=[string \"", &line[..LINE], b"...\"]"].concat(),
+            _ => name.to_vec(),
+        },
+    }
+}
+
 /// The compiler would take a NUL for the end of the source and leave the rest out without a word.
 fn nul_refusal(source: &[u8]) -> Vec<u8> {
+    let source = settled(source);
     let before = source.split(|&byte| byte == 0).next().unwrap_or_default();
     let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
     format!("\0:{line}: unexpected NUL byte in the source").into_bytes()

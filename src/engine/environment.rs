@@ -26,7 +26,7 @@ const RUN: &CStr = c"shadow.run";
 const LOAD: &CStr = c"shadow.load";
 
 /// Global functions of the VM that are as the server's.
-const GLOBALS: [&CStr; 15] = [
+const GLOBALS: [&CStr; 14] = [
     c"error",
     c"gcinfo",
     c"getmetatable",
@@ -41,7 +41,6 @@ const GLOBALS: [&CStr; 15] = [
     c"tonumber",
     c"type",
     c"unpack",
-    c"xpcall",
 ];
 
 /// Libraries of the VM and the members of them that are as the server's.
@@ -169,6 +168,8 @@ fn copy(stack: &Stack, from: i32, to: i32, names: &[&CStr]) {
 /// Adds what Lua 5.1 as the server has it knows and the VM lacks, or does otherwise.
 fn add_missing(stack: &Stack, context: &Context, globals: i32) {
     native::<base::Pcall>(stack, context, globals);
+    native::<base::Xpcall>(stack, context, globals);
+    wrap::<builtin::Unpack>(stack, context, globals);
     native::<base::Assert>(stack, context, globals);
     native::<base::CollectGarbage>(stack, context, globals);
     native::<base::LoadString>(stack, context, globals);
@@ -177,6 +178,7 @@ fn add_missing(stack: &Stack, context: &Context, globals: i32) {
     text(stack, globals, c"_VERSION", "Lua 5.1");
     inside(stack, globals, c"string", |string| {
         native::<base::StringDump>(stack, context, string);
+        wrap::<builtin::Byte>(stack, context, string);
         wrap::<builtin::Char>(stack, context, string);
         wrap::<builtin::Find>(stack, context, string);
         wrap::<builtin::Format>(stack, context, string);
@@ -186,6 +188,7 @@ fn add_missing(stack: &Stack, context: &Context, globals: i32) {
         wrap::<builtin::Match>(stack, context, string);
         wrap::<builtin::Repeat>(stack, context, string);
         wrap::<builtin::Reverse>(stack, context, string);
+        wrap::<builtin::Sub>(stack, context, string);
         wrap::<builtin::Upper>(stack, context, string);
         alias(stack, string, c"gmatch", c"gfind");
     });
@@ -194,9 +197,13 @@ fn add_missing(stack: &Stack, context: &Context, globals: i32) {
         wrap::<builtin::Concat>(stack, context, table);
         wrap::<builtin::ForEach>(stack, context, table);
         wrap::<builtin::ForEachElement>(stack, context, table);
+        wrap::<builtin::Insert>(stack, context, table);
+        wrap::<builtin::Remove>(stack, context, table);
         wrap::<builtin::Sort>(stack, context, table);
     });
     inside(stack, globals, c"math", |math| {
+        wrap::<builtin::LoadExponent>(stack, context, math);
+        wrap::<builtin::Log>(stack, context, math);
         wrap::<builtin::Max>(stack, context, math);
         wrap::<builtin::Min>(stack, context, math);
         native::<random::Random>(stack, context, math);

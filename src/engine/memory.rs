@@ -280,7 +280,7 @@ mod tests {
         "coroutine.wrap(function() return ('x'):rep(1e8) end)()",
         "local ok, e = coroutine.resume(coroutine.create(function() return ('x'):rep(1e8) end)) error(e, 0)",
         "local ok, e = pcall(string.rep, 'x', 1e8) error(e, 0)",
-        "local ok, e = xpcall(string.rep, function(e) return e end, 'x', 1e8) error(e, 0)",
+        "local ok, e = xpcall(function() return ('x'):rep(1e8) end, function(e) return e end) error(e, 0)",
         "error(('x'):rep(1e6) .. ('y'):rep(1e6) .. ('z'):rep(2e6))",
         "error({err = ('x'):rep(1e8)})",
         "return setmetatable({}, {__index = function() return ('x'):rep(1e8) end}).x",

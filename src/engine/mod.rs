@@ -23,6 +23,7 @@ mod register;
 mod reply;
 mod resp;
 mod slots;
+mod source;
 mod stack;
 mod struct_pack;
 mod value;
@@ -51,6 +52,7 @@ pub use memory::{refusals, reset_refusals};
 pub use native::NativeCode;
 pub use register::Registration;
 pub use reply::Sink;
+pub use stack::fit_nesting_to_stack;
 
 /// The name of every library's chunk; errors name it.
 const CHUNK: &[u8] = b"@user_function";
@@ -254,7 +256,7 @@ impl Engine {
         let count = parameters.min(2).into();
         let few = keys.len().max(arguments.len()) < MANY_ARGUMENTS;
         if self.memory_limit() == 0 && few && push(&self.stack, ROOT) {
-            self.stack.protected_call_handled(count, HANDLER)?;
+            self.stack.protected_call_handled(count, 1, HANDLER)?;
         } else {
             self.stack.set_top(ROOT);
             self.stack.protect(HANDLER, ENTRY, ROOT, |stack| {

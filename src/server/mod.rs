@@ -27,7 +27,7 @@ use std::ffi::c_int;
 
 use redis_module::raw;
 
-use crate::engine::Dialect;
+use crate::engine::{self, Dialect};
 use api::{Arguments, Context, api, checked};
 use module::Module;
 
@@ -93,6 +93,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
             "Shadow Functions needs a server whose memory is aligned to 16 bytes, as that of jemalloc is".into()
         );
     }
+    engine::fit_nesting_to_stack();
     settings::load(context, arguments)?;
     let dialect = dialect(context, version);
     let directory = library_dir::read(&dialect)?;

@@ -50,6 +50,16 @@ fn a_function_that_runs_long_is_shown_and_can_be_ended() {
     assert!(server.log().contains("Script name is: f."));
 }
 
+/// A tail call takes a frame, so that the VM raises where the server would go on for good.
+#[test]
+fn tail_calls_without_end_can_be_ended() {
+    let server = impatient();
+    let body = "local function r(n) return r(n + 1) end while true do pcall(r, 1) end";
+    let (mut caller, mut other) = start(&server, body);
+    assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
+    assert_eq!(caller.read().text(), killed(&server));
+}
+
 #[test]
 fn a_caller_that_leaves_meanwhile_is_gone_when_its_function_has_ended() {
     let server = impatient();

@@ -5,10 +5,12 @@
 //! A search for a plain string passes none and may look at every byte of the one string for every byte of the other; for
 //! long ones a search in linear time takes its place.
 
+use memchr::memchr;
 use memchr::memmem::Finder;
 
 use super::super::stack::{Kind, Outcome, Raise, Stack};
-use super::{STRIDE, usual};
+use super::replacement::{plain_classes, plain_escapes};
+use super::{STRIDE, number, usual};
 
 /// Up to this product of the lengths of string and pattern there is nothing to look at.
 const SHORT: usize = 1 << 24;
@@ -27,33 +29,82 @@ const REPLACEMENT_LIMIT: usize = 128 << 20;
 /// The longest replacement that is a string.
 const REPLACEMENT_TEXT_LIMIT: usize = 32 << 20;
 
+/// A longer pattern is not put as the server understands it: that passes no safepoint.
+const REWRITTEN_LIMIT: usize = 16 << 20;
+
 /// What makes a string a pattern.
 const SPECIALS: &[u8] = b"^$*+?.([%-";
 
-/// The string and the pattern, if they are long. Numbers are turned into strings, as the VM's functions do it.
-fn long(stack: &Stack) -> Option<(&[u8], &[u8])> {
-    let (text, pattern) = (stack.text(1)?, stack.text(2)?);
-    are_long(text, pattern).then_some((text, pattern))
-}
-
+/// Whether matching may take long.
 fn are_long(text: &[u8], pattern: &[u8]) -> bool {
     text.len().saturating_mul(pattern.len()) > SHORT
 }
 
+/// Puts the pattern as the VM has to see it, and the start of the search. Gives the string and the pattern.
+fn settle(stack: &Stack, may_be_plain: bool) -> Option<(&[u8], &[u8])> {
+    let (text, pattern) = (stack.text(1)?, stack.text(2)?);
+    if !matches!(stack.kind(3), Kind::None | Kind::Nil) {
+        settle_start(stack, text.len());
+    }
+    if may_be_plain && stack.boolean(4) {
+        return Some((text, pattern));
+    }
+    if may_be_plain && is_plain(pattern) {
+        if memchr(0, pattern).is_some() {
+            // The VM looks for special characters beyond the NUL as well.
+            stack.set_top(3);
+            stack.push_boolean(true);
+        }
+        return Some((text, pattern));
+    }
+    let plain = if pattern.len() <= REWRITTEN_LIMIT { plain_classes(pattern) } else { None };
+    match plain {
+        None => Some((text, pattern)),
+        Some(plain) => {
+            stack.push_bytes(&plain);
+            stack.replace(2);
+            Some((text, stack.text(2)?))
+        }
+    }
+}
+
+/// A start beyond the end is the end.
+fn settle_start(stack: &Stack, length: usize) {
+    number::fit_position(stack, 3);
+    if stack.number(3).is_some_and(|start| start > length as f64 + 1.0) {
+        stack.push_number(length as f64 + 1.0);
+        stack.replace(3);
+    }
+}
+
+/// Whether the server searches for the pattern as it is: it looks for special characters up to the first NUL.
+fn is_plain(pattern: &[u8]) -> bool {
+    !pattern.iter().take_while(|&&byte| byte != 0).any(|byte| SPECIALS.contains(byte))
+}
+
 pub fn find(stack: &Stack) -> Outcome {
-    let Some((text, pattern)) = long(stack) else {
+    let Some((text, pattern)) = settle(stack, true).filter(|(text, pattern)| are_long(text, pattern)) else {
         return usual(stack);
     };
-    if stack.boolean(4) || !pattern.iter().any(|byte| SPECIALS.contains(byte)) {
+    if stack.boolean(4) || is_plain(pattern) {
         return find_plain(stack, text, pattern);
     }
     check(text, pattern)?;
     usual(stack)
 }
 
-/// `match` and `gmatch`.
+pub fn global_match(stack: &Stack) -> Outcome {
+    // It has no start.
+    if stack.top() > 2 {
+        stack.set_top(2);
+    }
+    only_match(stack)
+}
+
 pub fn only_match(stack: &Stack) -> Outcome {
-    if let Some((text, pattern)) = long(stack) {
+    if let Some((text, pattern)) = settle(stack, false)
+        && are_long(text, pattern)
+    {
         check(text, pattern)?;
     }
     usual(stack)
@@ -66,7 +117,21 @@ pub fn substitute(stack: &Stack) -> Outcome {
         }
         check_replacement(stack, text.len())?;
     }
+    settle_substitution(stack);
     usual(stack)
+}
+
+/// Puts pattern, replacement and count of `gsub` as the VM has to see them.
+fn settle_substitution(stack: &Stack) {
+    if let Some(plain) = stack.text(2).filter(|pattern| pattern.len() <= REWRITTEN_LIMIT).and_then(plain_classes) {
+        stack.push_bytes(&plain);
+        stack.replace(2);
+    }
+    if let Some(plain) = stack.bytes(3).and_then(plain_escapes) {
+        stack.push_bytes(&plain);
+        stack.replace(3);
+    }
+    number::fit_int(stack, 4);
 }
 
 fn find_plain(stack: &Stack, text: &[u8], pattern: &[u8]) -> Outcome {

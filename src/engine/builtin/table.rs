@@ -1,8 +1,9 @@
 //! Functions that go through a table: `concat`, `sort`, `foreach`, `foreachi`.
 
 use super::super::context::Context;
+use super::super::pace::Pace;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
-use super::{LENGTH_LIMIT, Less, Relay, STRIDE, too_large, usual};
+use super::{LENGTH_LIMIT, Less, Relay, STRIDE, number, too_large, usual};
 
 /// How many values are on the stack at a time while they are joined.
 const BATCH: i64 = 16;
@@ -17,6 +18,10 @@ const OTHERS: i32 = 250_000;
 
 /// `concat`. The VM's own copies its buffer again and again while it grows.
 pub fn concat(stack: &Stack) -> Outcome {
+    if stack.top() > 2 {
+        number::fit_int(stack, 3);
+        number::fit_int(stack, 4);
+    }
     let separator = match stack.kind(2) {
         Kind::None | Kind::Nil => Some(&b""[..]),
         Kind::String => stack.bytes(2),
@@ -97,6 +102,48 @@ fn push_element(stack: &Stack, index: i32) -> Result<(), Raise> {
 fn invalid(stack: &Stack, index: i32) -> Raise {
     let name = stack.type_name(-1);
     Raise::at(&format!("invalid value ({name}) at index {index} in table for 'concat'"))
+}
+
+/// `insert`. The server moves elements up down to any position, one below the first as well.
+pub fn insert(stack: &Stack) -> Outcome {
+    if stack.top() != 3 {
+        return usual(stack);
+    }
+    number::fit_int(stack, 2);
+    let (Kind::Table, Some(position @ ..1)) = (stack.kind(1), stack.integer(2)) else {
+        return usual(stack);
+    };
+    let mut pace = Pace::default();
+    for index in (position..=stack.length(1)).rev() {
+        pace.step(stack);
+        let kind = stack.raw_get_at(1, index);
+        // Assigning nil where nothing is would make room for it.
+        if kind == Kind::Nil && stack.raw_get_at(1, index + 1) == Kind::Nil {
+            stack.pop(2);
+            continue;
+        }
+        if kind == Kind::Nil {
+            stack.pop(1);
+        }
+        stack.raw_set_at(1, index + 1);
+    }
+    stack.raw_set_at(1, position);
+    Ok(0)
+}
+
+pub fn remove(stack: &Stack) -> Outcome {
+    if stack.top() > 1 {
+        number::fit_int(stack, 2);
+    }
+    usual(stack)
+}
+
+pub fn unpack(stack: &Stack) -> Outcome {
+    if stack.top() > 1 {
+        number::fit_int(stack, 2);
+        number::fit_int(stack, 3);
+    }
+    usual(stack)
 }
 
 /// Sorting passes a safepoint when it calls a function written in Lua, and only then.

@@ -1,5 +1,7 @@
 //! Functions that make a string of others: `rep`, `reverse`, `lower`, `upper`, `format`.
 
+use memchr::{memchr, memchr_iter};
+
 use super::super::context::Context;
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::{LENGTH_LIMIT, STRIDE, number, too_large, usual};
@@ -11,8 +13,16 @@ const SHORT: usize = 16 << 20;
 const ARGUMENTS: i32 = 8_000;
 /// How long the arguments of `format` may be together. The VM copies its buffer again and again while it grows.
 const FORMAT_LIMIT: usize = 128 << 20;
+/// What may stand between a percent sign and its option.
+const MODIFIERS: &[u8] = b"-+ #.0123456789";
+
+/// From this length on the server's `format` puts a string as it is, unless a precision is given.
+const WHOLE: usize = 100;
+/// No width that `format` takes is longer.
+const WIDTH_LIMIT: usize = 99;
 
 pub fn repeat(stack: &Stack) -> Outcome {
+    number::fit_int(stack, 2);
     if let (Some(text), Some(count)) = (stack.text(1), stack.integer(2))
         && let Ok(count) = usize::try_from(count)
         && text.len().saturating_mul(count) > LENGTH_LIMIT
@@ -68,13 +78,13 @@ pub fn format(stack: &Stack) -> Outcome {
     if count > ARGUMENTS {
         return Err(Raise::at(&format!("too many arguments to 'format' ({ARGUMENTS} at most)")));
     }
-    let mut length = 0;
-    let mut long = false;
+    let (mut length, mut long, mut has_nul) = (0, false, false);
     for index in 1..=count {
         if stack.kind(index) == Kind::String {
-            let argument = stack.bytes(index).map_or(0, <[u8]>::len);
-            length += argument;
-            long |= argument > STRIDE / 16;
+            let argument = stack.bytes(index).unwrap_or_default();
+            length += argument.len();
+            long |= argument.len() > STRIDE / 16;
+            has_nul |= index > 1 && memchr(0, &argument[..argument.len().min(WHOLE)]).is_some();
         }
     }
     if length > FORMAT_LIMIT {
@@ -83,13 +93,31 @@ pub fn format(stack: &Stack) -> Outcome {
     if long {
         read_numbers(stack, count);
     }
+    if has_nul || stack.bytes(1).is_some_and(may_make_a_character) {
+        end_at_nul(stack, count);
+    }
     usual(stack)
+}
+
+/// Whether the format may have the option `c`.
+fn may_make_a_character(format: &[u8]) -> bool {
+    memchr_iter(b'c', format).any(|at| at > 0 && (format[at - 1] == b'%' || MODIFIERS.contains(&format[at - 1])))
+}
+
+/// Whether the option `c` makes a NUL of the number.
+fn is_character_zero(code: f64) -> bool {
+    let is_int = code > -2_147_483_649.0 && code < 2_147_483_648.0;
+    // What is no int is the lowest one, whose last byte is zero.
+    !is_int || code as i32 as u8 == 0
 }
 
 /// Turns long strings that the format takes for numbers into those.
 fn read_numbers(stack: &Stack, count: i32) {
     let numbers: Vec<i32> = match stack.bytes(1) {
-        Some(format) => numeric(format).take_while(|&index| index <= count).collect(),
+        Some(format) => {
+            let numbers = directives(format).filter(|directive| b"cdiouxXeEfgG".contains(&directive.option));
+            numbers.map(|directive| directive.argument).take_while(|&index| index <= count).collect()
+        }
         None => return,
     };
     for index in numbers {
@@ -97,20 +125,68 @@ fn read_numbers(stack: &Stack, count: i32) {
     }
 }
 
-/// The arguments that a format takes for numbers.
-fn numeric(format: &[u8]) -> impl Iterator<Item = i32> {
-    let mut rest = format.iter().copied();
-    let mut argument = 1;
+/// Has each option end at its first NUL, as in the server, which takes what it makes for a C string: a string is cut there,
+/// unless it is long and goes as it is, and the character zero becomes nothing, with the spaces before it.
+fn end_at_nul(stack: &Stack, count: i32) {
+    let Some(format) = stack.bytes(1) else {
+        return;
+    };
+    let (mut made, mut copied) = (Vec::new(), 0);
+    for Directive { option, argument, start, end } in directives(format) {
+        if argument > count {
+            break;
+        }
+        let modifiers = &format[start + 1..end - 1];
+        if option == b's' {
+            let text = stack.bytes(argument).unwrap_or_default();
+            if (text.len() < WHOLE || modifiers.contains(&b'.'))
+                && let Some(nul) = memchr(0, text)
+            {
+                stack.push_bytes(&text[..nul]);
+                stack.replace(argument);
+            }
+        } else if option == b'c'
+            && modifiers.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
+            && stack.number(argument).is_some_and(is_character_zero)
+        {
+            // With a minus the spaces come after the character.
+            let width: usize = std::str::from_utf8(modifiers).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+            made.extend_from_slice(&format[copied..start]);
+            made.extend_from_slice(b"%s");
+            copied = end;
+            stack.push_bytes(&b" ".repeat(width.min(WIDTH_LIMIT).saturating_sub(1)));
+            stack.replace(argument);
+        }
+    }
+    if copied > 0 {
+        made.extend_from_slice(&format[copied..]);
+        stack.push_bytes(&made);
+        stack.replace(1);
+    }
+}
+
+/// What begins with a percent sign in a format and takes an argument.
+#[derive(Debug, PartialEq)]
+struct Directive {
+    option: u8,
+    argument: i32,
+    /// Where it begins in the format, and where it ends.
+    start: usize,
+    end: usize,
+}
+
+/// The directives of a format.
+fn directives(format: &[u8]) -> impl Iterator<Item = Directive> {
+    let (mut at, mut argument) = (0, 1);
     std::iter::from_fn(move || {
         loop {
-            rest.find(|&byte| byte == b'%')?;
-            let option = rest.find(|byte| !b"-+ #.0123456789".contains(byte))?;
-            if option == b'%' {
-                continue;
-            }
-            argument += 1;
-            if b"cdiouxXeEfgG".contains(&option) {
-                return Some(argument);
+            let start = at + memchr(b'%', format.get(at..)?)?;
+            let modifiers = format[start + 1..].iter().position(|byte| !MODIFIERS.contains(byte))?;
+            let option = format[start + 1 + modifiers];
+            at = start + modifiers + 2;
+            if option != b'%' {
+                argument += 1;
+                return Some(Directive { option, argument, start, end: at });
             }
         }
     })
@@ -121,11 +197,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_of_a_format_are_found() {
-        let found = |format: &str| numeric(format.as_bytes()).collect::<Vec<_>>();
+    fn the_directives_of_a_format_are_found() {
+        let found = |format: &str| {
+            directives(format.as_bytes())
+                .map(|it| (it.option as char, it.argument, format[it.start..it.end].to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let directive = |option, argument, text: &str| (option, argument, text.to_owned());
         assert_eq!(found("no option"), []);
-        assert_eq!(found("%s %d %% %5.2f%*%q%-+ #05x"), [3, 4, 7]);
-        assert_eq!(found("%d%"), [2]);
+        assert_eq!(
+            found("%s %d %% %5.2f%*x%q%-+ #05x"),
+            [
+                directive('s', 2, "%s"),
+                directive('d', 3, "%d"),
+                directive('f', 4, "%5.2f"),
+                directive('*', 5, "%*"),
+                directive('q', 6, "%q"),
+                directive('x', 7, "%-+ #05x")
+            ]
+        );
+        assert_eq!(found("%d%"), [directive('d', 2, "%d")]);
         assert_eq!(found("%5"), []);
     }
 }

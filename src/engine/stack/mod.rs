@@ -29,7 +29,7 @@ use mlua::ffi;
 
 pub use callbacks::{Callback, Growth, Interrupt, InterruptSlot};
 pub use codegen::Compiled;
-pub use compiler::bytecode;
+pub use compiler::{bytecode, fit_nesting_to_stack};
 
 /// How many bytes a string may have that is pushed; the VM raises for one of a GiB.
 pub const STRING_LIMIT: usize = (1 << 30) - 64;
@@ -566,11 +566,10 @@ impl Stack {
         if status == 0 { Ok(()) } else { Err(Failed) }
     }
 
-    /// Calls the function below `arguments` values for one result, and keeps what it raises after a call of the function at
-    /// `handler`.
-    pub fn protected_call_handled(&self, arguments: i32, handler: i32) -> Result<(), Failed> {
+    /// [`Self::protected_call`]; what is raised is kept after a call of the function at `handler`, unless that is 0.
+    pub fn protected_call_handled(&self, arguments: i32, results: i32, handler: i32) -> Result<(), Failed> {
         // SAFETY: Alive, Bounds.
-        let status = unsafe { ffi::lua_pcall(self.state, arguments, 1, handler) };
+        let status = unsafe { ffi::lua_pcall(self.state, arguments, results, handler) };
         if status == 0 { Ok(()) } else { Err(Failed) }
     }
 

@@ -36,3 +36,97 @@ pub const NUMBER_TO_TEXT: &str = "local n, one = $, 1
     texts[#texts + 1] = tostring(math.max(n, 1)) .. tostring(math.max(1, n)) .. tostring(math.min(n, 1))
     texts[#texts + 1] = tostring(n % 3) .. tostring(n % -3) .. tostring(n ^ 2) .. tostring(math.floor(n))
     return texts";
+
+/// Bodies that give the same in every server.
+pub const BODIES: &[&str] = &[
+    // The ends of lines.
+    "return [[a\r\nb\rc\n\rd\r\r]]",
+    "return [[\r\na]] .. [[\n\rb]] .. [[\rc]]",
+    "\r\n\r\nerror('line')",
+    "\n\r\rerror('line')",
+    "-- a comment\r return 5",
+    "--[[ \r ]] error('line')",
+    "return 'a\\\r\nb' .. 'c\\\rd' .. 'e\\\n\rf'",
+    "return select(2, loadstring('\\r\\n\\rerror(1)'))",
+    "return loadstring('\\r\\n\\rerror(1)')()",
+    "return load((function() local n = 0 return function() n = n + 1 return n == 1 and '\\rreturn [[\\r\\r]]' or nil end end)())()",
+    // Escapes.
+    "return '\\x41\\u{41}\\z a' .. \"\\x41\\'\" .. [[\\x41]]",
+    "return loadstring(\"return '\\\\x41'\")()",
+    "--\\x41 '\nreturn '\\q\\65\\065\\n\\\\x41'",
+    "--[==[ ' ]] ]==] return '\\z'",
+    // Numbers.
+    "return 0xfffffffffffffffff .. ''",
+    "return 0x10000000000000000 + 0x1p4 .. ''",
+    "return 0xffffffffffffffff .. ' ' .. 0X1P2 .. ' ' .. 0x1e+4",
+    "return tonumber('0xfffffffffffffffff') .. tonumber('fffffffffffffffff', 16)",
+    "return 1e400 .. ''",
+    // Replacements and patterns.
+    "return ('Hi {n}'):gsub('{n}', '50% off')",
+    "return ('abc'):gsub('b', '%')",
+    "return ('abc'):gsub('(b)', '%1%a%%%-%')",
+    "return ('abc'):gsub('b', {b = '%a'})",
+    "return {('x=%g g'):find('%g'), ('x=%G'):match('%G'), ('a-gz'):gsub('[%g-z]', '.'), ('%g-'):find('[^%g]')}",
+    "return {('a\\0bc'):find('\\0b'), ('a\\0bc'):find('.\\0c') or 'none', ('a\\0.'):find('\\0.')}",
+    "return {('a\\0bc'):match('.\\0c'), (('a\\0bc'):gsub('%a\\0x', '.')), pcall(string.find, 'a', '[\\0]') and 1 or 0}",
+    "return {('abc'):find('', 10), ('abc'):find('', 4), ('abc'):find('b*', 10), ('abc'):match('()', 10)}",
+    "return {('abc'):find('', 10, true), ('abc'):find('c', 10) or 'none', ('abc'):find('b', -10)}",
+    // Positions of more than 32 bits, and what is no position.
+    "return {('abc'):sub(-1e15, 1e15), ('abc'):sub(1e10), ('abc'):sub(-1e10, 2), ('abc'):sub(2, 2^32 + 1)}",
+    "return {('abc'):sub(0/0, 1/0), ('abc'):sub(1/0, 0/0), ('abc'):sub('2', '0x3'), ('abc'):sub(1.9, -1.9)}",
+    "return {('abc'):byte(-1e10, 1e10)}",
+    "return {('abc'):byte(2^32 + 1), ('abc'):byte(2^63, 2)}",
+    "return {('abcab'):find('b', 1e10) or 'none', ('abcab'):find('b', -1e10), ('abcab'):match('.', 2^32) or 'none'}",
+    "return {('aXaX'):gsub('X', 'y', 1e10)}",
+    "return {('aXaX'):gsub('X', 'y', 2^32 + 1)}",
+    "return {('x'):rep(2^32 + 2), ('x'):rep(-2^32 + 2), ('x'):rep(2^63)}",
+    "return string.char(2^32 + 65, 0/0, 2^63) .. #string.char(65, 2^32, 66, 67, 68, 69, 70, 71)",
+    "return {table.concat({'a', 'b', 'c'}, ',', 2^32 + 1, 2^32 + 2), table.concat({'a', 'b'}, ',', 1, -2^32)}",
+    "return {unpack({'a', 'b', 'c'}, 2^32 + 2, 2^32 + 3)}",
+    "local t = {1, 2, 3} return {table.remove(t, 2^32 + 1), #t}",
+    "return math.ldexp(1.5, 1e10) .. ' ' .. math.ldexp(1.5, 2^32 + 1) .. ' ' .. math.ldexp(3, -2.9)",
+    // Tables.
+    "local t = {1, 2, 3} table.insert(t, 0, 'n') return {t, t[0]}",
+    "local t = {1, 2, 3, [-1] = 'm'} table.insert(t, -2, 'n') return {t, t[0], t[-1], t[-2]}",
+    "local t = {1, 2, 3} table.insert(t, 2^32 + 1, 'n') return t",
+    "local t = {1, 2, 3} table.insert(t, 6, 'n') return {t, t[6]}",
+    "local t = {} table.insert(t, -3, 'n') return {t, t[-3]}",
+    // Formats.
+    "return ('%s|%.3s|%5s|%q'):format('a\\0b', 'a\\0bc', 'a\\0', 'a\\0b')",
+    "return #('%s %.150s'):format(('x'):rep(120) .. '\\0y', 'y') .. ('%s'):format(('x'):rep(98) .. '\\0y')",
+    "return ('[%c][%5c][%-5c][%c%c]'):format(0, 256, 0, 65, 1e15)",
+    "return ('c%%c %d%c'):format(1, 66)",
+    // Functions.
+    "return math.log(8, 2) .. ' ' .. math.log(100, 10)",
+    "local log = math.log return log(8, 2) .. ''",
+    "return {xpcall(function(...) return select('#', ...), 2 end, function() end, 1, 2)}",
+    "return {xpcall(function() return 1, 2 end, 5)}",
+    "return {xpcall(function() error('x') end, 5)}",
+    "return {xpcall(error, nil)}",
+    "return {xpcall(function() error('a') end, function(e) error('b') end)}",
+    "return {xpcall(function() error({1}) end, function(e) return e[1], 2 end)}",
+    "return {xpcall(function() local a = nil + 1 end, function(e) return type(e) end)}",
+    "return {pcall(xpcall, error) and 1 or 0, xpcall(5, type)}",
+    "local co = coroutine.wrap(function() return xpcall(coroutine.yield, function(e) return e end) end) return {co()}",
+    "return type(tostring(setmetatable({}, {__tostring = function() return {} end})))",
+    "return tostring(setmetatable({}, {__tostring = function() end}))",
+    "return (tostring({}):gsub('%x%x%x+', 'address'))",
+    // The names of chunks.
+    "return select(2, pcall(loadstring(\"error('x') --\" .. ('a'):rep(50))))",
+    "return select(2, pcall(loadstring(\"error('x')\", '@' .. ('a'):rep(52) .. 'bcd')))",
+    "return select(2, pcall(loadstring(\"error('x')\", '@' .. ('a'):rep(52))))",
+    "return select(2, pcall(loadstring(\"error('x')\", '=' .. ('a'):rep(70))))",
+    "return select(2, pcall(loadstring(\"error('x')\", 'one\\ntwo')))",
+    "return select(2, pcall(loadstring(\"error('x')\", '')))",
+];
+
+/// What is nested or chained: the beginning, what is repeated 1,000 times, and the end of a body.
+pub const CHAINS: &[[&str; 3]] = &[
+    ["local x = 1 return 1", " or x", ""],
+    ["local x = 1 return x", " and x", ""],
+    ["local x = 1 return x", " + x", ""],
+    ["local x = 1 if x == 2 then return 1 ", "elseif x == 3 then return 2 ", "else return 4 end"],
+    ["local f f = function() return f end return f", "()", " and 1"],
+    ["local t = {} function t.a() return t end t.x = 5 return t", ":a()", ".x"],
+    ["local t = {} t.a = t t.x = 5 return t", ".a", ".x"],
+];

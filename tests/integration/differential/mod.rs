@@ -283,6 +283,14 @@ fn numbers_become_text_alike() {
 }
 
 #[test]
+fn the_language_works_alike() {
+    compare_everywhere(language::BODIES);
+    let chains: Vec<String> =
+        language::CHAINS.iter().map(|[start, link, end]| format!("{start}{}{end}", link.repeat(1_000))).collect();
+    compare_everywhere(&chains.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_is_read_only_is_refused_alike() {
     compare_bodies(bodies::READ_ONLY);
 }
