@@ -1,9 +1,9 @@
 //! `realpath` with memory of the module's own C library.
 //!
-//! Some servers load modules with RTLD_DEEPBIND while the process has another allocator than the C library's: the module's
-//! `free` is the C library's then, but what the C library allocates for its callers comes from the other one. Nothing
-//! of that kind may be freed here. The standard library calls one such function, in backtraces too; the linker puts the
-//! one below in its place (build.rs). `tests/integration/linking.rs` looks at what else is called.
+//! Some servers load modules with RTLD_DEEPBIND while the process has another allocator than the C library's: the
+//! module's `free` is the C library's then, but what the C library allocates for its callers comes from the other one.
+//! Nothing of that kind may be freed here. The standard library calls one such function, in backtraces too; the linker
+//! puts the one below in its place (build.rs). `tests/integration/linking.rs` looks at what else is called.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -18,8 +18,8 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_realpath(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
     const ROOM: usize = libc::PATH_MAX as usize;
-    // SAFETY: the caller's promise, or a buffer of that size, which is freed by the C library that gave it: here if nobody
-    // gets it, else by the caller, whose `free` is the same.
+    // SAFETY: the caller's promise, or a buffer of that size, which is freed by the C library that gave it: here if
+    // nobody gets it, else by the caller, whose `free` is the same.
     unsafe {
         if !resolved.is_null() {
             return __realpath_chk(path, resolved, ROOM);

@@ -246,8 +246,6 @@ fn to_string(stack: &Stack) -> Outcome {
     } else if stack.push_metatable(1) && stack.raw_get_field(-1, c"__tostring") != Kind::Nil {
         stack.push_value(1);
         stack.call(1, 1);
-    } else if matches!(stack.kind(1), Kind::Table | Kind::Function | Kind::Other) {
-        stack.push_bytes(format!("{}: {:p}", stack.type_name(1), stack.address(1)).as_bytes());
     } else {
         stack.push_text_of(1);
     }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
 use super::number;
 
@@ -45,7 +45,7 @@ fn settled_lines(source: &[u8], first: usize) -> Vec<u8> {
 /// Whether there is anything that [`Scanner`] could have to rewrite.
 fn may_need_rewriting(source: &[u8]) -> bool {
     memchr_iter(b'\\', source).any(|at| source.get(at + 1).is_some_and(|next| b"xuz".contains(next)))
-        || ["0x", "0X"].iter().any(|prefix| memmem::find_iter(source, prefix).any(|at| is_wide(&source[at..])))
+        || memchr2_iter(b'x', b'X', source).any(|at| at > 0 && is_wide(&source[at - 1..]))
 }
 
 /// The source with other tokens where the two compilers differ; None when there are none.

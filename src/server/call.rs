@@ -129,8 +129,8 @@ impl<'a> ServerHost<'a> {
         self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
     }
 
-    /// Refuses a command whose keys are in several slots without letting the server see them. What it would refuse before,
-    /// it is asked for: by the same command with its first key in place of the others, which it does not run.
+    /// Refuses a command whose keys are in several slots without letting the server see them. What it would refuse
+    /// before, it is asked for: by the same command with its first key in place of the others, which it does not run.
     fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) -> &[u8] {
         let keys = keys_of(self.context, arguments);
         let mut words = arguments.to_vec();
@@ -226,7 +226,8 @@ impl<'a> ServerHost<'a> {
         })
     }
 
-    /// Runs the command `arguments`, whose first is `name`, as a script would or as a client; the reply and the errno that a refusal left.
+    /// Runs the command `arguments`, whose first is `name`, as a script would or as a client; the reply and the errno
+    /// that a refusal left.
     #[inline]
     fn execute(&self, name: &CStr, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
         let plain = script && self.as_user && !self.read_only && mode.is_plain();

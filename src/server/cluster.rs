@@ -66,8 +66,8 @@ impl Keys {
     }
 }
 
-/// The nodes of the cluster that serve a slot, as CLUSTER SLOTS has them: in each range the first and the last slot, then
-/// the nodes, the master first, each with its host, its port and its name.
+/// The nodes of the cluster that serve a slot, as CLUSTER SLOTS has them: in each range the first and the last slot,
+/// then the nodes, the master first, each with its host, its port and its name.
 pub struct Serving {
     ranges: CallReply,
     range: usize,
@@ -123,8 +123,8 @@ pub fn is_replica(context: &Context) -> bool {
     };
     let (no_text, no_number) = (ptr::null_mut(), ptr::null_mut());
     let mut flags: c_int = 0;
-    // SAFETY: the context is alive, the name a C string. The server writes the flags, and leaves out what has no address
-    // to go to: the node's address, its master's name, its port.
+    // SAFETY: the context is alive, the name a C string. The server writes the flags, and leaves out what has no
+    // address to go to: the node's address, its master's name, its port.
     let known = unsafe {
         api!(RedisModule_GetClusterNodeInfo)(context.raw(), name.as_ptr(), no_text, no_text, no_number, &raw mut flags)
     };

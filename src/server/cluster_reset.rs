@@ -1,8 +1,8 @@
 //! `CLUSTER RESET` of a replica, which empties the server's own registry with the data.
 //!
-//! The server tells modules that it is a master now and that it empties all databases, as for a failover and a FLUSHALL,
-//! which leave the functions. So three things must come together: both happen within one command, in a cluster, and the
-//! node serves no slot. A replica that takes over serves its master's.
+//! The server tells modules that it is a master now and that it empties all databases, as for a failover and a
+//! FLUSHALL, which leave the functions. So three things must come together: both happen within one command, in a
+//! cluster, and the node serves no slot. A replica that takes over serves its master's.
 
 use std::cell::Cell;
 

@@ -1,7 +1,7 @@
 //! What a user may run.
 //!
-//! The server finds a command's keys to check them. Most servers do that for any number of words, and read past the last
-//! one when there are too few of them. No client gets that far, since a command is refused for its number of words
+//! The server finds a command's keys to check them. Most servers do that for any number of words, and read past the
+//! last one when there are too few of them. No client gets that far, since a command is refused for its number of words
 //! before; a script that asks for its caller's rights does.
 
 use super::api::{Context, KeyPositions, Text, Words};
@@ -28,8 +28,8 @@ fn server_looks_at_arity(context: &Context, user: &Text) -> bool {
     unsafe { context.user_may(user, &mut Words::new(&container)) == Permission::WrongArity }
 }
 
-/// How many words are to be added so that the server does not read past the last one; none when the command's keys are in
-/// fixed places, for there it sees where the words end. None when the server does not tell what the command takes.
+/// How many words are to be added so that the server does not read past the last one; none when the command's keys are
+/// in fixed places, for there it sees where the words end. None when the server does not tell what the command takes.
 fn missing_words(context: &Context, words: &Words) -> Option<usize> {
     /// Where COMMAND INFO has the arity.
     const ARITY: usize = 1;

@@ -106,8 +106,8 @@ impl Cluster {
             let mut client = node.client();
             wait_until("every node knows the replica", || client.run("CLUSTER NODES").text().contains("slave"));
         }
-        // Whatever is done with the cluster comes after this. Valkey 9 runs no inner command any more once it has seen such
-        // keys.
+        // Whatever is done with the cluster comes after this. Valkey 9 runs no inner command any more once it has seen
+        // such keys.
         for node in &cluster.masters {
             let mut client = node.client();
             load(&mut client, &functions());

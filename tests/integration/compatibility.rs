@@ -289,7 +289,7 @@ const KNOWN_DIFFERENCES: &[Difference] = &[
         Begins("-ERR user_function:2: invalid argument #1 to 'select'"),
     ),
     difference(
-        "yield-in-iterators",
+        "yields",
         Body(
             "local co = coroutine.create(function() for x in function() return coroutine.yield(3) end do end end)
             return select(2, coroutine.resume(co))",
@@ -333,6 +333,12 @@ const KNOWN_DIFFERENCES: &[Difference] = &[
         Chunk("--[[\n\n"),
         Begins("-ERR Error compiling function: user_function:4: unfinished long comment"),
         Begins(COMPILE),
+    ),
+    difference(
+        "yields",
+        Body("return coroutine.wrap(function() for x in coroutine.yield do end end)()"),
+        Begins("-ERR user_function:2: attempt to yield across metamethod/C-call boundary"),
+        Is("$-1 "),
     ),
     difference(
         "vm-error-text",

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use crate::support::server::module_path;
 
-/// Functions that allocate what their caller frees, or free or enlarge what their caller has allocated. Some servers give
-/// the C library another allocator than the module's `free` belongs to.
+/// Functions that allocate what their caller frees, or free or enlarge what their caller has allocated. Some servers
+/// give the C library another allocator than the module's `free` belongs to.
 const ALLOCATING: &[&str] = &[
     "__asprintf_chk",
     "__cxa_demangle",

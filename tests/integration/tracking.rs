@@ -37,11 +37,8 @@ fn invalidated(server: &Server, options: &str, commands: &[&str]) -> Vec<String>
     }
     client.send(&["ECHO", "end"]);
     let mut keys = Vec::new();
-    loop {
-        match client.read() {
-            Value::Push(parts) => keys.extend(parts[1].items().iter().map(Value::text)),
-            _ => break,
-        }
+    while let Value::Push(parts) = client.read() {
+        keys.extend(parts[1].items().iter().map(Value::text));
     }
     keys.sort();
     keys

@@ -70,16 +70,33 @@ fn settle(stack: &Stack, may_be_plain: bool) -> Option<(&[u8], &[u8])> {
 
 /// A start beyond the end is the end.
 fn settle_start(stack: &Stack, length: usize) {
-    number::fit_position(stack, 3);
-    if stack.number(3).is_some_and(|start| start > length as f64 + 1.0) {
-        stack.push_number(length as f64 + 1.0);
-        stack.replace(3);
+    let end = length as f64 + 1.0;
+    match stack.number(3) {
+        Some(start) if (-end..=end).contains(&start) => {}
+        Some(_) => {
+            number::fit_position(stack, 3);
+            if stack.number(3).is_some_and(|start| start > end) {
+                stack.push_number(end);
+                stack.replace(3);
+            }
+        }
+        None => {}
     }
 }
 
 /// Whether the server searches for the pattern as it is: it looks for special characters up to the first NUL.
 fn is_plain(pattern: &[u8]) -> bool {
-    !pattern.iter().take_while(|&&byte| byte != 0).any(|byte| SPECIALS.contains(byte))
+    const IS_SPECIAL: [bool; 256] = {
+        let (mut table, mut at) = ([false; 256], 0);
+        while at < SPECIALS.len() {
+            table[SPECIALS[at] as usize] = true;
+            at += 1;
+        }
+        // A NUL ends the search for others.
+        table[0] = true;
+        table
+    };
+    pattern.iter().find(|&&byte| IS_SPECIAL[byte as usize]).is_none_or(|&byte| byte == 0)
 }
 
 pub fn find(stack: &Stack) -> Outcome {

@@ -30,6 +30,15 @@ pub fn sub(stack: &Stack) -> Outcome {
 }
 
 pub fn byte(stack: &Stack) -> Outcome {
+    // Nearly always it is one byte at a place of the string.
+    if stack.top() == 2
+        && let (Some(text), Some(place)) = (stack.bytes(1), stack.number(2))
+        && place >= 1.0
+        && place < text.len() as f64 + 1.0
+    {
+        stack.push_number(text[place as usize - 1].into());
+        return Ok(1);
+    }
     number::fit_position(stack, 2);
     number::fit_position(stack, 3);
     usual(stack)

@@ -224,9 +224,9 @@ impl Context<'_> {
         unsafe { api!(RedisModule_CreateTimer)(self.raw, 0, Some(callback), ptr::null_mut()) };
     }
 
-    /// Whether the user of that name may run a command with its keys and channels, where there are rules for
-    /// databases in the selected one. Most servers do not look at the number of words, and read past the last one when keys are to be found
-    /// further on.
+    /// Whether the user of that name may run a command with its keys and channels, where there are rules for databases
+    /// in the selected one. Most servers do not look at the number of words, and read past the last one when keys are
+    /// to be found further on.
     ///
     /// # Safety
     /// Unless the server looks, the words are as many as the command takes, or its keys are in fixed places.
@@ -365,8 +365,8 @@ impl Context<'_> {
     }
 }
 
-/// Valkey's check of permissions in a database: a user, the words of a command and their number, the database, a place for
-/// a reason.
+/// Valkey's check of permissions in a database: a user, the words of a command and their number, the database, a place
+/// for a reason.
 type CheckPermissions = unsafe extern "C" fn(
     *mut raw::RedisModuleUser,
     *mut *mut raw::RedisModuleString,
@@ -375,13 +375,14 @@ type CheckPermissions = unsafe extern "C" fn(
     *mut c_int,
 ) -> c_int;
 
-/// That check, from Valkey 9.1 on. The older one, which knows no database, refuses everything there to a user who may not
-/// use all of them.
+/// That check, from Valkey 9.1 on. The older one, which knows no database, refuses everything there to a user who may
+/// not use all of them.
 fn check_permissions() -> Option<CheckPermissions> {
     static FOUND: OnceLock<Option<CheckPermissions>> = OnceLock::new();
     *FOUND.get_or_init(|| {
         let mut found: Option<CheckPermissions> = None;
-        // SAFETY: Initialised. The server writes the address of its function of that name, whose type this is, or nothing.
+        // SAFETY: Initialised. The server writes the address of its function of that name, whose type this is, or
+        // nothing.
         let status =
             unsafe { api!(RedisModule_GetApi)(c"RedisModule_ACLCheckPermissions".as_ptr(), (&raw mut found).cast()) };
         checked(status).ok().and(found)

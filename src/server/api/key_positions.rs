@@ -24,8 +24,8 @@ impl KeyPositions {
     pub fn of(context: &Context, words: &mut Words) -> Result<Self, c_int> {
         let (argv, argc) = (words.as_mut_ptr(), words.len() as c_int);
         let mut count: c_int = 0;
-        // SAFETY: Living context; the words are alive. The answer is an array of `count` positions, or null with an errno,
-        // which is 0 when there is no key.
+        // SAFETY: Living context; the words are alive. The answer is an array of `count` positions, or null with an
+        // errno, which is 0 when there is no key.
         unsafe {
             let array = api!(RedisModule_GetCommandKeys)(context.raw(), argv, argc, &raw mut count);
             match (NonNull::new(array), *libc::__errno_location()) {

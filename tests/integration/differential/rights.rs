@@ -59,8 +59,8 @@ const FIXED: &[&str] = &[
     "'xread','block','0','streams'",
 ];
 
-/// Commands whose keys the server has to look for, with too few words: servers that do not count them read past the end,
-/// unless the user may have any key.
+/// Commands whose keys the server has to look for, with too few words: servers that do not count them read past the
+/// end, unless the user may have any key.
 const SEARCHED: &[&str] = &[
     "'EVAL','x'",
     "'EVAL'",
