@@ -11,8 +11,8 @@ mod statements;
 mod strings;
 mod tables;
 
-/// What a line may end with.
-pub const LINES: [&str; 1] = ["\n"];
+/// What a line may end with; most end as they do everywhere.
+pub const LINES: [&str; 8] = ["\n", "\n", "\n", "\n", "\n", "\r\n", "\r", "\n\r"];
 
 /// Kinds that a literal must not take the place of.
 pub const FIXED: [&str; 17] = [

@@ -1,5 +1,6 @@
 //! Numbers: where they lose digits, change their form, or stop being numbers.
 
+/// Below 0, the sign of the NaN that a logarithm is depends on the C library that a server has been built with.
 pub const NUMBERS: &[&str] = &[
     "0",
     "1",
@@ -160,8 +161,8 @@ pub const NUMBERS: &[&str] = &[
     "math.cosh(<n>)",
     "math.tanh(<n>)",
     "math.exp(<n>)",
-    "math.log((<n>))",
-    "math.log10(<n>)",
+    "math.log((math.abs(<n>)))",
+    "math.log10(math.abs(<n>))",
     "math.pow(<n>, <n>)",
     "math.fmod(<n>, <n>)",
     "math.mod(<n>, <n>)",
