@@ -21,6 +21,8 @@ const TO_BE_MENDED: &[(&str, &str)] = &[
     ("", "coroutine.create(<f>)"),
     // `%c` of 0 with flags, a width or a precision.
     ("conversion", "%<flags><width>c"),
+    // An error that a native raises which another native has called has no suffix.
+    ("f", "math.floor"),
     // The name of a chunk is cut shorter in errors of its compilation than in others.
     ("", "loadstring(<code>, <s>)"),
     // The text of `assert` ends at a NUL in stock.
