@@ -2,13 +2,13 @@
 
 mod allocator;
 mod api;
-mod call;
 mod cluster;
 mod cluster_reset;
 mod commands;
 mod events;
 mod gate;
 mod guard;
+mod host;
 mod info;
 mod intercept;
 mod library_dir;
@@ -16,6 +16,7 @@ mod module;
 mod path_setting;
 mod permission;
 mod persistence;
+mod refusal;
 mod reply;
 mod rewrite;
 mod running;

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 
 use super::api::Context;
-use super::call::ServerHost;
 use super::cluster_reset::ClusterReset;
 use super::gate::Gate;
+use super::host::ServerHost;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
 use super::settings;

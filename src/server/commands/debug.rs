@@ -3,7 +3,7 @@ use std::ffi::CString;
 use redis_module::raw;
 
 use super::super::api::{Arguments, CallReply, Context};
-use super::super::call::PLAIN_FLAGS;
+use super::super::host::PLAIN_FLAGS;
 use super::super::variadic;
 use super::super::{guard, intercept, module, persistence};
 use super::entry::Command;

@@ -1,7 +1,7 @@
 use super::super::api::{Arguments, Context, KeyAccess, State};
-use super::super::call::ServerHost;
 use super::super::cluster;
 use super::super::gate::check_call;
+use super::super::host::ServerHost;
 use super::super::module;
 use super::super::reply::ClientReply;
 use super::super::running::{Running, during, with_current};

@@ -1,5 +1,5 @@
 use super::super::api::{Arguments, Context};
-use super::super::call::ServerHost;
+use super::super::host::ServerHost;
 use super::super::module;
 use super::entry::Command;
 use super::is_option;

@@ -4,10 +4,11 @@ use std::cell::{Cell, OnceCell};
 use std::ffi::{CStr, CString, c_int};
 
 use super::api::{CallReply, Context, Text, Word, Words, c_text};
-use super::cluster::{Keys, OneSlot, Serving, has_some_of_several_keys, keys_of};
+use super::cluster::{Keys, OneSlot, keys_of};
 use super::gate::is_stale;
 use super::intercept::{self, debug::scripts_are_unlocked};
 use super::permission;
+use super::refusal::{Refusals, STALE, refused};
 use super::running::{Ended, Running};
 use super::settings::READ_ONLY_TIMEOUT;
 use super::variadic::{Flags, call};
@@ -46,10 +47,8 @@ fn asks_to_block(arguments: &[&[u8]]) -> bool {
     arguments.iter().take_while(|word| !is(word, "streams")).any(|word| is(word, "block"))
 }
 
-const STALE: &[u8] = b"ERR Can not execute the command on a stale replica";
 /// How a call ends that has written nothing and runs for too long.
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
-const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash to the same slot";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
 
 /// The server as one call of a function (or one load of a library) sees it.
@@ -129,6 +128,10 @@ impl<'a> ServerHost<'a> {
         self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
     }
 
+    const fn refusals(&self) -> Refusals<'a> {
+        Refusals { context: self.context, dialect: self.dialect }
+    }
+
     /// Refuses a command whose keys are in several slots without letting the server see them. What it would refuse
     /// before, it is asked for: by the same command with its first key in place of the others, which it does not run.
     fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) -> &[u8] {
@@ -142,13 +145,13 @@ impl<'a> ServerHost<'a> {
         let text =
             if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") || refused(&reply, errno, libc::EACCES, b"") {
                 let wire = reply.as_ref().map_or(&[][..], CallReply::wire);
-                self.translate(arguments, wire, errno)
+                self.refusals().translate(arguments, wire, errno)
             } else if self.permits(arguments) == Permission::Denied {
                 Some([b"ERR ", self.dialect.words.no_permission.as_bytes(), b"No permissions to access a key"].concat())
             } else {
                 None
             };
-        let text = text.unwrap_or_else(|| self.not_here(arguments));
+        let text = text.unwrap_or_else(|| self.refusals().not_here(arguments));
         self.refuse(&text)
     }
 
@@ -187,7 +190,8 @@ impl<'a> ServerHost<'a> {
             libc::EACCES | libc::ENOSPC | libc::EPERM | libc::EROFS | libc::ENETDOWN => {
                 let reply = reply?;
                 let wire = reply.wire();
-                self.translate(arguments, wire, errno)
+                self.refusals()
+                    .translate(arguments, wire, errno)
                     .or_else(|| wire.strip_prefix(b"-")?.strip_suffix(b"\r\n").map(<[u8]>::to_vec))
             }
             _ => None,
@@ -249,79 +253,6 @@ impl<'a> ServerHost<'a> {
             self.context.select_db(db);
         }
     }
-
-    /// The words that scripts know for a refusal of the server's `RM_Call`; None when the reply is the command's own.
-    fn translate(&self, arguments: &[&[u8]], wire: &[u8], errno: c_int) -> Option<Vec<u8>> {
-        let text = wire.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
-        let plain = |text: &str| Some([b"ERR ", text.as_bytes()].concat());
-        let words = self.dialect.words;
-        let by_module = self.dialect.runs_functions_by_module();
-        let unknown: &[u8] = if by_module { b"ERR unknown command '" } else { b"ERR unknown " };
-        match errno {
-            libc::ENOENT if text.starts_with(unknown) => plain(words.unknown_command),
-            libc::EINVAL if text.starts_with(b"ERR wrong number of arguments") => plain(words.wrong_arity),
-            libc::ESPIPE if text.starts_with(b"ERR command '") => plain(words.not_for_scripts),
-            libc::ESPIPE if text.starts_with(b"MASTERDOWN") => plain("Can not execute the command on a stale replica"),
-            libc::EACCES => {
-                let reason =
-                    text.strip_prefix(b"ERR acl verification failed, ").or_else(|| text.strip_prefix(b"NOPERM "))?;
-                let reason = reason.strip_suffix(b".").unwrap_or(reason);
-                Some([b"ERR ", words.no_permission.as_bytes(), reason].concat())
-            }
-            _ if by_module => None,
-            libc::EPERM if text.starts_with(b"ERR Attempted to access a non local key") => {
-                Some(self.not_here(arguments))
-            }
-            libc::EROFS if text.starts_with(b"ERR Can not execute a write command") => {
-                plain("Script attempted to execute a write command while the cluster is down and readonly")
-            }
-            libc::ENETDOWN if text.starts_with(b"ERR Can not execute a command") => {
-                plain("Script attempted to execute a command while the cluster is down")
-            }
-            _ => None,
-        }
-    }
-
-    /// What is said of keys that are not in the slot used so far: whether this node serves them comes first.
-    fn other_slot(&self, arguments: &[&[u8]], keys: Keys) -> Vec<u8> {
-        match keys {
-            Keys::In(slot) if !Serving::of(self.context, slot).is_some_and(|nodes| nodes.is_here()) => {
-                self.not_here(arguments)
-            }
-            _ => OTHER_SLOT.to_vec(),
-        }
-    }
-
-    /// What is said of keys that another node of the cluster serves.
-    fn not_local(&self) -> Vec<u8> {
-        [b"ERR ", self.dialect.words.not_local.as_bytes()].concat()
-    }
-
-    /// What is said of keys that this node of the cluster does not serve.
-    fn not_here(&self, arguments: &[&[u8]]) -> Vec<u8> {
-        let keys = if self.dialect.details_cluster_refusals() { Keys::of(self.context, arguments) } else { Keys::None };
-        let command = arguments[0].to_ascii_lowercase();
-        match keys {
-            Keys::None => self.not_local(),
-            Keys::Scattered => [
-                b"ERR Command '",
-                command.as_slice(),
-                b"' in script attempted to access keys that don't hash to the same slot",
-            ]
-            .concat(),
-            Keys::In(slot) => match Serving::of(self.context, slot) {
-                None => b"ERR Script attempted to access a slot not served".to_vec(),
-                // The slot is on its way to another node, and some of the keys are there already.
-                Some(nodes) if nodes.is_here() && has_some_of_several_keys(self.context, arguments) => [
-                    b"ERR Unable to execute command '",
-                    command.as_slice(),
-                    b"' in script because undeclared keys were accessed during rehashing of the slot",
-                ]
-                .concat(),
-                Some(_) => self.not_local(),
-            },
-        }
-    }
 }
 
 impl Host for ServerHost<'_> {
@@ -342,7 +273,7 @@ impl Host for ServerHost<'_> {
             Keys::None
         };
         if self.slot.as_ref().is_some_and(|slot| !slot.admits(keys)) {
-            let text = self.other_slot(arguments, keys);
+            let text = self.refusals().other_slot(arguments, keys);
             return self.refuse(&text);
         }
         if self.hides_scattered_keys && keys == Keys::Scattered {
@@ -368,7 +299,7 @@ impl Host for ServerHost<'_> {
         }
         if errno != 0
             && let Some(reply) = &self.reply
-            && let Some(text) = self.translate(arguments, reply.wire(), errno)
+            && let Some(text) = self.refusals().translate(arguments, reply.wire(), errno)
         {
             return self.refuse(&text);
         }
@@ -456,16 +387,6 @@ impl Drop for ServerHost<'_> {
             self.context.select_db(db);
         }
     }
-}
-
-/// Whether the server refused a command itself, leaving this errno and a text that begins so. A command that ran may
-/// leave any errno behind, and must not be taken for a refused one and run again.
-fn refused(reply: &Option<CallReply>, errno: c_int, expected: c_int, text: &[u8]) -> bool {
-    errno == expected
-        && reply.as_ref().is_some_and(|reply| {
-            let wire = reply.wire();
-            wire.starts_with(b"-") && wire.starts_with(text)
-        })
 }
 
 /// The flags of `RM_Call` for the plainest of a script's commands.
