@@ -104,7 +104,7 @@ impl<'a> Grammar<'a> {
             rule = from[self.rng.usize(..from.len())];
         }
         let sort = match kind {
-            "statement" => Sort::Statement,
+            "statement" | "last" => Sort::Statement,
             _ if rules::FIXED.contains(&kind) => Sort::Fixed,
             _ => sort_of(kind),
         };

@@ -15,7 +15,7 @@ mod tables;
 pub const LINES: [&str; 8] = ["\n", "\n", "\n", "\n", "\n", "\r\n", "\r", "\n\r"];
 
 /// Kinds that a literal must not take the place of.
-pub const FIXED: [&str; 17] = [
+pub const FIXED: [&str; 16] = [
     "conversion",
     "flags",
     "width",
@@ -25,7 +25,6 @@ pub const FIXED: [&str; 17] = [
     "event",
     "slot",
     "comment",
-    "last",
     "count",
     "limit",
     "step",
