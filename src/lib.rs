@@ -3,6 +3,7 @@
 //! The layers, each of which knows only those to its right:
 //! `server` (the module API) -> `generation` (what one flush throws away) -> `engine` (the VM), `registry` (names).
 
+mod c_string;
 mod clock;
 pub mod directory;
 pub mod engine;

@@ -4,6 +4,7 @@ use super::chunk;
 use super::context::Context;
 use super::error::{READONLY, translate};
 use super::stack::{Collect, Kind, Outcome, Raise, Stack, natives};
+use crate::c_string::to_nul;
 use crate::clock;
 
 /// A VM that holds less than this, in bytes, is collected in one go.
@@ -41,7 +42,8 @@ fn locked_global(_: &Stack) -> Outcome {
     Err(Raise::at(READONLY))
 }
 
-/// The server's `pcall`: an error table with a text in `err` is flattened to that text.
+/// The server's `pcall`: an error table with a text in `err` is flattened to that text. What else is in `err`, be it
+/// nothing, is a third result.
 fn pcall(stack: &Stack) -> Outcome {
     if stack.top() == 0 {
         stack.push_nil();
@@ -55,7 +57,9 @@ fn pcall(stack: &Stack) -> Outcome {
     }
     if stack.kind(-1) == Kind::Table {
         if !matches!(stack.raw_get_field(-1, c"err"), Kind::String | Kind::Number) {
-            stack.pop(1);
+            stack.push_boolean(false);
+            stack.insert(-3);
+            return Ok(3);
         }
     } else {
         translate(stack);
@@ -98,8 +102,8 @@ fn assert(stack: &Stack) -> Outcome {
     match stack.kind(2) {
         Kind::None | Kind::Nil => Err(Raise::at("assertion failed!")),
         Kind::String | Kind::Number => {
-            let text = stack.text(2).unwrap_or_default().to_vec();
-            Err(Raise::Positioned(text))
+            let text = stack.text(2).unwrap_or_default();
+            Err(Raise::Positioned(to_nul(text).to_vec()))
         }
         _ => Err(Raise::at(&format!("bad argument #2 to 'assert' (string expected, got {})", stack.type_name(2)))),
     }

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 
 use super::source::settled;
 use super::stack::{Failed, Stack, bytecode};
+use crate::c_string::to_nul;
 
 /// What the compiler must not take for the VM's own, or for what will be there for good.
 ///
@@ -44,7 +45,7 @@ pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> R
     } else {
         bytecode(&settled(source), &MUTABLE, &REPLACED)
     };
-    let name = CString::new(shown(name.split(|&byte| byte == 0).next().unwrap_or_default())).unwrap_or_default();
+    let name = CString::new(shown(to_nul(name))).unwrap_or_default();
     // SAFETY: the compiler wrote the bytecode. Or it is an error message in the form that the compiler writes: a zero byte,
     // then what comes after the chunk's name, beginning with the line.
     unsafe { stack.load(&name, &bytecode, environment) }
@@ -69,7 +70,6 @@ fn shown(name: &[u8]) -> Vec<u8> {
 /// The compiler would take a NUL for the end of the source and leave the rest out without a word.
 fn nul_refusal(source: &[u8]) -> Vec<u8> {
     let source = settled(source);
-    let before = source.split(|&byte| byte == 0).next().unwrap_or_default();
-    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let line = to_nul(&source).iter().filter(|&&byte| byte == b'\n').count() + 1;
     format!("\0:{line}: unexpected NUL byte in the source").into_bytes()
 }

@@ -169,6 +169,7 @@ fn copy(stack: &Stack, from: i32, to: i32, names: &[&CStr]) {
 fn add_missing(stack: &Stack, context: &Context, globals: i32) {
     native::<base::Pcall>(stack, context, globals);
     native::<base::Xpcall>(stack, context, globals);
+    wrap::<builtin::ToNumber>(stack, context, globals);
     wrap::<builtin::Unpack>(stack, context, globals);
     native::<base::Assert>(stack, context, globals);
     native::<base::CollectGarbage>(stack, context, globals);
@@ -200,6 +201,10 @@ fn add_missing(stack: &Stack, context: &Context, globals: i32) {
         wrap::<builtin::Insert>(stack, context, table);
         wrap::<builtin::Remove>(stack, context, table);
         wrap::<builtin::Sort>(stack, context, table);
+    });
+    inside(stack, globals, c"coroutine", |coroutine| {
+        wrap::<builtin::Create>(stack, context, coroutine);
+        wrap::<builtin::Wrap>(stack, context, coroutine);
     });
     inside(stack, globals, c"math", |math| {
         wrap::<builtin::LoadExponent>(stack, context, math);

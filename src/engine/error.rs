@@ -1,6 +1,7 @@
 //! Errors of the VM, as the text that goes to the client.
 
 use super::stack::{Kind, Stack};
+use crate::c_string::to_nul;
 
 /// What the VM says when a locked table is assigned to, and what the server says.
 const READONLY_VM: &[u8] = b"attempt to modify a readonly table";
@@ -41,9 +42,7 @@ pub fn take_text(stack: &Stack) -> Vec<u8> {
         Kind::Function | Kind::Other => format!("ERR {}: {:p}", stack.type_name(-1), stack.address(-1)).into_bytes(),
     };
     stack.pop(1);
-    if let Some(end) = text.iter().position(|&byte| byte == 0) {
-        text.truncate(end);
-    }
+    text.truncate(to_nul(&text).len());
     text
 }
 

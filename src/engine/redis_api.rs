@@ -11,6 +11,7 @@ use super::reply::Sink;
 use super::resp;
 use super::stack::{Kind, Outcome, Raise, Stack, natives};
 use super::value::Pusher;
+use crate::c_string::to_nul;
 
 natives! {
     /// `redis.call(command, ...)`: raises an error reply.
@@ -150,6 +151,7 @@ fn error_reply(stack: &Stack) -> Outcome {
         return Ok(1);
     };
     // A leading dash is the wire's, not the text's; a text of one word is not a code.
+    let text = to_nul(text);
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
     let text = &text[..end];

@@ -11,6 +11,7 @@ use super::context::Context;
 use super::number;
 use super::pace::Pace;
 use super::stack::{Outcome, Raise, Stack, natives};
+use crate::c_string::to_nul;
 
 natives! {
     Pack = c"pack", pack;
@@ -63,8 +64,7 @@ impl Fault {
 impl<'a> Format<'a> {
     /// The format `text`, which ends at the first NUL.
     fn new(text: &'a [u8]) -> Self {
-        let rest = text.split(|&byte| byte == 0).next().unwrap_or_default();
-        Self { rest, big_endian: cfg!(target_endian = "big"), alignment: 1 }
+        Self { rest: to_nul(text), big_endian: cfg!(target_endian = "big"), alignment: 1 }
     }
 
     /// The next option.

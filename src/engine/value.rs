@@ -7,6 +7,7 @@ use super::number;
 use super::pace::Pace;
 use super::reply::Sink;
 use super::stack::{Kind, Raise, Stack};
+use crate::c_string::to_nul;
 
 /// How deep a returned value may nest. The stock server spends one slot of a stack of 8,000 an array and three a map;
 /// what does not fit becomes an error in its place.
@@ -261,11 +262,6 @@ impl Writer<'_> {
             stack.pop(1);
         }
     }
-}
-
-/// The bytes before the first NUL: the server handles these texts as C strings.
-fn to_nul(text: &[u8]) -> &[u8] {
-    &text[..text.iter().position(|&byte| byte == 0).unwrap_or(text.len())]
 }
 
 /// Pushes a reply onto the stack as the value that `redis.call` gives for it. What it pushes may raise.

@@ -14,6 +14,7 @@ use crc::{CRC_64_REDIS, Crc, Table};
 
 use super::error::RegistryError;
 use super::lzf::{Compressor, decompress};
+use crate::c_string::to_nul;
 
 /// Starts the record of a library.
 const LIBRARY: u8 = 0xF5;
@@ -217,13 +218,9 @@ impl<'p> Records<'p> {
             self.rest.string().ok_or(RegistryError::Unreadable("library description"))?;
         }
         let code = self.rest.string().ok_or(RegistryError::Unreadable("library blob"))?;
-        Ok([b"#!", until_nul(&engine), b" name=", until_nul(&name), b"\n", until_nul(&code)].concat())
+        // The server joins the parts as C strings.
+        Ok([b"#!", to_nul(&engine), b" name=", to_nul(&name), b"\n", to_nul(&code)].concat())
     }
-}
-
-/// The server joins the parts of an old record as C strings.
-fn until_nul(string: &[u8]) -> &[u8] {
-    string.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 /// What a string starts with.

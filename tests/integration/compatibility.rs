@@ -329,6 +329,18 @@ const KNOWN_DIFFERENCES: &[Difference] = &[
         Begins("-ERR user_function:2: Attempt to modify a readonly table"),
     ),
     difference(
+        "vm-error-text",
+        Body("return string.gsub('a', '', math.floor)"),
+        Begins("-ERR bad argument #1 to '?' (number expected, got string) script: "),
+        Is("-ERR invalid argument #1 to 'floor' (number expected, got string) "),
+    ),
+    difference(
+        "compile-error-text",
+        Body("return (select(2, loadstring('a', ('x'):rep(70)))):find('...', 1, true)"),
+        Is(":73 "),
+        Is(":53 "),
+    ),
+    difference(
         "compile-error-text",
         Chunk("--[[\n\n"),
         Begins("-ERR Error compiling function: user_function:4: unfinished long comment"),

@@ -9,6 +9,7 @@
 //! direct calls leave all else to the function in the table, but for those in [`super::chunk`] that the compiler is told
 //! of.
 
+mod coroutine;
 mod number;
 mod pattern;
 mod replacement;
@@ -24,6 +25,10 @@ natives! {
     Log = c"log", number::log;
     Max = c"max", number::max;
     Min = c"min", number::min;
+    ToNumber = c"tonumber", number::from_text;
+
+    Create = c"create", coroutine::create;
+    Wrap = c"wrap", coroutine::wrap;
 
     Byte = c"byte", slice::byte;
     Sub = c"sub", slice::sub;

@@ -73,6 +73,12 @@ pub fn min(stack: &Stack) -> Outcome {
     read_all(stack)
 }
 
+/// `tonumber`. The VM answers without coming here when there is no base.
+pub fn from_text(stack: &Stack) -> Outcome {
+    fit_int(stack, 2);
+    usual(stack)
+}
+
 /// The server's `log` takes no base.
 pub fn log(stack: &Stack) -> Outcome {
     if stack.top() > 1 {

@@ -18,8 +18,6 @@ const MODIFIERS: &[u8] = b"-+ #.0123456789";
 
 /// From this length on the server's `format` puts a string as it is, unless a precision is given.
 const WHOLE: usize = 100;
-/// No width that `format` takes is longer.
-const WIDTH_LIMIT: usize = 99;
 
 pub fn repeat(stack: &Stack) -> Outcome {
     number::fit_int(stack, 2);
@@ -146,15 +144,13 @@ fn end_at_nul(stack: &Stack, count: i32) {
                 stack.replace(argument);
             }
         } else if option == b'c'
-            && modifiers.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
+            && let Some(width) = width_before_character(modifiers)
             && stack.number(argument).is_some_and(is_character_zero)
         {
-            // With a minus the spaces come after the character.
-            let width: usize = std::str::from_utf8(modifiers).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
             made.extend_from_slice(&format[copied..start]);
             made.extend_from_slice(b"%s");
             copied = end;
-            stack.push_bytes(&b" ".repeat(width.min(WIDTH_LIMIT).saturating_sub(1)));
+            stack.push_bytes(&b" ".repeat(width.saturating_sub(1)));
             stack.replace(argument);
         }
     }
@@ -163,6 +159,24 @@ fn end_at_nul(stack: &Stack, count: i32) {
         stack.push_bytes(&made);
         stack.replace(1);
     }
+}
+
+/// How far `%c` with these modifiers fills up before its character; None if the VM refuses them.
+fn width_before_character(modifiers: &[u8]) -> Option<usize> {
+    const FLAGS: usize = 5;
+    let flags = modifiers.iter().take_while(|byte| b"-+ #0".contains(byte)).count();
+    let (flags, rest) = modifiers.split_at(flags);
+    let (width, precision) = match rest.iter().position(|&byte| byte == b'.') {
+        Some(point) => (&rest[..point], &rest[point + 1..]),
+        None => (rest, &[][..]),
+    };
+    let is_number = |digits: &[u8]| digits.len() <= 2 && digits.iter().all(u8::is_ascii_digit);
+    if flags.len() > FLAGS || !is_number(width) || !is_number(precision) {
+        return None;
+    }
+    // With a minus the spaces come after the character.
+    let before = if flags.contains(&b'-') { &[][..] } else { width };
+    Some(before.iter().fold(0, |width, digit| width * 10 + usize::from(digit - b'0')))
 }
 
 /// What begins with a percent sign in a format and takes an argument.

@@ -11,6 +11,7 @@ use super::super::number;
 use super::super::slots::{self, Slots};
 use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::bad_argument;
+use crate::c_string::to_nul;
 
 /// The name under which the settings of libraries are registered: a table with their environments as weak keys.
 const OWN: &CStr = c"shadow.cjson";
@@ -228,7 +229,7 @@ impl<'a> Options<'a> {
     }
 
     fn choose(&mut self, argument: i32, setting: Setting, choices: &[&str], text: &[u8]) -> Result<(), Raise> {
-        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        let text = to_nul(text);
         let Some(value) = choices.iter().position(|choice| choice.as_bytes() == text) else {
             return Err(self.error(argument, &format!("invalid option '{}'", String::from_utf8_lossy(text))));
         };

@@ -4,11 +4,11 @@ use std::ffi::CString;
 use std::ptr;
 use std::slice;
 
-use memchr::memchr;
 use redis_module::raw;
 use smallvec::SmallVec;
 
 use super::api;
+use crate::c_string::to_nul;
 
 /// A string of the server that we own.
 pub struct Text(*mut raw::RedisModuleString);
@@ -68,9 +68,9 @@ pub(super) type Line = SmallVec<[u8; 64]>;
 
 /// `text` as such a line: line breaks become spaces, and it ends at the first NUL.
 pub(super) fn one_line(text: &[u8]) -> Line {
-    let end = memchr(0, text).unwrap_or(text.len());
-    let mut line = Line::with_capacity(end + 1);
-    line.extend_from_slice(&text[..end]);
+    let text = to_nul(text);
+    let mut line = Line::with_capacity(text.len() + 1);
+    line.extend_from_slice(text);
     line.iter_mut().for_each(|byte| *byte = without_break(*byte));
     line.push(0);
     line
@@ -82,8 +82,7 @@ pub(super) const fn without_break(byte: u8) -> u8 {
 
 /// A C string of what is before the first NUL.
 pub fn c_text(text: &[u8]) -> CString {
-    let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
-    CString::new(&text[..end]).unwrap_or_default()
+    CString::new(to_nul(text)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub use table::registered;
 
 use super::api::Arguments;
 use super::intercept::typed_name;
+use crate::c_string::to_nul;
 use crate::error::Error;
 
 /// The server's text for a subcommand with too many words.
@@ -55,6 +56,5 @@ fn wrong_arity(arguments: Arguments) -> Error {
 
 /// Whether a word of a command is `option`, in any case. The server reads such words as C strings: up to a NUL.
 fn is_option(word: &[u8], option: &str) -> bool {
-    let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
-    word[..end].eq_ignore_ascii_case(option.as_bytes())
+    to_nul(word).eq_ignore_ascii_case(option.as_bytes())
 }

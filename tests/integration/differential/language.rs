@@ -96,6 +96,13 @@ pub const BODIES: &[&str] = &[
     "return #('%s %.150s'):format(('x'):rep(120) .. '\\0y', 'y') .. ('%s'):format(('x'):rep(98) .. '\\0y')",
     "return ('[%c][%5c][%-5c][%c%c]'):format(0, 256, 0, 65, 1e15)",
     "return ('c%%c %d%c'):format(1, 66)",
+    "return ('[%.c][%.3c][%-+ #0.c][%05c][%-05c][%5.2c]'):format(0, 0, 0, 0, 0, 0)",
+    "return {pcall(string.format, '%100c', 0) and 1 or 0, pcall(string.format, '%.100c', 0) and 1 or 0}",
+    "return tonumber('7', 2^32 + 10) .. tonumber('ff', 16 - 2^32)",
+    // Texts that end at a NUL.
+    "return {pcall(assert, nil, 'a\\0b')}",
+    "return {redis.error_reply('a\\0b c').err, redis.error_reply('a \\0b').err, redis.error_reply('\\0').err}",
+    "return {redis.status_reply('a\\0b').ok, redis.status_reply('a\\0b')}",
     // Functions.
     "return math.log(8, 2) .. ' ' .. math.log(100, 10)",
     "local log = math.log return log(8, 2) .. ''",
@@ -112,6 +119,12 @@ pub const BODIES: &[&str] = &[
     "return tostring(setmetatable({}, {__tostring = function() end}))",
     "return (tostring({}):gsub('%x%x%x+', 'address'))",
     "return (tostring(print or next):gsub('%x%x%x+', 'address'))",
+    "return {select('#', pcall(error, {})), select('#', pcall(error, {err = 'x'})), select('#', pcall(error, {err = {}}))}",
+    "return {select(3, pcall(error, {err = {'x'}}))}",
+    "return {pcall(coroutine.create, math.floor)}",
+    "return {pcall(coroutine.wrap, 1)}",
+    "return coroutine.wrap(redis.sha1hex)('x')",
+    "local c = coroutine.create(function(a) return a + coroutine.yield(a) end) return {coroutine.resume(c, 1)}",
     // The names of chunks.
     "return select(2, pcall(loadstring(\"error('x') --\" .. ('a'):rep(50))))",
     "return select(2, pcall(loadstring(\"error('x')\", '@' .. ('a'):rep(52) .. 'bcd')))",

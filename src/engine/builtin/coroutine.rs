@@ -1,0 +1,19 @@
+//! Coroutines of functions that are written in Lua, as the server's.
+
+use super::super::argument::bad;
+use super::super::stack::{Outcome, Raise, Stack};
+use super::usual;
+
+pub fn create(stack: &Stack) -> Outcome {
+    check(stack, "create")?;
+    usual(stack)
+}
+
+pub fn wrap(stack: &Stack) -> Outcome {
+    check(stack, "wrap")?;
+    usual(stack)
+}
+
+fn check(stack: &Stack, function: &str) -> Result<(), Raise> {
+    if stack.is_lua_function(1) { Ok(()) } else { Err(bad(stack, function, 1, "Lua function expected")) }
+}
