@@ -434,6 +434,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("deprecated-api", "sandbox"),
     ("crlf-in-errors", "errors"),
     ("log-prefix", "redis_api"),
+    ("acl-check-words", "rights"),
     ("acl-readonly-category", "commands"),
     ("dynamic-flags", "flags"),
     ("tracked-keys", "tracking"),

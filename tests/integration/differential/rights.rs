@@ -93,6 +93,7 @@ const SEARCHED: &[&str] = &[
     "'GEORADIUS'",
     "'GEORADIUSBYMEMBER'",
     "'XREAD'",
+    "'XREAD','STREAMS'",
     "'XREADGROUP','a'",
 ];
 
