@@ -193,7 +193,7 @@ pub const NUMBERS: &[&str] = &[
     "#cjson.encode(<j>)",
     "#cmsgpack.pack(<j>)",
     "(<b> and <n> or <n>)",
-    "(<f>)(<n>)",
+    "(tonumber(((<f>)(<n>))) or 25)",
     "(function(...) return select('#', ...) end)(<a>, <a>)",
     "(function(x) x = x + <n> return x end)(<n>)",
     "(tonumber(tostring(<n>)) or 23)",

@@ -144,7 +144,7 @@ pub const CALLS: &[&str] = &[
     "coroutine.wrap(function() return pcall(coroutine.yield, <a>) end)()",
     "coroutine.resume(coroutine.create(function() error(<s>, <few>) end))",
     "coroutine.yield(<a>)",
-    "xpcall(function() error(<s>) end, <f>)",
+    "xpcall(function() error(<s>) end, type)",
     "xpcall(<f>, type)",
     "(<f>)(<a>, <n>)",
     "redis.setresp(<a>)",
