@@ -57,6 +57,15 @@ suite_for() {
     [ -x "$suite/runtest" ] || fetch_suite "$package" "$@"
 }
 
+# suite_moves NAME: whether the suites for that server are in no release of
+# Debian that is complete.
+suite_moves() {
+    case $1 in
+    redis-8.6 | valkey-9.1) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
 # link_programs DIRECTORY PROGRAM: puts the programs that the suites start into
 # a directory, with PROGRAM as the server. The checks of files are the server
 # itself, by another name.

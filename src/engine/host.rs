@@ -204,6 +204,11 @@ impl Dialect {
         self.is_valkey()
     }
 
+    /// Whether an error of one word keeps the ends of lines around it.
+    pub fn keeps_line_ends_of_one_word(&self) -> bool {
+        self.runs_functions_by_module()
+    }
+
     /// What quotes may enclose in a library's first line.
     pub fn quoting(&self) -> Quoting {
         if self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 1)) { Quoting::Parts } else { Quoting::Ends }

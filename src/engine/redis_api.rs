@@ -3,6 +3,8 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
+use memchr::memchr;
+
 use super::builtin::LENGTH_LIMIT;
 use super::context::Context;
 use super::host::{LogLevel, Permission, Replication};
@@ -153,14 +155,20 @@ fn error_reply(stack: &Stack) -> Outcome {
     // A leading dash is the wire's, not the text's; a text of one word is not a code.
     let text = to_nul(text);
     let text = text.strip_prefix(b"-").unwrap_or(text);
-    let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
-    let text = &text[..end];
-    if text.contains(&b' ') {
-        push_error(stack, text);
-    } else {
-        push_error(stack, &[b"ERR ", text].concat());
-    }
+    let (code, message) = match memchr(b' ', text) {
+        Some(space) => (&text[..space], without_line_ends(&text[space + 1..])),
+        None if Context::of(stack).dialect.keeps_line_ends_of_one_word() => (&b"ERR"[..], text),
+        None => (&b"ERR"[..], without_line_ends(text)),
+    };
+    push_error(stack, &[code, b" ", message].concat());
     Ok(1)
+}
+
+fn without_line_ends(text: &[u8]) -> &[u8] {
+    let is_other = |byte: &u8| !b"\r\n".contains(byte);
+    let start = text.iter().position(is_other).unwrap_or(text.len());
+    let end = text.iter().rposition(is_other).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 fn status_reply(stack: &Stack) -> Outcome {

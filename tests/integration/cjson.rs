@@ -319,7 +319,6 @@ pub const SETS: &str = "return cjson.encode_max_depth(2)";
 pub const READS: &[&str] = &[
     "return cjson.encode_max_depth()",
     "return loadstring('return cjson.encode_max_depth()')()",
-    "return coroutine.wrap(cjson.encode_max_depth)()",
     "return coroutine.wrap(function() return cjson.encode_max_depth() end)()",
     "return select(2,pcall(cjson.encode_max_depth))",
 ];

@@ -286,7 +286,7 @@ const WALK: &str = "
     for _, root in ipairs({
         {'_G', _G}, {'metatable(string)', getmetatable('')}, {'metatable(nil)', getmetatable(nil)},
         {'metatable(number)', getmetatable(1)}, {'metatable(boolean)', getmetatable(true)},
-        {'metatable(function)', getmetatable(function() end)}, {'metatable(thread)', getmetatable(coroutine.create(next))},
+        {'metatable(function)', getmetatable(function() end)}, {'metatable(thread)', getmetatable(coroutine.create(function() end))},
         {'metatable(null)', getmetatable(cjson.null)}, {'metatable(table)', getmetatable({})},
         {'KEYS', KEYS}, {'ARGV', ARGV}, {'coroutine.running()', coroutine.running()}, {'cjson.new()', cjson.new()},
     }) do visit(root[1], root[2]) end

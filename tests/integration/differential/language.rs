@@ -102,6 +102,10 @@ pub const BODIES: &[&str] = &[
     // Texts that end at a NUL.
     "return {pcall(assert, nil, 'a\\0b')}",
     "return {redis.error_reply('a\\0b c').err, redis.error_reply('a \\0b').err, redis.error_reply('\\0').err}",
+    // Line ends around the message of an error.
+    "return {redis.error_reply('\\r\\n\\t').err, redis.error_reply('-\\r\\nx').err, redis.error_reply('a\\r\\n').err}",
+    "return {redis.error_reply('\\n \\na').err, redis.error_reply('a \\r\\nb').err, redis.error_reply(' \\n b \\n').err}",
+    "return {redis.error_reply('\\n').err, redis.error_reply('').err, redis.error_reply('a \\n').err, redis.error_reply(' ').err}",
     "return {redis.status_reply('a\\0b').ok, redis.status_reply('a\\0b')}",
     // Functions.
     "return math.log(8, 2) .. ' ' .. math.log(100, 10)",
