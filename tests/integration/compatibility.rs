@@ -281,6 +281,15 @@ const KNOWN_DIFFERENCES: &[Difference] = &[
     difference("extra-syntax", Body("return if true then 1 else 2"), Begins(COMPILE), Is(":1 ")),
     difference("extra-syntax", Body("return ('%*'):format(1.5)"), Begins(RUNTIME), Is("$3 1.5 ")),
     difference("extra-syntax", Body("return 1_000 + 0b11"), Begins(COMPILE), Is(":1003 ")),
+    difference(
+        "handler-errors",
+        Body(
+            "local n = 0 xpcall(function() error('a') end, function() n = n + 1 error('b') end)
+            return n > 100 and 'often' or n",
+        ),
+        Is("$5 often "),
+        Is(":1 "),
+    ),
     difference("table-constructor", Body("return ({'first', [1] = 'second'})[1]"), Is("$5 first "), Is("$6 second ")),
     difference(
         "integer-arguments",

@@ -8,6 +8,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("integer-arguments", "", "pcall(select"),
     ("extra-syntax", "conversion", "%*d"),
     ("vm-error-text", "f", "math.floor"),
+    ("vm-error-text", "", "loadstring(<code>)()"),
+    ("vm-error-text", "", "(loadstring(<code>) or type)(<a>)"),
+    ("vm-error-text", "", "#cmsgpack.pack(<j>)"),
     ("compile-error-text", "", "loadstring(<code>, <s>)"),
 ];
 
