@@ -48,7 +48,7 @@ pub const BODIES: &[&str] = &[
     "--[[ \r ]] error('line')",
     "return 'a\\\r\nb' .. 'c\\\rd' .. 'e\\\n\rf'",
     "return select(2, loadstring('\\r\\n\\rerror(1)'))",
-    "return loadstring('\\r\\n\\rerror(1)')()",
+    "return loadstring('\\r\\n\\rerror(1)', 'chunk')()",
     "return load((function() local n = 0 return function() n = n + 1 return n == 1 and '\\rreturn [[\\r\\r]]' or nil end end)())()",
     // Escapes.
     "return '\\x41\\u{41}\\z a' .. \"\\x41\\'\" .. [[\\x41]]",
