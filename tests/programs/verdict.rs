@@ -75,7 +75,9 @@ fn errors_agree(stock: &str, shadow: &str) -> bool {
         return true;
     }
     let ((stock_place, stock_text, stock_end), (place, _, end)) = (parts(stock), parts(shadow));
-    stock_place == place && stock_end == end && TEXTS_OF_THE_VM.iter().any(|text| stock_text.contains(text))
+    // A built-in function that another one called stands for no place here (`vm-error-text`).
+    let same_end = stock_end == end || (stock_end.ends_with(" on =[C]:-1.") && end.is_empty());
+    stock_place == place && same_end && TEXTS_OF_THE_VM.iter().any(|text| stock_text.contains(text))
 }
 
 /// Values that hold an error of the VM among others are the same up to its text.
@@ -103,6 +105,9 @@ mod tests {
         let differ = |stock: &str, shadow: &str| assert!(!errors_agree(stock, shadow), "{stock}\n{shadow}");
         assert!(errors_agree("ERR user_function:3: attempt to call x", "ERR user_function:3: something else"));
         assert!(errors_agree("mine\r", "mine "));
+        let called_by_another = "ERR bad argument #1 to '?' script: f, on =[C]:-1.";
+        assert!(errors_agree(called_by_another, "ERR invalid argument #1 to 'upper'"));
+        differ(called_by_another, "ERR invalid argument #1 to 'upper' script: f, on @x:1.");
         assert!(errors_agree("!user_function:3: bad argument #1 to 'f'", "!user_function:3: missing argument"));
         differ("!user_function:3: attempt to call x", "!user_function:4: attempt to call x");
         differ("!user_function:3: my own", "!user_function:3: mine");
