@@ -69,6 +69,18 @@ fn describe(subject: &mut Subject, program: &Node, way: Way) -> String {
     text
 }
 
+/// Programs that a panic is about: a server that does not answer or has ended cannot be asked which one it was.
+struct ShownInPanic<'a>(&'a [Node], usize);
+
+impl Drop for ShownInPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = String::from_utf8_lossy(&library::source(self.0)).into_owned();
+            eprintln!("Programs {} and on:\n{text}", self.1);
+        }
+    }
+}
+
 #[test]
 fn random_programs_differ_from_the_server_in_rows_only() {
     let count = number("COUNT").map_or(DEFAULT_COUNT, |count| count as usize);
@@ -83,6 +95,7 @@ fn random_programs_differ_from_the_server_in_rows_only() {
     let mut differences = Vec::new();
     while done < count && differences.len() < enough {
         let programs: Vec<Node> = (0..BATCH.min(count - done)).map(|_| Grammar::program(&mut rng)).collect();
+        let _shown = ShownInPanic(&programs, done);
         let stock = subject.run(&programs, Way::Stock);
         if let Err(text) = &stock {
             panic!("SEED={seed}: the server takes every program that is made: {}", text.escape_ascii());

@@ -80,7 +80,7 @@ pub const STATEMENTS: &[&str] = &[
     "P(pcall(function() for a, b in string.gfind(<subject>, <p>) do E(a, b) end end))",
     "table.foreachi(<tn>, function(i, x) E(i, x) end)",
     "E(table.foreach(<tn>, function(i, x) if i == <few> then return x end end))",
-    "do local t = <t> table.insert(t, <a>) E(t, #t) end",
+    "do local t = <t> table.insert(t, (<a>)) E(t, #t) end",
     "do local t = <tn> table.insert(t, <few>, <n>) E(t) end",
     "do local t = {1, 2, 3} P(pcall(table.insert, t, <slot>, <a>)) E(t) end",
     "do local t = <t> E(table.remove(t), #t, t) end",
