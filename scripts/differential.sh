@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compares random programs, as functions of a server's own and as functions of
-# the module, on some servers. COUNT is how many (100000), SEED makes them the
-# same again.
+# the module, on some servers. COUNT is how many (100000), SEED makes them: a
+# number for the same ones again, new ones without it.
 #
 #   scripts/differential.sh              redis-7.0, redis-8.6, valkey-9.1
 #   scripts/differential.sh valkey-8.1   only this one
@@ -29,7 +29,7 @@ for name in "$@"; do
     *) path=$server ;;
     esac
     printf '\nRandom programs on %s (%s)\n' "$name" "$version"
-    SERVER=$path COUNT=${COUNT:-100000} SEED=${SEED:-} cargo test --release --test programs -- --nocapture random ||
+    SERVER=$path COUNT=${COUNT:-100000} SEED=${SEED:-new} cargo test --release --test programs -- --nocapture random ||
         failed="$failed $name"
 done
 [ -z "$failed" ] || die "programs differ on$failed"
