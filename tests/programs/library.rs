@@ -50,6 +50,7 @@ local function V(...) return ... end
 local function G(other, ok, value) if ok then return value end return other end
 local function cap(text) return string.sub(text, 1, 99) end
 local function clip(text) return string.sub(text, 1, 24) end
+local function line(text) return (string.gsub(text, '[\r\n]', ' ')) end
 "#;
 
 /// The name of the function that is a program.
