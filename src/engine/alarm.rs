@@ -6,6 +6,8 @@
 //! when none is left. At the VM's safepoints it collects, looks at the deadline and asks the host, which may let others
 //! in or have the call ended.
 
+#![allow(unsafe_code)]
+
 use std::cell::Cell;
 use std::ptr;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What a VM's native functions share: the call that is running, and what it has set.
 
+#![allow(unsafe_code)]
+
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 

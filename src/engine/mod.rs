@@ -88,6 +88,7 @@ pub struct Engine {
 // state, and the VM's natives point to `context`, a box that moves with it. `Lua` is Send (mlua's feature `send`). No
 // handle of mlua leaves the engine. So it can be used from one thread after another. The host's address in the context
 // is set only while a call runs, during which the engine is borrowed and cannot move.
+#[allow(unsafe_code)]
 unsafe impl Send for Engine {}
 
 natives! {
@@ -109,6 +110,7 @@ impl Engine {
     ///
     /// # Errors
     /// The VM's message when memory is short.
+    #[allow(unsafe_code)]
     pub fn new(dialect: Dialect) -> Result<Self, mlua::Error> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::COROUTINE;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;

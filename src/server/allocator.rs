@@ -1,6 +1,8 @@
 //! The global allocator: the server's inside a server, so that all memory shows in its `used_memory`; the system's
 //! where there is none, as in unit tests.
 
+#![allow(unsafe_code)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
 

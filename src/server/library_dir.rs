@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::api::Context;
 use super::module::{Module, Policy};
 use super::settings::LIBRARY_DIR;
-use super::{cluster, events, guard, module};
+use super::{cluster, module};
 use crate::directory::Directory;
 use crate::engine::Dialect;
 use crate::error::Error;
+use crate::process;
 use crate::registry::payload;
 
 /// Whether the server starts and is to load libraries before it serves anybody.
@@ -27,7 +28,7 @@ static AWAITED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// A sentence for the log that names the file.
 pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
-    let path = LIBRARY_DIR.get();
+    let path = LIBRARY_DIR.path();
     if path.is_empty() {
         return Ok(None);
     }
@@ -40,7 +41,7 @@ pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
 /// # Errors
 /// A sentence for the log.
 pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
-    if LIBRARY_DIR.get().is_empty() || is_starting(context) {
+    if LIBRARY_DIR.path().is_empty() || is_starting(context) {
         return Ok(None);
     }
     if context.writes_are_paused() {
@@ -54,9 +55,10 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
 pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
     if let Some(payload) = loaded {
         context.replicate_restore(&payload, Policy::Replace.word());
-    } else if !LIBRARY_DIR.get().is_empty() && is_starting(context) {
+    } else if !LIBRARY_DIR.path().is_empty() && is_starting(context) {
         AWAITED.store(true, Ordering::Relaxed);
-        context.soon(events::on_first_turn);
+        // The first turn of the event loop comes before the first client.
+        context.soon(load_awaited);
     }
 }
 
@@ -72,7 +74,7 @@ pub fn load_awaited(context: &Context) {
     if !AWAITED.swap(false, Ordering::Relaxed) {
         return;
     }
-    let loaded = guard::callback(context.raw(), || {
+    let loaded = context.guarded(|| {
         if let Some(payload) = module::change(|module| load(module, context))? {
             context.replicate_restore(&payload, Policy::Replace.word());
         }
@@ -83,9 +85,8 @@ pub fn load_awaited(context: &Context) {
     }
     if !matches!(loaded, Some(Ok(()))) {
         context.log(c"warning", b"the server ends: it must not serve without the libraries of 'shadow.library-dir'");
-        // SAFETY: takes nothing. Nothing that runs at an orderly exit is wanted: other threads are at work, and what the
-        // server had on disk when it started is what it is to find there the next time.
-        unsafe { libc::_exit(1) };
+        // What the server had on disk when it started is what it must find there the next time.
+        process::end_at_once(1);
     }
 }
 

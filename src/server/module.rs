@@ -1,5 +1,7 @@
 //! The module's state on the server's thread: the current generation and the worker.
 
+#![allow(unsafe_code)]
+
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 
@@ -10,6 +12,7 @@ use super::host::ServerHost;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
 use super::settings;
+use super::stock;
 use super::totals::Totals;
 use crate::clock;
 use crate::directory::Directory;
@@ -246,7 +249,7 @@ impl Module {
 
     /// The version of the payloads that the server writes, and whether they are compressed.
     pub fn payload_form(&self, context: &Context) -> (u16, bool) {
-        let compress = context.setting(c"rdbcompression").is_none_or(|value| value == b"yes");
+        let compress = stock::setting(context, c"rdbcompression").is_none_or(|value| value == b"yes");
         (self.rdb_version(context).unwrap_or(payload::OLDEST_VERSION), compress)
     }
 
@@ -256,7 +259,7 @@ impl Module {
     /// The server's text for what is wrong with the payload, a library in it, or the two together with what is there.
     /// Nothing has changed then.
     pub fn restore(&mut self, context: &Context, payload: &[u8], policy: Policy) -> Result<(), Error> {
-        let relaxed = || context.setting(c"rdb-version-check").as_deref() == Some(b"relaxed");
+        let relaxed = || stock::setting(context, c"rdb-version-check").as_deref() == Some(b"relaxed");
         let versions = match self.rdb_version(context) {
             None => Versions::Relaxed,
             Some(own) if !self.dialect.is_valkey() => Versions::Redis(own),
@@ -292,7 +295,7 @@ impl Module {
     /// FUNCTION was renamed away.
     fn rdb_version(&self, context: &Context) -> Option<u16> {
         if self.rdb_version.get().is_none() {
-            self.rdb_version.set(context.own_functions().as_deref().and_then(payload::version));
+            self.rdb_version.set(stock::functions(context).as_deref().and_then(payload::version));
         }
         self.rdb_version.get()
     }

@@ -1,11 +1,14 @@
 //! The function that is running, as commands see it that come in meanwhile.
 
+#![allow(unsafe_code)]
+
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use smallvec::SmallVec;
 
 use super::api::{Arguments, Context};
+use super::stock;
 use crate::clock;
 use crate::watch::Watch;
 
@@ -116,7 +119,7 @@ impl<'a> Running<'a> {
 
     /// Whether one of the commands that it ran is one that writes. Asks the server, which knows its commands.
     pub fn has_written(&self, context: &Context) -> bool {
-        self.commands.borrow().iter().any(|name| name.get().is_none_or(|name| context.command_writes(name)))
+        self.commands.borrow().iter().any(|name| name.get().is_none_or(|name| stock::command_writes(context, name)))
     }
 }
 

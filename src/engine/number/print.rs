@@ -1,5 +1,7 @@
 //! Numbers printed as the C library and the server print them.
 
+#![allow(unsafe_code)]
+
 use super::decimal::Decimal;
 use super::read::POWERS;
 use super::{Text, exact_integer, integer_text};

@@ -1,6 +1,7 @@
 use super::super::api::{Arguments, Context};
 use super::super::events;
 use super::super::module::{self, Policy};
+use super::super::stock;
 use super::entry::Command;
 use super::{is_option, wrong_arguments};
 use crate::error::Error;
@@ -30,7 +31,7 @@ impl Command for Import {
             return Err(wrong_arguments(arguments));
         }
         let policy = policy(arguments.range(2, arguments.len()).next())?;
-        let payload = context.own_functions().ok_or("ERR The server's own functions cannot be read")?;
+        let payload = stock::functions(context).ok_or("ERR The server's own functions cannot be read")?;
         restore(context, &payload, policy)?;
         // Replicas have functions of their own: they get what was imported here.
         context.replicate_restore(&payload, policy.word());

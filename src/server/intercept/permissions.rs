@@ -5,9 +5,8 @@
 //! of these is given for the shadow command as well. And an intercepted command is checked once more as it was typed,
 //! so that a user from a file, who has all commands but FCALL, does not get it by the other name.
 
-use super::super::api::{Arguments, Context, FilteredCommand, Text};
+use super::super::api::{Arguments, Context, FilteredCommand, ServerString, User};
 use super::super::commands::spec::Spec;
-use super::super::permission;
 use super::Interception;
 use crate::engine::{Dialect, Permission};
 use crate::error::Error;
@@ -23,9 +22,9 @@ pub fn check(
     dialect: &Dialect,
 ) -> Result<(), Error> {
     let typed = interception.typed.as_bytes();
-    let name = Text::new(typed);
-    let Some(user) = context.user_name() else { return Ok(()) };
-    if permission::of(context, &user, arguments.with_name(&name)) != Permission::Denied {
+    let name = ServerString::new(typed);
+    let Some(user) = User::of_caller(context) else { return Ok(()) };
+    if user.may_run(context, arguments.with_name(&name)) != Permission::Denied {
         return Ok(());
     }
     let mut full = typed.to_vec();
@@ -33,19 +32,19 @@ pub fn check(
         full.push(b'|');
         full.extend(arguments.get(1).to_ascii_lowercase());
     }
-    let whose = if dialect.is_7_0() { b"NOPERM this user".to_vec() } else { [b"NOPERM User ", user.bytes()].concat() };
+    let whose = if dialect.is_7_0() { b"NOPERM this user".to_vec() } else { [b"NOPERM User ", user.name()].concat() };
     Err(Error::new([&whose, b" has no permissions to run the '".as_slice(), &full, b"' command"].concat()))
 }
 
 /// Adds the rules for the module's `commands` to an `ACL SETUSER` that passes the filter. `categories`: rules for
 /// categories stand for them by name, too.
-pub fn translate(command: &FilteredCommand, commands: &[&Spec], categories: bool) {
+pub fn translate(command: &mut FilteredCommand, commands: &[&Spec], categories: bool) {
     const FIRST_RULE: usize = 3;
     if !command.word(1).eq_ignore_ascii_case(b"setuser") {
         return;
     }
     let mut position = FIRST_RULE;
-    while position < command.len() {
+    while position < command.word_count() {
         let rule = command.word(position).to_ascii_lowercase();
         // A selector may be one word in parentheses, or several of which the outer ones carry them.
         let opens = rule.starts_with(b"(");
@@ -61,7 +60,8 @@ pub fn translate(command: &FilteredCommand, commands: &[&Spec], categories: bool
                 // As it was written: patterns of keys keep their case.
                 let written = command.word(position);
                 let kept = &written[1..written.len() - 1];
-                command.replace(position, &Text::new(&[b"(", kept, b" ", &added.join(&b' '), b")"].concat()));
+                let selector = ServerString::new(&[b"(", kept, b" ", &added.join(&b' '), b")"].concat());
+                command.replace(position, &selector);
             }
             position += 1;
             continue;
@@ -71,7 +71,7 @@ pub fn translate(command: &FilteredCommand, commands: &[&Spec], categories: bool
         // Beside the rule, on the inner side of a parenthesis.
         let place = if closes { position } else { position + 1 };
         for (offset, rule) in added.into_iter().enumerate() {
-            command.insert(place + offset, &Text::new(&rule));
+            command.insert(place + offset, &ServerString::new(&rule));
         }
         position += 1 + count;
     }
