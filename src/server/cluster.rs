@@ -65,8 +65,8 @@ impl Keys {
     }
 }
 
-/// The nodes of the cluster that serve a slot, out of CLUSTER SLOTS: a range is its first and its last slot, then its nodes,
-/// the master first, each with its host, port and name.
+/// The nodes of the cluster that serve a slot, out of CLUSTER SLOTS: a range is its first and its last slot, then its
+/// nodes, the master first, each with its host, port and name.
 pub struct Serving {
     ranges: CallReply,
     range: usize,
@@ -145,8 +145,8 @@ fn slot_of(key: &[u8]) -> u16 {
     HASH.checksum(tag.unwrap_or(key)) % SLOTS
 }
 
-/// The positions of the keys among the words of a command; none if the server does not know the command or its number of
-/// words is wrong.
+/// The positions of the keys among the words of a command; none if the server does not know the command or its number
+/// of words is wrong.
 pub fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
     let texts: Vec<ServerString> = arguments.iter().map(|word| ServerString::new(word)).collect();
     let keys = KeyPositions::of(context, &mut Words::new(&texts));

@@ -37,8 +37,8 @@ impl Subscriber for Follower {
                     library_dir::load_awaited(context);
                 }
             }
-            // What the replica has stays until the load is complete. The server goes on serving it only if both are of one
-            // history (its flag for asynchronous loading says so).
+            // What the replica has stays until the load is complete. The server goes on serving it only if both are of
+            // one history (its flag for asynchronous loading says so).
             Event::AsyncLoadBegins => report(module::begin_load(Module::stage)),
             Event::AsyncLoadEnds { complete } => report(end_staged(complete)),
             Event::AofBegins => rewrite::begin(),
@@ -50,8 +50,8 @@ impl Subscriber for Follower {
     }
 }
 
-/// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be running,
-/// because other clients can end the server meanwhile.
+/// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be
+/// running, because other clients can end the server meanwhile.
 fn stop_worker(context: &Context) -> Result<(), Error> {
     module::look(|module| {
         module.reclaim.stop(true);
@@ -70,8 +70,8 @@ fn on_tick(context: &Context) {
     });
 }
 
-/// A file without libraries has no field for them. So what is in memory goes when the load begins, not when the field is
-/// read. A load into a staged generation leaves it until the load is complete.
+/// A file without libraries has no field for them. So what is in memory goes when the load begins, not when the field
+/// is read. A load into a staged generation leaves it until the load is complete.
 fn begin_load(file: File) -> Result<(), Error> {
     let reload = if file == File::Rdb { debug::take_reload() } else { Reload::default() };
     module::begin_load(|module| module.begin_file(reload))

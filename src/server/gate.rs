@@ -1,7 +1,7 @@
 //! Whether a function may run in the server's present state.
 //!
-//! For FCALL the server checks this before the command runs, by the flags of the function. It does not know the flags of
-//! the module's functions, so the same checks are made here, with the server's texts.
+//! For FCALL the server checks this before the command runs, by the flags of the function. It does not know the flags
+//! of the module's functions, so the same checks are made here, with the server's texts.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -21,9 +21,9 @@ const RO_VARIANT: &str = "ERR Can not execute a script with write flag using *_r
 
 /// Reasons to refuse a write that no context flag shows: too few replicas, a failed save.
 ///
-/// Asking the server costs more than a call does. So the server's timer asks, ten times a second. A call asks only while
-/// there is such a reason, and so sees at once when it is gone. A function that slips through before the timer asks is
-/// refused by the server at its first write.
+/// Asking the server costs more than a call does. So the server's timer asks, ten times a second. A call asks only
+/// while there is such a reason, and so sees at once when it is gone. A function that slips through before the timer
+/// asks is refused by the server at its first write.
 pub struct Gate {
     amiss: Cell<bool>,
     probed: Cell<Option<Instant>>,
@@ -51,7 +51,8 @@ impl Gate {
         self.amiss.set(write_refusal(context).is_some());
     }
 
-    /// Checks whether a function with `flags` may run in the server's state: what the server checks before a command runs.
+    /// Checks whether a function with `flags` may run in the server's state: what the server checks before a command
+    /// runs.
     ///
     /// # Errors
     /// The server's text for the reason against it.
@@ -119,8 +120,8 @@ enum Obstacle {
 }
 
 impl Obstacle {
-    /// The server's text for it. For a failed save the text names the server and the cause, so the server is asked. In a
-    /// cluster it may answer with another error; the general text is used then.
+    /// The server's text for it. For a failed save the text names the server and the cause, so the server is asked. In
+    /// a cluster it may answer with another error; the general text is used then.
     fn text(self, context: &Context, dialect: &Dialect) -> Error {
         let misconfigured = || stock::write_error(context).filter(|text| text.starts_with(b"MISCONF "));
         let server = dialect.words.server;

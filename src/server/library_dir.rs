@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
+use super::commands::replicate_restore;
 use super::module::{Module, Policy};
 use super::settings::LIBRARY_DIR;
 use super::{cluster, module};
@@ -54,7 +55,7 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
 /// libraries loaded when the server has started.
 pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
     if let Some(payload) = loaded {
-        context.replicate_restore(&payload, Policy::Replace.word());
+        replicate_restore(context, &payload, Policy::Replace);
     } else if !LIBRARY_DIR.path().is_empty() && is_starting(context) {
         AWAITED.store(true, Ordering::Relaxed);
         // The first turn of the event loop comes before the first client.
@@ -76,7 +77,7 @@ pub fn load_awaited(context: &Context) {
     }
     let loaded = context.guarded(|| {
         if let Some(payload) = module::change(|module| load(module, context))? {
-            context.replicate_restore(&payload, Policy::Replace.word());
+            replicate_restore(context, &payload, Policy::Replace);
         }
         Ok::<(), Error>(())
     });

@@ -1,9 +1,9 @@
 //! Libraries in an append-only file that is rewritten without a preamble.
 //!
 //! With a preamble the rewritten file begins as a snapshot, which has a field for the libraries. Without one the server
-//! asks modules for nothing. So the process that rewrites the file appends the libraries as commands, after the server has
-//! completed the file and before the file takes the place of the old one. If they cannot be appended, the process fails,
-//! and the server keeps the old file.
+//! asks modules for nothing. So the process that rewrites the file appends the libraries as commands, after the server
+//! has completed the file and before the file takes the place of the old one. If they cannot be appended, the process
+//! fails, and the server keeps the old file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -47,8 +47,8 @@ pub fn complete(context: &Context) {
     }
 }
 
-/// Ends the forked process that writes a file, and the file with it. The server itself would end it like that, with another
-/// code; the parent learns from the code that writing has failed.
+/// Ends the forked process that writes a file, and the file with it. The server itself would end it like that, with
+/// another code; the parent learns from the code that writing has failed.
 pub fn fail() -> ! {
     process::end_at_once(1)
 }

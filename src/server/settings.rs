@@ -1,7 +1,8 @@
 //! The module's settings: configs of the server named `shadow.<name>`, and load arguments of the same names.
 //!
-//! A load argument is the default of its setting. A value in the configuration file takes precedence over it, and CONFIG
-//! SET over both. So CONFIG REWRITE writes what differs from the load arguments, and a restart finds what was set.
+//! A load argument is the default of its setting. A value in the configuration file takes precedence over it, and
+//! CONFIG SET over both. So CONFIG REWRITE writes what differs from the load arguments, and a restart finds what was
+//! set.
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,8 +1,8 @@
 //! What a user may run.
 //!
 //! The server finds the keys of a command to check them. Most servers do so for any number of words and read past the
-//! last word when there are too few. Clients cannot cause that, because the server checks their number of words first; a
-//! script that asks what its caller may run can. So missing words are added here before the server is asked.
+//! last word when there are too few. Clients cannot cause that, because the server checks their number of words first;
+//! a script that asks what its caller may run can. So missing words are added here before the server is asked.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -19,8 +19,8 @@ pub struct User(ServerString);
 impl User {
     /// The user of the client whose command is running; None for a caller without one (another module).
     pub fn of_caller(context: &Context) -> Option<Self> {
-        // SAFETY: Living context. The name is asked for by the client's id, because the direct call reads through a null
-        // user. The name is a new string, which we own.
+        // SAFETY: Living context. The name is asked for by the client's id, because the direct call reads through a
+        // null user. The name is a new string, which we own.
         unsafe {
             let id = api!(RedisModule_GetClientId)(context.raw());
             ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id)).map(Self)
@@ -32,8 +32,8 @@ impl User {
         self.0.bytes()
     }
 
-    /// Whether the user may run the command `words`, with its keys and channels. Where there are rules for databases, the
-    /// selected database decides.
+    /// Whether the user may run the command `words`, with its keys and channels. Where there are rules for databases,
+    /// the selected database decides.
     pub fn may_run(&self, context: &Context, mut words: Words) -> Permission {
         if KeyPositions::of(context, &mut words).err() == Some(libc::EINVAL) && !self.server_checks_arity(context) {
             let Some(missing) = missing_words(context, &words) else { return Permission::WrongArity };
@@ -44,8 +44,8 @@ impl User {
         unsafe { self.check(context, &mut words) }
     }
 
-    /// Whether the server refuses a command for its number of words before it looks for keys. Tested with a command that
-    /// has no keys.
+    /// Whether the server refuses a command for its number of words before it looks for keys. Tested with a command
+    /// that has no keys.
     fn server_checks_arity(&self, context: &Context) -> bool {
         let container = [ServerString::new(b"shadow.function")];
         // SAFETY: the command has no keys.
@@ -55,8 +55,8 @@ impl User {
     /// Asks the server.
     ///
     /// # Safety
-    /// The command has at least as many words as it needs, or its keys are in fixed places, or the server checks the number
-    /// of words.
+    /// The command has at least as many words as it needs, or its keys are in fixed places, or the server checks the
+    /// number of words.
     unsafe fn check(&self, context: &Context, words: &mut Words) -> Permission {
         let (argv, argc) = (words.as_mut_ptr(), words.len() as c_int);
         // SAFETY: the caller's promise. The user is freed here.
@@ -83,8 +83,8 @@ impl User {
     }
 }
 
-/// How many words to add so that the server does not read past the last one: none when the keys are in fixed places, where
-/// it sees the end of the words. None when the server does not tell how many words the command takes.
+/// How many words to add so that the server does not read past the last one: none when the keys are in fixed places,
+/// where it sees the end of the words. None when the server does not tell how many words the command takes.
 fn missing_words(context: &Context, words: &Words) -> Option<usize> {
     /// Where COMMAND INFO has the arity.
     const ARITY: usize = 1;
@@ -102,8 +102,8 @@ fn missing_words(context: &Context, words: &Words) -> Option<usize> {
     Some(least.saturating_sub(words.len()))
 }
 
-/// What COMMAND INFO returns for a command or, as `command|subcommand`, for a subcommand; None where COMMAND was renamed
-/// away.
+/// What COMMAND INFO returns for a command or, as `command|subcommand`, for a subcommand; None where COMMAND was
+/// renamed away.
 pub fn command_info(context: &Context, name: &[u8]) -> Option<CallReply> {
     call(context, c"COMMAND", &[b"INFO", name], None, Flags::new(b"")).0
 }
@@ -118,8 +118,8 @@ type CheckInDatabase = unsafe extern "C" fn(
     *mut c_int,
 ) -> c_int;
 
-/// That check, from Valkey 9.1 on. The older check knows no databases: there it refuses everything to a user who may not
-/// use all of them.
+/// That check, from Valkey 9.1 on. The older check knows no databases: there it refuses everything to a user who may
+/// not use all of them.
 fn check_in_database() -> Option<CheckInDatabase> {
     static FOUND: OnceLock<Option<CheckInDatabase>> = OnceLock::new();
     *FOUND.get_or_init(|| {

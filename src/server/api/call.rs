@@ -1,9 +1,9 @@
 //! `RM_Call`: every command that the module runs.
 //!
 //! The call takes its words as C arguments, or all of them as one array of strings. Strings of an array have two owners
-//! while the command runs, and the server stores a string with two owners as it is: `SET key 1` would store text instead
-//! of an integer. So the words are passed one by one, each as an address and a length. C allows a call to pass more
-//! arguments than its format names, so a few fixed sizes cover every number of words.
+//! while the command runs, and the server stores a string with two owners as it is: `SET key 1` would store text
+//! instead of an integer. So the words are passed one by one, each as an address and a length. C allows a call to pass
+//! more arguments than its format names, so a few fixed sizes cover every number of words.
 
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -93,11 +93,11 @@ const fn few_after_string(words: usize) -> u32 {
     few(words) & !0xff | b's' as u32
 }
 
-/// Runs the command `name` with `words` after it, under `flags`. Returns the reply and the errno that the call left, which
-/// tells why the server itself refused the command. The reply is None only without the flag E.
+/// Runs the command `name` with `words` after it, under `flags`. Returns the reply and the errno that the call left,
+/// which tells why the server itself refused the command. The reply is None only without the flag E.
 ///
-/// `first` is a string of the server with the bytes of the first word. It is passed as it is, so the command must be one
-/// that does not store its first word.
+/// `first` is a string of the server with the bytes of the first word. It is passed as it is, so the command must be
+/// one that does not store its first word.
 pub fn call(
     context: &Context,
     name: &CStr,
@@ -106,10 +106,10 @@ pub fn call(
     flags: Flags,
 ) -> (Option<CallReply>, c_int) {
     let (context, name) = (context.raw(), name.as_ptr());
-    // SAFETY: errno is the thread's own. Name and format end in a NUL. For each word the format asks for an address and a
-    // length, and at least as many are passed; for `first` it asks for a string, which lives as long as the command that it
-    // is a word of; for an array it asks for strings and their number, which live until the call returns. The reply is
-    // ours.
+    // SAFETY: errno is the thread's own. Name and format end in a NUL. For each word the format asks for an address and
+    // a length, and at least as many are passed; for `first` it asks for a string, which lives as long as the command
+    // that it is a word of; for an array it asks for strings and their number, which live until the call returns. The
+    // reply is ours.
     unsafe {
         *libc::__errno_location() = 0;
         let reply = match (words.len(), first) {

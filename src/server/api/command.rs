@@ -50,8 +50,8 @@ pub struct Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// Creates a command, to be called while the module is loaded. `flags` are in the words of `RM_CreateCommand`; a command
-    /// without `handler` is a container.
+    /// Creates a command, to be called while the module is loaded. `flags` are in the words of `RM_CreateCommand`; a
+    /// command without `handler` is a container.
     ///
     /// # Errors
     /// When the server refuses the name or a flag.

@@ -31,8 +31,8 @@ pub enum Default<'a> {
     Text(&'a CStr),
 }
 
-/// Where the server reads and writes the value of a setting. A setting has either a number (a switch is 0 or 1, a choice
-/// its place) or a text.
+/// Where the server reads and writes the value of a setting. A setting has either a number (a switch is 0 or 1, a
+/// choice its place) or a text.
 pub trait Value: Sync + 'static {
     /// The number.
     fn number(&self) -> i64;
@@ -62,8 +62,8 @@ pub fn register<V: Value>(context: &Context, config: &Config, value: &'static V)
     let flags: c_uint = if config.fixed { raw::REDISMODULE_CONFIG_IMMUTABLE } else { 0 };
     let (get_int, set_int) = (Some(get_int::<V> as _), Some(set_int::<V> as _));
     let (get_number, set_number) = (Some(get_number::<V> as _), Some(set_number::<V> as _));
-    // SAFETY: Living context, C strings; the server keeps copies of all texts. The callbacks get the address of a static
-    // back, of the type that they were made for.
+    // SAFETY: Living context, C strings; the server keeps copies of all texts. The callbacks get the address of a
+    // static back, of the type that they were made for.
     checked(unsafe {
         match config.default {
             Default::Switch(default) => api!(RedisModule_RegisterBoolConfig)(

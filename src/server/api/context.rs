@@ -9,7 +9,7 @@ use redis_module::raw;
 
 use super::guard::guarded_in;
 use super::text::{one_line, without_break};
-use super::{KeyAccess, Options, ServerString, State, api, log_raw};
+use super::{KeyAccess, Options, ServerString, State, Words, api, log_in};
 
 /// The context of a callback.
 pub struct Context<'a> {
@@ -35,7 +35,7 @@ impl Context<'_> {
 
     /// Runs `body` in the guard; None after a panic, which is logged.
     pub fn guarded<T>(&self, body: impl FnOnce() -> T) -> Option<T> {
-        guarded_in(self.raw, body)
+        guarded_in(Some(self), body)
     }
 
     /// Whether a reply was begun.
@@ -164,20 +164,13 @@ impl Context<'_> {
         unsafe { api!(RedisModule_ReplicateVerbatim)(self.raw) };
     }
 
-    /// Sends `SHADOW.FUNCTION RESTORE <payload> <policy>` to the replicas and the append-only file.
-    pub fn replicate_restore(&self, payload: &[u8], policy: &CStr) {
-        // SAFETY: Living context; the format names a C string, a buffer with its length, and a C string.
-        unsafe {
-            api!(RedisModule_Replicate)(
-                self.raw,
-                c"SHADOW.FUNCTION".as_ptr(),
-                c"cbc".as_ptr(),
-                c"RESTORE".as_ptr(),
-                payload.as_ptr(),
-                payload.len(),
-                policy.as_ptr(),
-            )
-        };
+    /// Sends the command `name` with `words` after it to the replicas and the append-only file.
+    pub fn replicate(&self, name: &CStr, words: &[&[u8]]) {
+        let words: Vec<ServerString> = words.iter().map(|word| ServerString::new(word)).collect();
+        let mut words = Words::new(&words);
+        // SAFETY: Living context, C strings; the format names an array of strings and their number. The server takes
+        // references of its own.
+        unsafe { api!(RedisModule_Replicate)(self.raw, name.as_ptr(), c"v".as_ptr(), words.as_mut_ptr(), words.len()) };
     }
 
     /// The server's state.
@@ -244,7 +237,7 @@ impl Context<'_> {
 
     /// Writes a line to the server's log at a level: `debug`, `verbose`, `notice` or `warning`.
     pub fn log(&self, level: &CStr, text: &[u8]) {
-        log_raw(self.raw, level, text);
+        log_in(Some(self), level, text);
     }
 
     /// Lets the server serve other clients for a moment. Those whose command must wait get `-BUSY <text>`.

@@ -9,7 +9,7 @@ use redis_module::raw;
 use super::{Context, ServerString, api, guarded, string_bytes};
 
 /// What is done with commands.
-pub trait Filter {
+pub trait CommandFilter {
     /// Whether [`filter`](Self::filter) is to see a command of this name. Every command of every client pays for this
     /// question, so it is asked outside of the guard: it must not panic.
     fn wants(name: &[u8]) -> bool;
@@ -19,11 +19,11 @@ pub trait Filter {
 }
 
 /// A filter that is installed.
-pub struct Installed(NonNull<raw::RedisModuleCommandFilter>);
+pub struct InstalledFilter(NonNull<raw::RedisModuleCommandFilter>);
 
-impl Installed {
+impl InstalledFilter {
     /// Installs `F`. Commands that the module itself runs do not pass it. None when the server refuses.
-    pub fn new<F: Filter>(context: &Context) -> Option<Self> {
+    pub fn new<F: CommandFilter>(context: &Context) -> Option<Self> {
         let flags = raw::REDISMODULE_CMDFILTER_NOSELF as c_int;
         // SAFETY: Living context; the callback is of the API's type.
         let filter = unsafe { api!(RedisModule_RegisterCommandFilter)(context.raw(), Some(pass::<F>), flags) };
@@ -37,7 +37,7 @@ impl Installed {
     }
 }
 
-unsafe extern "C" fn pass<F: Filter>(context: *mut raw::RedisModuleCommandFilterCtx) {
+unsafe extern "C" fn pass<F: CommandFilter>(context: *mut raw::RedisModuleCommandFilterCtx) {
     let mut command = FilteredCommand { context, lifetime: PhantomData };
     if F::wants(command.word(0)) {
         filter::<F>(&mut command);
@@ -47,7 +47,7 @@ unsafe extern "C" fn pass<F: Filter>(context: *mut raw::RedisModuleCommandFilter
 /// Apart, so that a command that is not wanted does not pay for what this needs.
 #[cold]
 #[inline(never)]
-fn filter<F: Filter>(command: &mut FilteredCommand) {
+fn filter<F: CommandFilter>(command: &mut FilteredCommand) {
     guarded(|| F::filter(command));
 }
 
@@ -86,8 +86,8 @@ impl FilteredCommand<'_> {
 
     /// The word at `position`; empty beyond the end.
     pub fn word(&self, position: usize) -> &[u8] {
-        // SAFETY: the context is alive during the callback; beyond the end the server returns null. The word lives until it
-        // is replaced, for which this command must not be borrowed.
+        // SAFETY: the context is alive during the callback; beyond the end the server returns null. The word lives
+        // until it is replaced, for which this command must not be borrowed.
         unsafe {
             let word = api!(RedisModule_CommandFilterArgGet)(self.context, position as c_int);
             if word.is_null() { &[] } else { string_bytes(word) }
@@ -114,8 +114,8 @@ impl FilteredCommand<'_> {
 
     /// Whether a client sent the command, rather than another module. Servers before 7.2 do not tell: true there.
     pub fn is_from_a_client(&self) -> bool {
-        // SAFETY: the context is alive during the callback. Without a place for the answer the call only says whether there
-        // is a client of that id; those that modules run commands with are in no list.
+        // SAFETY: the context is alive during the callback. Without a place for the answer the call only says whether
+        // there is a client of that id; those that modules run commands with are in no list.
         unsafe {
             match raw::RedisModule_CommandFilterGetClientId {
                 Some(client_id) => {

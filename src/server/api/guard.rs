@@ -4,20 +4,17 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
 
-use redis_module::raw;
-
-use super::log_raw;
+use super::{Context, log_in};
 use crate::fault;
 
 /// Runs `body`; None after a panic, which is logged without the name of the module.
 pub fn guarded<T>(body: impl FnOnce() -> T) -> Option<T> {
-    guarded_in(ptr::null_mut(), body)
+    guarded_in(None, body)
 }
 
-/// Runs `body`; None after a panic. `context` is for the line in the log and may be null.
-pub(super) fn guarded_in<T>(context: *mut raw::RedisModuleCtx, body: impl FnOnce() -> T) -> Option<T> {
+/// Runs `body`; None after a panic. `context` is for the line in the log.
+pub(super) fn guarded_in<T>(context: Option<&Context>, body: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => Some(result),
         Err(panic) => {
@@ -27,9 +24,9 @@ pub(super) fn guarded_in<T>(context: *mut raw::RedisModuleCtx, body: impl FnOnce
     }
 }
 
-fn report(context: *mut raw::RedisModuleCtx, panic: &(dyn Any + Send)) {
+fn report(context: Option<&Context>, panic: &(dyn Any + Send)) {
     let line = format!("internal error: {}", fault::words(panic));
-    let _ = catch_unwind(AssertUnwindSafe(|| log_raw(context, c"warning", line.as_bytes())));
+    let _ = catch_unwind(AssertUnwindSafe(|| log_in(context, c"warning", line.as_bytes())));
 }
 
 #[cfg(test)]

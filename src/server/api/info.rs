@@ -26,7 +26,8 @@ unsafe extern "C" fn report<R: Report>(info: *mut raw::RedisModuleInfoCtx, crash
     guarded(|| R::report(&Info { raw: info, lifetime: PhantomData }, crashed != 0));
 }
 
-/// The reply to INFO, or what another module or the report of a crash gets in its place. It lives as long as the callback.
+/// The reply to INFO, or what another module or the report of a crash gets in its place. It lives as long as the
+/// callback.
 pub struct Info<'a> {
     raw: *mut raw::RedisModuleInfoCtx,
     lifetime: PhantomData<&'a ()>,

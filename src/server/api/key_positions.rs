@@ -19,7 +19,8 @@ impl KeyPositions {
     /// Asks the server about a command.
     ///
     /// # Errors
-    /// The errno of the refusal: ENOENT for an unknown command, EINVAL for a command with keys and a wrong number of words.
+    /// The errno of the refusal: ENOENT for an unknown command, EINVAL for a command with keys and a wrong number of
+    /// words.
     pub fn of(context: &Context, words: &mut Words) -> Result<Self, c_int> {
         let (argv, argc) = (words.as_mut_ptr(), words.len() as c_int);
         let mut count: c_int = 0;

@@ -1,11 +1,11 @@
 //! The server's module API: the one place that calls it, and that it calls.
 //!
-//! Thin and without opinions: a function is one call of the API with Rust's types. What the server calls is a trait, which
-//! the rest of `server` implements in safe code; the C functions behind it make the context and run the body in the guard.
-//! The invariants that the unsafe code leans on:
+//! Thin and without opinions: a function is one call of the API with Rust's types. What the server calls is a trait,
+//! which the rest of `server` implements in safe code; the C functions behind it make the context and run the body in
+//! the guard. The invariants that the unsafe code leans on:
 //!
-//! * **Initialised**: the API's pointers are filled before anything else runs, and never change. A pointer that an older
-//!   server lacks is None; only calls marked optional may meet that.
+//! * **Initialised**: the API's pointers are filled before anything else runs, and never change. A pointer that an
+//!   older server lacks is None; only calls marked optional may meet that.
 //! * **Main thread**: everything here runs on the server's thread, inside a callback of the server.
 //! * **Living context**: a `Context` lives no longer than the callback that got it.
 //! * **C strings**: a text passed as one has no NUL inside, or is cut there.
@@ -41,7 +41,7 @@ pub use call::{Flags, call};
 pub use call_reply::CallReply;
 pub use command::KeyAccess;
 pub use context::Context;
-pub use filter::{Filter, FilteredCommand, Installed};
+pub use filter::{CommandFilter, FilteredCommand, InstalledFilter};
 pub use guard::guarded;
 pub use key_positions::KeyPositions;
 pub use server_string::ServerString;
@@ -112,12 +112,12 @@ pub fn server_version() -> u32 {
 /// Writes a line to the server's log, without the name of the module. The level is `debug`, `verbose`, `notice` or
 /// `warning`.
 pub fn log(level: &CStr, text: &[u8]) {
-    log_raw(ptr::null_mut(), level, text);
+    log_in(None, level, text);
 }
 
-/// Writes a line to the server's log; `context` may be null.
-fn log_raw(context: *mut raw::RedisModuleCtx, level: &CStr, text: &[u8]) {
+fn log_in(context: Option<&Context>, level: &CStr, text: &[u8]) {
     let text = c_text(text);
-    // SAFETY: the format is ours and takes one C string; a null context is allowed.
+    let context = context.map_or(ptr::null_mut(), Context::raw);
+    // SAFETY: Living context. The format is ours and takes one C string; a null context is allowed.
     unsafe { api!(RedisModule_Log)(context, level.as_ptr(), c"%s".as_ptr(), text.as_ptr()) }
 }

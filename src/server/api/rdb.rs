@@ -20,8 +20,8 @@ pub trait Field {
     /// The version of the layout that `save` writes.
     const VERSION: c_int;
 
-    /// Writes the field, in the process that writes the file, which is often a fork. If `omittable`, writing nothing leaves
-    /// the field out. There is no way to fail.
+    /// Writes the field, in the process that writes the file, which is often a fork. If `omittable`, writing nothing
+    /// leaves the field out. There is no way to fail.
     fn save(file: &Writer, omittable: bool);
 
     /// Reads a field of that version.

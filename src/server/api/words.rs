@@ -39,7 +39,9 @@ impl<'a> Arguments<'a> {
     where
         'a: 'b,
     {
-        Words::of(std::iter::once(name.raw()).chain(self.0.iter().skip(1).copied()))
+        let words = std::iter::once(name.raw()).chain(self.0.iter().skip(1).copied());
+        // SAFETY: the name lives for `'b`, and the words for `'a`, which is as long.
+        unsafe { Words::of(words) }
     }
 
     /// The word at `index`; empty beyond the end.
@@ -72,10 +74,13 @@ pub struct Words<'a> {
 impl<'a> Words<'a> {
     /// These words.
     pub fn new(texts: &'a [ServerString]) -> Self {
-        Self::of(texts.iter().map(ServerString::raw))
+        // SAFETY: the strings are borrowed for `'a`.
+        unsafe { Self::of(texts.iter().map(ServerString::raw)) }
     }
 
-    fn of(strings: impl Iterator<Item = *mut raw::RedisModuleString>) -> Self {
+    /// # Safety
+    /// The strings live for `'a`.
+    unsafe fn of(strings: impl Iterator<Item = *mut raw::RedisModuleString>) -> Self {
         Self { strings: strings.collect(), empty: None, lifetime: PhantomData }
     }
 

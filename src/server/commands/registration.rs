@@ -33,8 +33,9 @@ pub fn register(context: &Context, dialect: &Dialect) -> Result<(), String> {
     Ok(())
 }
 
-/// The flags of a command. Some servers remember the keys of a command for client-side caching only if it is flagged as a
-/// reader; without the flag a client would keep stale values. For a command that may write it has no other effect there.
+/// The flags of a command. Some servers remember the keys of a command for client-side caching only if it is flagged as
+/// a reader; without the flag a client would keep stale values. For a command that may write it has no other effect
+/// there.
 fn flags(spec: &Spec, dialect: &Dialect) -> Cow<'static, CStr> {
     if spec.keys == Some(KeyAccess::ReadWrite) && dialect.tracks_by_the_outer_command() {
         let flags = [b"readonly ", spec.flags.to_bytes()].concat();

@@ -34,10 +34,15 @@ impl Command for Import {
         let payload = stock::functions(context).ok_or("ERR The server's own functions cannot be read")?;
         restore(context, &payload, policy)?;
         // Replicas have functions of their own: they get what was imported here.
-        context.replicate_restore(&payload, policy.word());
+        replicate_restore(context, &payload, policy);
         context.reply_ok();
         Ok(())
     }
+}
+
+/// Sends a RESTORE to the replicas and the append-only file.
+pub fn replicate_restore(context: &Context, payload: &[u8], policy: Policy) {
+    context.replicate(c"SHADOW.FUNCTION", &[b"RESTORE", payload, policy.word().to_bytes()]);
 }
 
 fn policy(word: Option<&[u8]>) -> Result<Policy, Error> {

@@ -1,5 +1,4 @@
-//! The one table of the module's commands: what drives registration, COMMAND DOCS, HELP, interception and the ACL rules
-//! that go with it.
+//! The one table of the module's commands. Registration, COMMAND DOCS, HELP, interception and its ACL rules all use it.
 
 use std::ffi::CStr;
 
@@ -9,7 +8,8 @@ use super::super::settings;
 use super::spec::{Line, Spec};
 use super::{debug, delete, dump, fcall, flush, help, kill, list, load, resetstat, restore, stats};
 
-/// A subcommand of the module alone, without keys or arguments; the rest is filled in with `..`.
+/// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
+/// end with `..BLANK`.
 const BLANK: Spec = Spec {
     name: c"",
     handler: None,
@@ -36,7 +36,7 @@ const CALL_ARGUMENTS: &[Argument] = &[
     Argument::new(c"arg", Kind::String).optional().multiple(),
 ];
 
-/// What RESTORE and IMPORT do with the libraries that are there.
+/// What RESTORE and IMPORT do with the existing libraries.
 const POLICY: Argument = Argument::new(c"policy", Kind::OneOf).optional().of(&[
     Argument::new(c"flush", Kind::PureToken).token(c"FLUSH"),
     Argument::new(c"append", Kind::PureToken).token(c"APPEND"),
@@ -208,7 +208,8 @@ const FUNCTION: &[Spec] = &[
         help: &[
             Line::Always("DUMP"),
             Line::Always(
-                "    Return a serialized payload representing the current libraries, can be restored using FUNCTION RESTORE command",
+                "    Return a serialized payload representing the current libraries, can be restored using \
+                 FUNCTION RESTORE command",
             ),
         ],
         ..BLANK
@@ -227,7 +228,8 @@ const FUNCTION: &[Spec] = &[
         help: &[
             Line::Always("RESTORE <PAYLOAD> [FLUSH|APPEND|REPLACE]"),
             Line::Always(
-                "    Restore the libraries represented by the given payload, it is possible to give a restore policy to",
+                "    Restore the libraries represented by the given payload, it is possible to give a restore \
+                 policy to",
             ),
             Line::Always("    control how to handle existing libraries (default APPEND):"),
             Line::Always("    * FLUSH: delete all existing libraries."),
@@ -235,7 +237,8 @@ const FUNCTION: &[Spec] = &[
                 "    * APPEND: appends the restored libraries to the existing libraries. On collision, abort.",
             ),
             Line::Always(
-                "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace the old",
+                "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace \
+                 the old",
             ),
             Line::Always(
                 "      libraries with the new libraries (notice that even on this option there is a chance of failure",
@@ -291,7 +294,7 @@ pub const fn function_subcommands() -> &'static [Spec] {
     FUNCTION
 }
 
-/// The commands of this server: all but SHADOW.DEBUG, unless it was asked for.
+/// The commands to register: SHADOW.DEBUG only if the load argument asks for it.
 pub fn registered() -> impl Iterator<Item = &'static Spec> {
     COMMANDS.iter().chain(settings::ENABLE_DEBUG_COMMAND.is_on().then_some(&DEBUG))
 }

@@ -1,16 +1,16 @@
 //! Interception: FUNCTION, FCALL and FCALL_RO, as clients type them, answered by the shadow registry.
 //!
-//! The server offers every command to the module's filter before it looks it up. The filter puts the shadow command's
-//! name in the place of the word that was typed; everything else (permissions, keys, MULTI, replication) then sees the
-//! shadow command. What the server would refuse by itself (an unknown subcommand, a wrong number of words) is left to
-//! it, so that the text of the refusal names what was typed.
+//! The server offers every command to the module's filter before it looks it up. The filter replaces the name that was
+//! typed by that of the shadow command; everything else (permissions, keys, MULTI, replication) then sees the shadow
+//! command. A command that the server would refuse by itself (an unknown subcommand, a wrong number of words) is left
+//! alone, so that the refusal names what was typed.
 
 pub mod debug;
 mod permissions;
 
 use std::cell::RefCell;
 
-use super::api::{self, Arguments, Context, FilteredCommand, Installed, ServerString};
+use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, ServerString};
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
 use super::running::with_current;
@@ -45,9 +45,9 @@ impl Interception {
     }
 }
 
-/// The filter while it is installed.
+/// What the filter needs while it is installed.
 struct Filter {
-    installed: Installed,
+    installed: InstalledFilter,
     dialect: Dialect,
     /// The module's commands.
     commands: Vec<&'static Spec>,
@@ -75,7 +75,7 @@ impl Filter {
 /// The filter that is installed.
 static FILTER: MainThread<RefCell<Option<Filter>>> = MainThread::new(RefCell::new(None));
 
-/// Lends the filter to `body`, if one is installed.
+/// Runs `body` with the filter; None if none is installed.
 fn with_filter<T>(body: impl FnOnce(&Filter) -> T) -> Option<T> {
     FILTER.try_borrow().ok()?.as_ref().map(body)
 }
@@ -97,7 +97,7 @@ pub fn install(
     let commands: Vec<&Spec> = commands.collect();
     let interceptions = commands.iter().filter_map(|command| Interception::new(command)).collect();
     let waits = [ServerString::new(b"shadow.function"), ServerString::new(b"list")];
-    let installed = Installed::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
+    let installed = InstalledFilter::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
     FILTER.replace(Some(Filter { installed, dialect, commands, interceptions, waits }));
     Ok(())
 }
@@ -122,7 +122,7 @@ pub fn typed_name(arguments: Arguments) -> Vec<u8> {
     }
 }
 
-/// Checks an intercepted command's permissions as it was typed; any other passes.
+/// Checks the permissions of an intercepted command under its typed name; any other command passes.
 ///
 /// # Errors
 /// The server's refusal of the typed command.
@@ -133,10 +133,14 @@ pub fn authorise(context: &Context, arguments: Arguments) -> Result<(), Error> {
 /// What the server calls for every command of every client.
 struct Rewriting;
 
-impl api::Filter for Rewriting {
+impl CommandFilter for Rewriting {
+    /// Compares only the length of the name and its first letter, because every command of every client pays for it;
+    /// the letter, because GET and SET are as long as `acl`.
     #[inline]
     fn wants(name: &[u8]) -> bool {
-        may_be_ours(name)
+        let Some(first) = name.first() else { return false };
+        // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
+        matches!((name.len(), first | 0x20), (3, b'a') | (5, b'f' | b'd') | (6, b's') | (8, b'f'))
     }
 
     fn filter(command: &mut FilteredCommand) {
@@ -144,24 +148,15 @@ impl api::Filter for Rewriting {
     }
 }
 
-/// Whether a command may be one that the filter rewrites or follows. Every command of every client pays for this, so it
-/// compares the length of the name and the first letter only; the letter, because GET and SET are as long as `acl`.
-#[inline]
-fn may_be_ours(name: &[u8]) -> bool {
-    let Some(first) = name.first() else { return false };
-    // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
-    matches!((name.len(), first | 0x20), (3, b'a') | (5, b'f' | b'd') | (6, b's') | (8, b'f'))
-}
-
 impl Filter {
     fn rewrite(&self, command: &mut FilteredCommand) {
         let typed = command.word(0).to_ascii_lowercase();
         match typed.as_slice() {
-            // Where the server puts no command of a module into a category, rules for categories are given by name.
+            // Redis 7.0 puts no command of a module into a category: rules for categories are given by name there.
             b"acl" => permissions::translate(command, &self.commands, self.dialect.is_7_0()),
             b"debug" => debug::note(command),
-            // The server believes that no script is running. Rewritten to a command that must wait, SCRIPT KILL gets the
-            // -BUSY that it should get.
+            // The server believes that no script is running. Rewritten to a command that must wait, SCRIPT KILL gets
+            // the -BUSY that it should get.
             b"script" => {
                 if command.word(1).eq_ignore_ascii_case(b"kill") && with_current(|running| running.is_some()) {
                     for (position, word) in self.waits.iter().enumerate() {
@@ -188,14 +183,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_that_is_rewritten_or_followed_passes_the_first_look() {
+    fn every_name_that_is_rewritten_or_followed_is_wanted() {
         let typed: Vec<&str> = registered().filter_map(Spec::stock_name).collect();
         assert_eq!(typed, ["function", "fcall", "fcall_ro"]);
         for name in typed.into_iter().chain(["acl", "debug", "script"]) {
-            assert!(may_be_ours(name.as_bytes()) && may_be_ours(name.to_uppercase().as_bytes()), "{name}");
+            assert!(Rewriting::wants(name.as_bytes()) && Rewriting::wants(name.to_uppercase().as_bytes()), "{name}");
         }
         for name in ["get", "set", "hset", "incr", "eval", "lpush", "config", "evalsha", "sort_ro", ""] {
-            assert!(!may_be_ours(name.as_bytes()), "{name}");
+            assert!(!Rewriting::wants(name.as_bytes()), "{name}");
         }
     }
 }
