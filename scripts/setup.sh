@@ -3,7 +3,8 @@
 # client, a C++ compiler, libclang; with the argument "pip" also Python's pip,
 # with "tcl" also Tcl, with "venv" Python's venv, with "node" Node.js and npm,
 # with "clang" the compiler that can instrument C++ like Rust's, with "deb" what
-# packs for Debian, with "lintian" what looks at such a package.
+# packs for Debian, with "lintian" what looks at such a package, with "locales"
+# what a locale is made of.
 # Does nothing when all is there. Starts no service.
 set -eu
 
@@ -64,12 +65,13 @@ for extra in "$@"; do
     clang) have clang++ || packages="$packages clang" ;;
     deb) have dpkg-shlibdeps || packages="$packages dpkg-dev" ;;
     lintian) have lintian || packages="$packages lintian" ;;
+    locales) [ -e /usr/share/i18n/locales/en_US ] || packages="$packages locales" ;;
     node) { have node && have npm; } || packages="$packages nodejs npm" ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip" ;;
     tcl) have tclsh8.6 || packages="$packages tcl" ;;
     venv) python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv" ;;
     *)
-        say "unknown argument $extra (known: clang, deb, lintian, node, pip, tcl, venv)" >&2
+        say "unknown argument $extra (known: clang, deb, lintian, locales, node, pip, tcl, venv)" >&2
         exit 2
         ;;
     esac

@@ -6,6 +6,7 @@ mod bodies;
 mod chunks;
 mod globals;
 mod language;
+mod order;
 mod payloads;
 mod registrations;
 mod rights;
