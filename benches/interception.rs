@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::Instant;
 
-use crate::clearing::per_call;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::servers::Identity;
+use crate::side::per_call;
 use crate::summary::Spread;
 use crate::support::{Client, Server, resp};
 

@@ -28,6 +28,7 @@ mod plot;
 mod plots;
 mod progress;
 mod report;
+mod row;
 mod scale;
 mod servers;
 mod side;

@@ -1,11 +1,12 @@
 //! The report: a template, its gaps filled with tables.
 
-use crate::findings::{BySize, Findings, Row};
+use crate::findings::Findings;
 use crate::goals;
 use crate::interception::{SIGHTS, STATES};
 use crate::machine;
 use crate::number::{count, number, percent, ratio};
 use crate::plan::Plan;
+use crate::row::{BySize, Row};
 use crate::summary::mean;
 use crate::table::Table;
 
