@@ -1,4 +1,5 @@
-//! The known differences of the language, each pinned to what both sides answer and to its row in docs/compatibility.md.
+//! The known differences of the language, each pinned to what both sides answer and to its row in
+//! docs/compatibility.md.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! The flags of functions against the state of the server: each call and each subcommand is answered like the server's own.
+//! The flags of functions against the state of the server: each call and each subcommand is answered like the server's
+//! own.
 
 use crate::differential::Pair;
 use crate::library::{callback, load, source};

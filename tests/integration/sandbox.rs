@@ -266,8 +266,9 @@ fn stubborn_recursion_ends_in_an_error() {
     assert_eq!(evaluate(&mut client, "return 'alive'").text(), "alive");
 }
 
-/// Goes through everything that a function can reach, by key and by metatable, and gives a line for each thing: its path
-/// and its type. What was seen before is named by the path that it has there. A key that is no text is named by its type.
+/// Goes through everything that a function can reach, by key and by metatable, and gives a line for each thing: its
+/// path and its type. What was seen before is named by the path that it has there. A key that is no text is named by
+/// its type.
 const WALK: &str = "
     local seen, lines, queue = {}, {}, {}
     local function visit(path, value)

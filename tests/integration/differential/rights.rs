@@ -149,7 +149,7 @@ fn rules_about_databases_are_respected_alike() {
     pair.command(&format!("{ANN} db=0").split(' ').collect::<Vec<_>>());
     pair.load(&library());
     pair.log_in("ann");
-    for function in functions()[0].iter() {
+    for function in &functions()[0] {
         pair.compare(&["FCALL", function, "0"]);
     }
     pair.finish();
