@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::library::{callback, source};
+use crate::support::library::{callback, source};
 use crate::support::{Client, Flavour, Server};
 
 /// What a case is.

@@ -2,7 +2,7 @@
 //! own.
 
 use crate::differential::Pair;
-use crate::library::{callback, load, source};
+use crate::support::library::{callback, load, source};
 use crate::support::server::free_port;
 use crate::support::{Client, Options, wait_until};
 

@@ -1,6 +1,6 @@
 //! SHADOW.FUNCTION FLUSH: what the module is for.
 
-use crate::library::{callback, load, load_command, load_many, names, numbered, source};
+use crate::support::library::{callback, load, load_command, load_many, names, numbered, source};
 use crate::support::{Client, Options, Server, Value, wait_until};
 
 fn ok() -> Value {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::library::{callback, load, load_many, names, numbered, source};
+use crate::support::library::{callback, load, load_many, names, numbered, source};
 use crate::support::server::module_path;
 use crate::support::{Client, Options, Server, Value, wait_until};
 

@@ -11,7 +11,7 @@ mod registrations;
 mod rights;
 mod sessions;
 
-use crate::library::{callback, source};
+use crate::support::library::{callback, source};
 use crate::support::resp::map_lines;
 use crate::support::{Client, Server};
 

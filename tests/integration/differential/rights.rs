@@ -1,7 +1,7 @@
 //! `redis.acl_check_cmd` with any number of words, by a user with rules about keys and by one without.
 
 use super::Pair;
-use crate::library::source;
+use crate::support::library::source;
 use crate::support::{Options, Server};
 
 /// Commands whose keys are in fixed places: every server sees where the words end.
