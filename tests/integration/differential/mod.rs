@@ -1,5 +1,5 @@
-//! Every case goes to the server's own command and to the shadow's in the same server, and the bytes of both replies must
-//! be equal, in both versions of the protocol.
+//! Every case goes to the server's own command and to the shadow's in the same server, and the bytes of both replies
+//! must be equal, in both versions of the protocol.
 
 mod api;
 mod bodies;
@@ -12,7 +12,7 @@ mod registrations;
 mod rights;
 mod sessions;
 
-use crate::library::{callback, source};
+use crate::support::library::{callback, source};
 use crate::support::resp::map_lines;
 use crate::support::{Client, Server};
 
@@ -87,8 +87,8 @@ impl Pair {
         assert!(!reply.is_error(), "{reply:?}");
     }
 
-    /// Sends the command to the server's own registry, then to the shadow's, over the connection of each protocol version,
-    /// and notes a difference. `arguments` begin with the server's name of the command.
+    /// Sends the command to the server's own registry, then to the shadow's, over the connection of each protocol
+    /// version, and notes a difference. `arguments` begin with the server's name of the command.
     pub fn compare<A: AsRef<[u8]>>(&mut self, arguments: &[A]) {
         for protocol in [2, 3] {
             self.compare_in(protocol, arguments);
