@@ -5,8 +5,9 @@ use std::ffi::c_void;
 use redis_module::raw;
 
 use super::api::{Context, Refused, api, checked, log};
-use super::intercept::debug::{self, Reload};
-use super::module::{self, Module};
+use super::intercept::debug;
+use super::module::loading::{self, Reload};
+use super::module::{self, FlushMode};
 use super::{guard, library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
@@ -55,17 +56,15 @@ fn subscribe_to(context: &Context, id: u64, callback: Callback) -> Result<(), Re
 /// others in that may end the server.
 unsafe extern "C" fn on_shutdown(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     guard::callback(context, || {
-        report(module::look(|module| {
+        report(module::read().map(|module| {
             module.reclaim.stop(true);
             let line = format!("the thread {} is at rest", reclaim::THREAD_NAME);
             log(context, c"verbose", line.as_bytes());
-            Ok(())
         }));
     });
 }
 
-/// A file takes the place of what is in memory. Its field for libraries may be missing (there were none), so they go
-/// when the load begins, not when the field is read. A load into a staged generation leaves them until it is complete.
+/// A file takes the place of what is in memory.
 unsafe extern "C" fn on_loading(
     context: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,
@@ -73,19 +72,18 @@ unsafe extern "C" fn on_loading(
     _: *mut c_void,
 ) {
     guard::callback(context, || {
-        let begin = |reload| module::begin_load(|module| module.begin_file(reload));
-        let end = |complete| module::end_load(complete, |module| module.end_file(complete));
+        // SAFETY: the context of the callback that is running.
+        let context = unsafe { Context::new(context) };
         report(match subevent {
-            raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => begin(debug::take_reload()),
+            raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => loading::begin(&context, debug::take_reload()),
             raw::REDISMODULE_SUBEVENT_LOADING_AOF_START | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
-                begin(Reload::default())
+                loading::begin(&context, Reload::default())
             }
-            raw::REDISMODULE_SUBEVENT_LOADING_FAILED => end(false),
-            _ => end(true),
+            raw::REDISMODULE_SUBEVENT_LOADING_FAILED => loading::end(&context, false),
+            _ => loading::end(&context, true),
         });
         if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
-            // SAFETY: the context of the callback that is running.
-            library_dir::load_awaited(&unsafe { Context::new(context) });
+            library_dir::load_awaited(&context);
         }
     });
 }
@@ -125,16 +123,12 @@ unsafe extern "C" fn on_async_load(
     _: *mut c_void,
 ) {
     guard::callback(context, || {
+        // SAFETY: the context of the callback that is running.
+        let context = unsafe { Context::new(context) };
         report(match subevent {
-            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => module::begin_load(Module::stage),
-            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => module::end_load(true, |module| {
-                module.commit_stage();
-                Ok(())
-            }),
-            _ => module::end_load(false, |module| {
-                module.unstage();
-                Ok(())
-            }),
+            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => loading::stage(&context),
+            raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => loading::commit(&context),
+            _ => loading::abort(&context),
         });
     });
 }
@@ -150,10 +144,9 @@ unsafe extern "C" fn on_role(
         return;
     }
     guard::callback(context, || {
-        report(module::look(|module| {
+        report(module::read().map(|module| {
             // SAFETY: the context of the callback that is running.
             module.cluster_reset.note_promotion(&unsafe { Context::new(context) });
-            Ok(())
         }));
     });
 }
@@ -174,8 +167,9 @@ unsafe extern "C" fn on_emptying(
     guard::callback(context, || {
         // SAFETY: the context of the callback that is running.
         let context = unsafe { Context::new(context) };
-        if module::look(|module| Ok(module.cluster_reset.is_it(&context))).unwrap_or(false) {
-            report(module::change(Module::follow_reset));
+        // The server empties its own registry with the data then.
+        if module::read().is_ok_and(|module| module.cluster_reset.is_it(&context)) {
+            report(module::write(&context).and_then(|mut module| module.flush(&context, FlushMode::Async)));
         }
     });
 }
@@ -183,10 +177,9 @@ unsafe extern "C" fn on_emptying(
 /// Sends the worker what a flush has left for it.
 pub unsafe extern "C" fn deliver(context: *mut raw::RedisModuleCtx, _: *mut c_void) {
     guard::callback(context, || {
-        let _ = module::look(|module| {
+        if let Ok(module) = module::read() {
             module.reclaim.deliver();
-            Ok(())
-        });
+        }
     });
 }
 
@@ -201,18 +194,21 @@ unsafe extern "C" fn on_timer(context: *mut raw::RedisModuleCtx, _: raw::RedisMo
     guard::callback(context, || {
         // SAFETY: the context of the callback that is running.
         let context = unsafe { Context::new(context) };
-        module::gate().watch(&context);
+        if let Ok(module) = module::read() {
+            module.gate.watch(&context);
+        }
         // Not while a function is running: the next tick comes.
-        let _ = module::change(|module| {
+        if let Ok(mut module) = module::write(&context) {
             module.attend_threads(&context);
-            Ok(())
-        });
+        }
     });
 }
 
 unsafe extern "C" fn on_setting(context: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     guard::callback(context, || {
-        // SAFETY: the context of the callback that is running.
-        module::gate().look(&unsafe { Context::new(context) });
+        if let Ok(module) = module::read() {
+            // SAFETY: the context of the callback that is running.
+            module.gate.look(&unsafe { Context::new(context) });
+        }
     });
 }

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis_module::raw;
 
 use super::api::{Context, State, api, log};
-use super::{guard, module, rewrite};
+use super::module::{self, loading};
+use super::{guard, rewrite};
 use crate::error::Error;
 
 /// The name of the data type: nine characters, as the API wants it.
@@ -87,20 +88,19 @@ pub fn panic_at_next_save() {
 fn write(io: *mut raw::RedisModuleIO, omit_empty: bool) -> Result<(), Error> {
     rewrite::note_snapshot();
     assert!(!PANICS.swap(false, Ordering::Relaxed), "a panic of the process that saves was asked for");
-    module::look(|module| {
-        let registry = module.generation.registry();
-        if omit_empty && registry.is_empty() {
-            return Ok(());
+    let module = module::read()?;
+    let registry = module.generation().registry();
+    if omit_empty && registry.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: `io` is alive during the callback; the server copies the bytes.
+    unsafe {
+        api!(RedisModule_SaveUnsigned)(io, registry.library_count() as u64);
+        for library in registry.libraries() {
+            api!(RedisModule_SaveStringBuffer)(io, library.code.as_ptr().cast::<c_char>(), library.code.len());
         }
-        // SAFETY: `io` is alive during the callback; the server copies the bytes.
-        unsafe {
-            api!(RedisModule_SaveUnsigned)(io, registry.library_count() as u64);
-            for library in registry.libraries() {
-                api!(RedisModule_SaveStringBuffer)(io, library.code.as_ptr().cast::<c_char>(), library.code.len());
-            }
-        }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, encoding: c_int, _when: c_int) -> c_int {
@@ -133,12 +133,7 @@ fn read(io: *mut raw::RedisModuleIO, encoding: c_int) -> Result<(), Error> {
     let sources = read_sources(io)?;
     // SAFETY: `io` is alive during the callback, and its context as long.
     let context = unsafe { Context::new(context_of(io)) };
-    module::change_in_load(|module| {
-        for source in sources {
-            module.load_from_file(&context, &source)?;
-        }
-        Ok(())
-    })
+    loading::load(&context, &sources)
 }
 
 fn read_sources(io: *mut raw::RedisModuleIO) -> Result<Vec<Vec<u8>>, Error> {

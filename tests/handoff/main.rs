@@ -136,7 +136,7 @@ redis.register_function('spin{number}', function() while true do pcall(function(
         self.watch.set_alarm(Some(next.alarm()));
         let libraries = self.current.registry().library_count() as u64;
         let old = std::mem::replace(&mut self.current, next);
-        match self.reclaim.retire(old) {
+        match self.reclaim.hand_over(old) {
             Ok(()) => self.retired += libraries,
             Err(old) => {
                 drop(old);

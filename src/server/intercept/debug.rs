@@ -6,19 +6,11 @@
 use std::cell::Cell;
 
 use super::super::api::{Context, FilteredCommand};
-use super::MainThread;
+use super::super::main_thread::MainThread;
+use super::super::module::loading::Reload;
 
-/// What `DEBUG RELOAD` was told about what is in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reload {
-    /// It stays (NOFLUSH).
-    pub keep: bool,
-    /// What is in the file takes the place of what has the same name (MERGE).
-    pub merge: bool,
-}
-
-static RELOAD: MainThread<Cell<Option<Reload>>> = MainThread(Cell::new(None));
-static SCRIPTS_UNLOCKED: MainThread<Cell<bool>> = MainThread(Cell::new(false));
+static RELOAD: MainThread<Cell<Option<Reload>>> = MainThread::new(Cell::new(None));
+static SCRIPTS_UNLOCKED: MainThread<Cell<bool>> = MainThread::new(Cell::new(false));
 
 /// Notes a DEBUG command that passes the filter.
 pub fn note(command: &FilteredCommand) {
@@ -26,20 +18,20 @@ pub fn note(command: &FilteredCommand) {
     match (word(1).as_slice(), command.len()) {
         (b"reload", words) => {
             let has = |option: &[u8]| (2..words).any(|position| word(position) == option);
-            RELOAD.0.set(Some(Reload { keep: has(b"noflush"), merge: has(b"merge") }));
+            RELOAD.set(Some(Reload { keep: has(b"noflush"), merge: has(b"merge") }));
         }
-        (b"set-disable-deny-scripts", 3) => SCRIPTS_UNLOCKED.0.set(word(2) != b"0"),
+        (b"set-disable-deny-scripts", 3) => SCRIPTS_UNLOCKED.set(word(2) != b"0"),
         _ => {}
     }
 }
 
 /// What the load that begins now was told; a load that no DEBUG command asked for replaces what is in memory.
 pub fn take_reload() -> Reload {
-    RELOAD.0.take().unwrap_or_default()
+    RELOAD.take().unwrap_or_default()
 }
 
 /// Whether the server lets scripts run what is not for scripts (`DEBUG SET-DISABLE-DENY-SCRIPTS`). Asks the server, if
 /// there was a hint that it might: a script of its own tries.
 pub fn scripts_are_unlocked(context: &Context) -> bool {
-    SCRIPTS_UNLOCKED.0.get() && context.script_may_run(c"return redis.pcall('debug', 'help')")
+    SCRIPTS_UNLOCKED.get() && context.script_may_run(c"return redis.pcall('debug', 'help')")
 }

@@ -15,7 +15,8 @@ use redis_module::raw;
 use super::api::{Arguments, Context, FilteredCommand, Text, api};
 use super::commands::spec::Spec;
 use super::guard;
-use super::running::with_current;
+use super::main_thread::MainThread;
+use super::running;
 use crate::engine::Dialect;
 use crate::error::Error;
 
@@ -75,18 +76,12 @@ impl Filter {
     }
 }
 
-/// A value for the server's thread alone.
-struct MainThread<T>(T);
-
-// SAFETY: read and written by callbacks of the server only, which all run on its main thread.
-unsafe impl<T> Sync for MainThread<T> {}
-
 /// The filter that is installed.
-static FILTER: MainThread<RefCell<Option<Filter>>> = MainThread(RefCell::new(None));
+static FILTER: MainThread<RefCell<Option<Filter>>> = MainThread::new(RefCell::new(None));
 
 /// Lends the filter to `body`, if one is installed.
 fn with_filter<T>(body: impl FnOnce(&Filter) -> T) -> Option<T> {
-    FILTER.0.try_borrow().ok()?.as_ref().map(body)
+    FILTER.try_borrow().ok()?.as_ref().map(body)
 }
 
 /// Whether commands are intercepted.
@@ -113,13 +108,13 @@ pub fn install(
     if handle.is_null() {
         return Err("the server refused the command filter".to_owned());
     }
-    FILTER.0.replace(Some(Filter { handle, dialect, commands, interceptions, waits }));
+    FILTER.replace(Some(Filter { handle, dialect, commands, interceptions, waits }));
     Ok(())
 }
 
 /// Stops intercepting; called when the module is unloaded.
 pub fn remove(context: &Context) {
-    if let Some(filter) = FILTER.0.take() {
+    if let Some(filter) = FILTER.take() {
         // SAFETY: the context is that of the callback that is running; `install` has registered the filter with this
         // module, and it is taken, so this happens once.
         unsafe { api!(RedisModule_UnregisterCommandFilter)(context.raw(), filter.handle) };
@@ -182,7 +177,7 @@ impl Filter {
             // To the server no script of its own runs. What it would say of one is what it says of any command that
             // has to wait for ours.
             b"script" => {
-                if command.word(1).eq_ignore_ascii_case(b"kill") && with_current(|running| running.is_some()) {
+                if command.word(1).eq_ignore_ascii_case(b"kill") && running::is_any() {
                     for (position, word) in self.waits.iter().enumerate() {
                         command.replace(position, word);
                     }
