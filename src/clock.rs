@@ -5,9 +5,26 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since some moment, by the clock that is cheap to read and a few milliseconds coarse.
-pub fn coarse() -> u64 {
-    nanoseconds(libc::CLOCK_MONOTONIC_COARSE) / 1_000_000
+/// Milliseconds by the clock that is cheap to read and coarse: a reading, or the difference of two. It is a few
+/// milliseconds behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Milliseconds(pub u64);
+
+impl Milliseconds {
+    /// The time since some fixed moment.
+    pub fn now() -> Self {
+        Self(nanoseconds(libc::CLOCK_MONOTONIC_COARSE) / 1_000_000)
+    }
+
+    /// The time from `earlier` to this reading.
+    pub const fn since(self, earlier: Self) -> Self {
+        Self(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time from this reading to now.
+    pub fn elapsed(self) -> Self {
+        Self::now().since(self)
+    }
 }
 
 /// Milliseconds since 1970, by the clock that people set.
@@ -16,36 +33,53 @@ pub fn unix_milliseconds() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The finest clock, for statistics: a call is so short that reading the kernel's clock twice is felt. Where the kernel
-/// itself measures time by the processor's counter, that is read without it. Nothing may depend on it that must be right
-/// after the machine has slept.
+/// Ticks of the finest clock: a reading, or the difference of two. Only for statistics.
 ///
-/// The difference of two readings is made a time by [`duration`].
-#[inline]
-pub fn ticks() -> u64 {
-    match counter() {
-        Some(_) => processor_counter(),
-        None => nanoseconds(libc::CLOCK_MONOTONIC),
+/// Two readings of the kernel's clock would be a visible part of a call. Where the kernel itself measures time by the
+/// processor's counter, that is read directly; elsewhere a tick is a nanosecond of the kernel's clock. What must hold
+/// after a suspend of the machine must not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticks(pub u64);
+
+impl Ticks {
+    /// The time since some fixed moment.
+    #[inline]
+    pub fn now() -> Self {
+        Self(match counter() {
+            Some(_) => processor_counter(),
+            None => nanoseconds(libc::CLOCK_MONOTONIC),
+        })
+    }
+
+    /// The time from this reading to now.
+    #[inline]
+    pub fn elapsed(self) -> Self {
+        Self(Self::now().0.saturating_sub(self.0))
+    }
+
+    /// A difference as a time.
+    pub fn duration(self) -> Duration {
+        match counter() {
+            Some(counter) => counter.duration(self.0, processor_counter(), counter.began.elapsed()),
+            None => Duration::from_nanos(self.0),
+        }
     }
 }
 
-/// How long so many ticks take.
-pub fn duration(ticks: u64) -> Duration {
-    match counter() {
-        Some(counter) => counter.duration(ticks, processor_counter(), counter.began.elapsed()),
-        None => Duration::from_nanos(ticks),
-    }
+/// Finds out which clock the ticks are of. The first reading would do it, which should not be a call's.
+pub fn detect_counter() {
+    counter();
 }
 
-/// The processor's counter and the clock, both read at about the same moment: what has gone by since then on either tells
-/// how fast the counter runs.
+/// The processor's counter and the clock, read at about the same moment. The time since then on both tells how fast the
+/// counter runs.
 struct Counter {
     first: u64,
     began: Instant,
 }
 
 impl Counter {
-    /// `ticks` as a time, when the counter reads `now` and `elapsed` has gone by since it was first read.
+    /// `ticks` as a time. The counter reads `now`, and was first read `elapsed` ago.
     fn duration(&self, ticks: u64, now: u64, elapsed: Duration) -> Duration {
         let counted = u128::from(now.saturating_sub(self.first).max(1));
         let nanoseconds = u128::from(ticks) * elapsed.as_nanos() / counted;
@@ -53,15 +87,15 @@ impl Counter {
     }
 }
 
-/// The processor's counter, if the kernel relies on it. The first call looks; the module makes it when it starts.
+/// The processor's counter, if the kernel relies on it.
 #[inline]
 fn counter() -> Option<&'static Counter> {
     static COUNTER: OnceLock<Option<Counter>> = OnceLock::new();
-    COUNTER.get_or_init(look).as_ref()
+    COUNTER.get_or_init(first_reading).as_ref()
 }
 
 #[cold]
-fn look() -> Option<Counter> {
+fn first_reading() -> Option<Counter> {
     let source = std::fs::read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     let relied_on = cfg!(target_arch = "x86_64") && source.is_ok_and(|source| source.trim_ascii() == b"tsc");
     relied_on.then(|| Counter { first: processor_counter(), began: Instant::now() })
@@ -93,11 +127,11 @@ mod tests {
 
     #[test]
     fn ticks_are_as_long_as_the_clock_says() {
-        let (start, began) = (ticks(), Instant::now());
+        let (start, began) = (Ticks::now(), Instant::now());
         while began.elapsed() < Duration::from_millis(20) {
             std::hint::spin_loop();
         }
-        let (measured, elapsed) = (duration(ticks() - start), began.elapsed());
+        let (measured, elapsed) = (start.elapsed().duration(), began.elapsed());
         // The thread may lose the processor between two readings that belong together.
         assert!(measured >= Duration::from_millis(19) && elapsed >= Duration::from_millis(20), "{measured:?}");
         assert!(measured < elapsed + Duration::from_secs(5), "{measured:?} in {elapsed:?}");

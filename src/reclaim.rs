@@ -149,7 +149,7 @@ impl Reclaim {
     ///
     /// # Errors
     /// Gives it back when the queue is full or the worker is gone.
-    pub fn retire(&self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
+    pub fn hand_over(&self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
         self.deliver();
         if self.is_full() {
             return Err(generation);
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn a_retired_generation_is_freed_and_counted() {
         let reclaim = Reclaim::start(4, generation).unwrap();
-        assert!(reclaim.retire(loaded(100)).is_ok());
+        assert!(reclaim.hand_over(loaded(100)).is_ok());
         reclaim.deliver();
         wait_until("it is freed", || reclaim.freed().libraries == 100);
         assert_eq!(reclaim.pending().libraries, 0);
@@ -363,7 +363,7 @@ mod tests {
         wait_until("the first spare is ready", || reclaim.has_spare());
         reclaim.hold(true);
         // The first may be with the worker already, which holds it; the second waits; the third finds no room.
-        let accepted = (0..3).filter(|_| reclaim.retire(loaded(1)).is_ok()).count();
+        let accepted = (0..3).filter(|_| reclaim.hand_over(loaded(1)).is_ok()).count();
         assert!(accepted < 3);
         reclaim.stop(false);
         assert_eq!(reclaim.freed().libraries, accepted as u64);
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_generation_that_was_not_delivered_is_freed_at_the_end() {
         let reclaim = Reclaim::start(4, generation).unwrap();
-        assert!(reclaim.retire(loaded(10)).is_ok());
+        assert!(reclaim.hand_over(loaded(10)).is_ok());
         assert_eq!((reclaim.queued(), reclaim.pending().libraries), (1, 10));
         reclaim.stop(false);
         assert_eq!((reclaim.freed().libraries, reclaim.pending().libraries), (10, 0));
@@ -384,12 +384,12 @@ mod tests {
         wait_until("the first spare is ready", || reclaim.has_spare());
         reclaim.hold(true);
         reclaim.panic();
-        assert!(reclaim.retire(loaded(10)).is_ok());
+        assert!(reclaim.hand_over(loaded(10)).is_ok());
         reclaim.deliver();
         reclaim.hold(false);
         wait_until("it is gone", || !reclaim.is_alive());
         assert_eq!(reclaim.faults(), ["a panic of the worker was asked for"]);
-        assert!(reclaim.retire(loaded(1)).is_err());
+        assert!(reclaim.hand_over(loaded(1)).is_err());
         assert_eq!(reclaim.pending().libraries, 10);
         reclaim.recover();
         assert_eq!((reclaim.freed().libraries, reclaim.pending().libraries), (10, 0));
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_spare_whose_building_panics_ends_nothing() {
         let reclaim = Reclaim::start(4, || panic!("no spare today")).unwrap();
-        assert!(reclaim.retire(loaded(10)).is_ok());
+        assert!(reclaim.hand_over(loaded(10)).is_ok());
         reclaim.deliver();
         wait_until("it is freed", || reclaim.freed().libraries == 10);
         assert!(reclaim.is_alive());
@@ -409,6 +409,6 @@ mod tests {
     fn a_stopped_worker_takes_nothing_more() {
         let reclaim = Reclaim::start(4, generation).unwrap();
         reclaim.stop(false);
-        assert!(reclaim.retire(loaded(1)).is_err());
+        assert!(reclaim.hand_over(loaded(1)).is_err());
     }
 }

@@ -16,7 +16,7 @@ use super::context::Context;
 use super::deadline::Deadline;
 use super::host::Tick;
 use super::stack::{Callback, Interrupt, InterruptSlot, Raise, Stack};
-use crate::clock;
+use crate::clock::Milliseconds;
 
 thread_local! {
     /// The context of the call or load that runs on this thread.
@@ -26,8 +26,8 @@ thread_local! {
 /// How many safepoints go by between two questions to the host, if they go by fast.
 const PATIENCE: u32 = 256;
 
-/// After how many milliseconds the host is asked at the next safepoint, however few there were.
-const PAUSE: u64 = 10;
+/// After this time the host is asked at the next safepoint, however few there were.
+const PAUSE: Milliseconds = Milliseconds(10);
 
 /// The one callback.
 const ASKING: Callback = Callback::of::<Overdue>();
@@ -60,8 +60,8 @@ pub fn arm(stack: &Stack) {
 #[derive(Default)]
 pub struct Patience {
     safepoints: Cell<u32>,
-    /// When the host was asked last, by the coarse clock in milliseconds.
-    asked: Cell<u64>,
+    /// When the host was asked last.
+    asked: Cell<Milliseconds>,
     /// When a load is over; none for a call.
     deadline: Cell<Option<Deadline>>,
     /// The text that ends it. Raised again at every safepoint, which beats code that catches it.
@@ -138,8 +138,8 @@ impl Interrupt for Overdue {
             let safepoints = patience.safepoints.get();
             patience.safepoints.set(safepoints.wrapping_add(1));
             // Between two safepoints a function that is not written in Lua may have run, for long.
-            let now = clock::coarse();
-            if safepoints % PATIENCE != 0 && now.saturating_sub(patience.asked.get()) < PAUSE {
+            let now = Milliseconds::now();
+            if safepoints % PATIENCE != 0 && now.since(patience.asked.get()) < PAUSE {
                 return None;
             }
             patience.asked.set(now);

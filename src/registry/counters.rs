@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::clock;
+use crate::clock::Ticks;
 
 /// The calls of one function since it was loaded, or since they were last reset.
 ///
@@ -35,9 +35,9 @@ pub struct Counts {
 }
 
 impl Counters {
-    /// Counts a call that has ended after so many ticks of the finest clock.
+    /// Counts a call that took `ticks`.
     #[inline]
-    pub fn count(&self, ticks: u64, failed: bool) {
+    pub fn count(&self, Ticks(ticks): Ticks, failed: bool) {
         add(&self.calls, 1);
         add(&self.spent, ticks);
         if ticks > self.longest.load(Relaxed) {
@@ -64,9 +64,9 @@ impl Counters {
         self.calls.load(Relaxed) == 0 && self.rejected.load(Relaxed) == 0
     }
 
-    /// The time that all calls took together, in ticks of the finest clock.
-    pub fn spent_ticks(&self) -> u64 {
-        self.spent.load(Relaxed)
+    /// The time that all calls took together.
+    pub fn spent_ticks(&self) -> Ticks {
+        Ticks(self.spent.load(Relaxed))
     }
 
     /// What has been counted.
@@ -75,8 +75,8 @@ impl Counters {
             calls: self.calls.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             failed: self.failed.load(Relaxed),
-            spent: clock::duration(self.spent.load(Relaxed)),
-            longest: clock::duration(self.longest.load(Relaxed)),
+            spent: self.spent_ticks().duration(),
+            longest: Ticks(self.longest.load(Relaxed)).duration(),
         }
     }
 
@@ -101,7 +101,7 @@ mod tests {
         let counters = Counters::default();
         assert!(counters.are_zero());
         for (ticks, failed) in [(700_000_000, false), (1_500_000_000, true), (300_000_000, false)] {
-            counters.count(ticks, failed);
+            counters.count(Ticks(ticks), failed);
         }
         counters.reject();
         let counts = counters.counts();

@@ -2,8 +2,9 @@
 
 use super::api::events::{self, Event, File, Subscriber};
 use super::api::{Context, Options, Refused, log};
-use super::intercept::debug::{self, Reload};
-use super::module::{self, Module};
+use super::intercept::debug;
+use super::module::loading::{self, Reload};
+use super::module::{self, FlushMode};
 use super::{library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
@@ -30,84 +31,65 @@ impl Subscriber for Follower {
         match event {
             Event::Shutdown => report(stop_worker(context)),
             Event::Tick => on_tick(context),
-            Event::LoadBegins(file) => report(begin_load(file)),
+            Event::LoadBegins(file) => {
+                let reload = if file == File::Rdb { debug::take_reload() } else { Reload::default() };
+                report(loading::begin(context, reload));
+            }
             Event::LoadEnds { complete } => {
-                report(module::end_load(complete, |module| module.end_file(complete)));
+                report(loading::end(context, complete));
                 if complete {
                     library_dir::load_awaited(context);
                 }
             }
             // What the replica has stays until the load is complete. The server goes on serving it only if both are of
             // one history (its flag for asynchronous loading says so).
-            Event::AsyncLoadBegins => report(module::begin_load(Module::stage)),
-            Event::AsyncLoadEnds { complete } => report(end_staged(complete)),
+            Event::AsyncLoadBegins => report(loading::stage(context)),
+            Event::AsyncLoadEnds { complete: true } => report(loading::commit(context)),
+            Event::AsyncLoadEnds { complete: false } => report(loading::abort(context)),
             Event::AofBegins => rewrite::begin(),
             Event::FileEnds => rewrite::complete(context),
-            Event::Promoted => report(note_promotion(context)),
+            Event::Promoted => report(module::read().map(|module| module.cluster_reset.note_promotion(context))),
             Event::FlushAll => report(follow_reset(context)),
-            Event::SettingChanged => module::gate().probe(context),
+            Event::SettingChanged => {
+                if let Ok(module) = module::read() {
+                    module.gate.probe(context);
+                }
+            }
         }
     }
 }
 
-/// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be
-/// running, because other clients can end the server meanwhile.
+/// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be running,
+/// because other clients can end the server meanwhile.
 fn stop_worker(context: &Context) -> Result<(), Error> {
-    module::look(|module| {
-        module.reclaim.stop(true);
-        let line = format!("the thread {} is at rest", reclaim::THREAD_NAME);
-        context.log(c"verbose", line.as_bytes());
-        Ok(())
-    })
+    module::read()?.reclaim.stop(true);
+    context.log(c"verbose", format!("the thread {} is at rest", reclaim::THREAD_NAME).as_bytes());
+    Ok(())
 }
 
 fn on_tick(context: &Context) {
-    module::gate().probe_when_due(context);
+    if let Ok(module) = module::read() {
+        module.gate.probe_when_due(context);
+    }
     // Refused while a function is running; the next tick comes.
-    let _ = module::change(|module| {
+    if let Ok(mut module) = module::write(context) {
         module.attend_threads(context);
-        Ok(())
-    });
+    }
 }
 
-/// A file without libraries has no field for them. So what is in memory goes when the load begins, not when the field
-/// is read. A load into a staged generation leaves it until the load is complete.
-fn begin_load(file: File) -> Result<(), Error> {
-    let reload = if file == File::Rdb { debug::take_reload() } else { Reload::default() };
-    module::begin_load(|module| module.begin_file(reload))
-}
-
-fn end_staged(complete: bool) -> Result<(), Error> {
-    module::end_load(complete, |module| {
-        if complete {
-            module.commit_stage();
-        } else {
-            module.unstage();
-        }
-        Ok(())
-    })
-}
-
-fn note_promotion(context: &Context) -> Result<(), Error> {
-    module::look(|module| {
-        module.cluster_reset.note_promotion(context);
-        Ok(())
-    })
-}
-
+/// The server empties its own registry with the data at a `CLUSTER RESET`.
 fn follow_reset(context: &Context) -> Result<(), Error> {
-    if module::look(|module| Ok(module.cluster_reset.is_it(context))).unwrap_or(false) {
-        module::change(Module::follow_reset)?;
+    if module::read().is_ok_and(|module| module.cluster_reset.is_it(context)) {
+        module::write(context)?.flush(context, FlushMode::Async)?;
     }
     Ok(())
 }
 
 /// Sends the worker what a flush has left for it.
 pub fn deliver(_: &Context) {
-    let _ = module::look(|module| {
+    if let Ok(module) = module::read() {
         module.reclaim.deliver();
-        Ok(())
-    });
+    }
 }
 
 /// Logs an error that nobody waits for.

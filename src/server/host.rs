@@ -1,6 +1,6 @@
 //! Commands of scripts: how a running function reaches the server.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
 use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, c_text, call};
@@ -8,9 +8,10 @@ use super::cluster::{Keys, OneSlot, keys_of};
 use super::gate::is_stale;
 use super::intercept::{self, debug::scripts_are_unlocked};
 use super::refusal::{Refusals, STALE, refused};
-use super::running::{Ended, Running};
+use super::running::Running;
 use super::settings::READ_ONLY_TIMEOUT;
 use super::stock;
+use super::totals::{Counter, Totals};
 use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
@@ -64,7 +65,7 @@ pub struct ServerHost<'a> {
     /// A reply that the server did not write.
     own_reply: Vec<u8>,
     /// The call that is running, the watch over it, and where its end is counted; none for a load.
-    running: Option<(&'a Running<'a>, &'a Watch, &'a Ended)>,
+    running: Option<(&'a Running<'a>, &'a Watch, &'a Totals)>,
     /// When others are let in, in milliseconds from the call's begin; once the server was asked for it.
     threshold: Option<u64>,
     /// When the call is ended, likewise.
@@ -109,10 +110,10 @@ impl<'a> ServerHost<'a> {
         mut self,
         running: &'a Running<'a>,
         watch: &'a Watch,
-        ended: &'a Ended,
+        totals: &'a Totals,
         key: Option<Word<'a>>,
     ) -> Self {
-        self.running = Some((running, watch, ended));
+        self.running = Some((running, watch, totals));
         self.key = key;
         self
     }
@@ -325,15 +326,15 @@ impl Host for ServerHost<'_> {
     }
 
     fn tick(&mut self) -> Tick {
-        let Some((running, watch, ended)) = self.running else { return Tick::Silence };
+        let Some((running, watch, totals)) = self.running else { return Tick::Silence };
         if running.is_killed() {
-            return end(&ended.kills, self.dialect.words.killed);
+            return end(&totals.kills, self.dialect.words.killed);
         }
         let elapsed = running.elapsed();
         if elapsed >= self.timeout(running) {
             if !running.has_written(self.context) {
                 self.log(LogLevel::Warning, format!("{TIMED_OUT} Script name is: {}.", running.name).as_bytes());
-                return end(&ended.timeouts, TIMED_OUT);
+                return end(&totals.timeouts, TIMED_OUT);
             }
             self.timeout = Some(u64::MAX);
         }
@@ -354,7 +355,7 @@ impl Host for ServerHost<'_> {
         });
         self.context.yield_to_clients(&busy);
         self.busy = Some(busy);
-        if running.is_killed() { end(&ended.kills, self.dialect.words.killed) } else { Tick::GoOn }
+        if running.is_killed() { end(&totals.kills, self.dialect.words.killed) } else { Tick::GoOn }
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
@@ -375,8 +376,8 @@ fn busy(server: &str, kill: &str) -> CString {
 }
 
 /// Ends the call with this error, and counts it.
-fn end(counter: &Cell<u64>, text: &'static str) -> Tick {
-    counter.set(counter.get() + 1);
+fn end(counter: &Counter, text: &'static str) -> Tick {
+    counter.count();
     Tick::Kill(text)
 }
 

@@ -7,7 +7,7 @@ use super::api::{c_text, log};
 use super::module::{self, FlushMode, Module};
 use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
-use crate::clock::{self, unix_milliseconds};
+use crate::clock::unix_milliseconds;
 use crate::engine;
 use crate::registry::{Function, Registry};
 
@@ -19,14 +19,13 @@ pub struct Sections;
 
 impl Report for Sections {
     fn report(info: &Info, crashed: bool) {
-        let result = module::look(|module| {
+        let result = module::read().map(|module| {
             if info.section(c"functions").is_ok() {
-                add_functions(info, module);
+                add_functions(info, &module);
             }
             if !crashed && info.section(c"functionstats").is_ok() {
-                add_function_stats(info, module.generation.registry());
+                add_function_stats(info, module.generation().registry());
             }
-            Ok(())
         });
         // While a library is loaded the registry is lent; the sections are left out then.
         if let Err(error) = result {
@@ -36,14 +35,14 @@ impl Report for Sections {
 }
 
 fn add_functions(info: &Info, module: &Module) {
-    let registry = module.generation.registry();
+    let registry = module.generation().registry();
     let (reclaim, totals) = (&module.reclaim, &module.totals);
     let (pending, freed) = (reclaim.pending(), reclaim.freed());
-    let native = module.generation.native_code();
+    let native = module.generation().native_code();
     info.numbers(&[
         (c"libraries", registry.library_count() as u64),
         (c"functions", registry.function_count() as u64),
-        (c"vm_bytes", module.generation.vm_memory() as u64),
+        (c"vm_bytes", module.generation().vm_memory() as u64),
         (c"native_code_bytes", native.bytes as u64),
         (c"native_functions", native.functions.into()),
         (c"native_code_open", native.open.into()),
@@ -53,9 +52,9 @@ fn add_functions(info: &Info, module: &Module) {
         (c"rejected_calls", totals.rejected_calls.get()),
         (c"failed_calls", totals.failed_calls.get()),
         (c"memory_refusals", engine::refusals()),
-        (c"timeouts", module.ended.timeouts.get()),
+        (c"timeouts", totals.timeouts.get()),
         (c"load_timeouts", engine::load_timeouts()),
-        (c"kills", module.ended.kills.get()),
+        (c"kills", totals.kills.get()),
     ]);
     with_current(|running| {
         if let Some(running) = running {
@@ -67,7 +66,7 @@ fn add_functions(info: &Info, module: &Module) {
     if let Some(last) = module.last_flush {
         let mode = if last.mode == FlushMode::Async { c"async" } else { c"sync" };
         info.text(c"last_flush_mode", mode);
-        info.number(c"last_flush_usec", clock::duration(last.took).as_micros() as u64);
+        info.number(c"last_flush_usec", last.took.duration().as_micros() as u64);
         info.number(c"last_flush_libraries", last.libraries as u64);
     }
     info.numbers(&[

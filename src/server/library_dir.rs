@@ -48,7 +48,7 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
     if context.writes_are_paused() {
         return Err("the libraries of 'shadow.library-dir' cannot be loaded while writes are paused".to_owned());
     }
-    module::change(|module| load(module, context)).map_err(|error| error.to_string())
+    module::write(context).and_then(|mut module| load(&mut module, context)).map_err(|error| error.to_string())
 }
 
 /// Ends what [`begin`] has begun, when the module's commands are there: tells the replicas what was `loaded`, or has the
@@ -76,7 +76,8 @@ pub fn load_awaited(context: &Context) {
         return;
     }
     let loaded = context.guarded(|| {
-        if let Some(payload) = module::change(|module| load(module, context))? {
+        let payload = load(&mut *module::write(context)?, context)?;
+        if let Some(payload) = payload {
             replicate_restore(context, &payload, Policy::Replace);
         }
         Ok::<(), Error>(())
@@ -105,15 +106,15 @@ fn load(module: &mut Module, context: &Context) -> Result<Option<Vec<u8>>, Error
         context.log(c"notice", line.as_bytes());
         return Ok(None);
     }
-    directory.check_beside(module.generation.registry()).map_err(Error::new)?;
-    let changes = directory.changes(module.generation.registry());
+    directory.check_beside(module.generation().registry()).map_err(Error::new)?;
+    let changes = directory.changes(module.generation().registry());
     let count = directory.library_count();
     if changes.is_empty() {
         let line = format!("of the {count} libraries of '{path}' none had to be loaded");
         context.log(c"notice", line.as_bytes());
         return Ok(None);
     }
-    let (rdb_version, compress) = module.payload_form(context);
+    let (rdb_version, compress) = module.payload_form.written(context);
     let payload = payload::write(changes.iter().map(|&(_, code)| code), rdb_version, compress);
     module.restore(context, &payload, Policy::Replace).map_err(|error| {
         Error::new([format!("failed loading the libraries of '{path}': ").as_bytes(), error.text()].concat())

@@ -13,6 +13,7 @@ mod intercept;
 mod library_dir;
 mod main_thread;
 mod module;
+mod payload_form;
 mod persistence;
 mod refusal;
 mod reply;

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::rdb::{self, Field, Reader, Writer};
 use super::api::{Context, Refused, State, guarded};
-use super::{module, rewrite};
+use super::module::{self, loading};
+use super::rewrite;
 use crate::error::Error;
 
 /// The field: the number of libraries, then the source of each.
@@ -64,17 +65,16 @@ pub fn panic_at_next_save() {
 fn write(file: &Writer, omittable: bool) -> Result<(), Error> {
     rewrite::note_snapshot();
     assert!(!PANICS.swap(false, Ordering::Relaxed), "a panic of the process that saves was asked for");
-    module::look(|module| {
-        let registry = module.generation.registry();
-        if omittable && registry.is_empty() {
-            return Ok(());
-        }
-        file.unsigned(registry.library_count() as u64);
-        for library in registry.libraries() {
-            file.bytes(&library.code);
-        }
-        Ok(())
-    })
+    let module = module::read()?;
+    let registry = module.generation().registry();
+    if omittable && registry.is_empty() {
+        return Ok(());
+    }
+    file.unsigned(registry.library_count() as u64);
+    for library in registry.libraries() {
+        file.bytes(&library.code);
+    }
+    Ok(())
 }
 
 /// Reads the field and loads the libraries.
@@ -87,13 +87,7 @@ fn read(file: &Reader, version: c_int) -> Result<(), Error> {
         )));
     }
     let sources = read_sources(file).map_err(|_| "the libraries in the file are cut short")?;
-    let context = file.context();
-    module::change_in_load(|module| {
-        for source in sources {
-            module.load_from_file(&context, &source)?;
-        }
-        Ok(())
-    })
+    loading::load(&file.context(), &sources)
 }
 
 fn read_sources(file: &Reader) -> Result<Vec<Vec<u8>>, Refused> {

@@ -54,19 +54,18 @@ pub fn fail() -> ! {
 }
 
 fn append_libraries() -> Result<(), Error> {
-    module::look(|module| {
-        let registry = module.generation.registry();
-        if registry.is_empty() {
-            return Ok(());
-        }
-        // The name that the server gives the file until it takes the old one's place, in its working directory.
-        let path = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
-        let written = OpenOptions::new().append(true).open(&path).and_then(|file| {
-            let sources = registry.libraries().map(|library| &*library.code);
-            write(file, sources)
-        });
-        written.map_err(|error| Error::new(format!("{path}: {error}")))
-    })
+    let module = module::read()?;
+    let registry = module.generation().registry();
+    if registry.is_empty() {
+        return Ok(());
+    }
+    // The name that the server gives the file until it takes the old one's place, in its working directory.
+    let path = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
+    let written = OpenOptions::new().append(true).open(&path).and_then(|file| {
+        let sources = registry.libraries().map(|library| &*library.code);
+        write(file, sources)
+    });
+    written.map_err(|error| Error::new(format!("{path}: {error}")))
 }
 
 /// Writes a LOAD for each source and waits until the disk has them.

@@ -1,4 +1,4 @@
-//! The function that is running, as commands see it that come in meanwhile.
+//! The running call, as other commands see it.
 
 #![allow(unsafe_code)]
 
@@ -8,26 +8,10 @@ use std::ptr::NonNull;
 use smallvec::SmallVec;
 
 use super::api::{Arguments, Context};
+use super::main_thread::MainThread;
 use super::stock;
-use crate::clock;
+use crate::clock::{Milliseconds, Ticks};
 use crate::watch::Watch;
-
-/// How many calls were ended before they returned, since the module was loaded or this was reset.
-#[derive(Debug, Default)]
-pub struct Ended {
-    /// By KILL.
-    pub kills: Cell<u64>,
-    /// By the limit for calls that have written nothing.
-    pub timeouts: Cell<u64>,
-}
-
-impl Ended {
-    /// Begins anew.
-    pub fn reset(&self) {
-        self.kills.set(0);
-        self.timeouts.set(0);
-    }
-}
 
 /// A call of a function.
 pub struct Running<'a> {
@@ -35,21 +19,21 @@ pub struct Running<'a> {
     pub name: &'a str,
     /// The command that called it.
     pub arguments: Arguments<'a>,
-    /// Whether the command came from the master or out of a file.
+    /// Whether that command came from the master or out of a file.
     pub obeys: bool,
-    /// When it began, in milliseconds of the coarse clock.
-    began: u64,
+    /// When it began.
+    began: Milliseconds,
     /// The same by the finest clock.
-    first_tick: u64,
+    began_exactly: Ticks,
     killed: Cell<bool>,
-    /// The names of the commands that it ran.
+    /// The names of the commands that it has run, each once.
     commands: RefCell<SmallVec<[CommandName; 4]>>,
 }
 
-/// The longest name of a command that is remembered in full.
+/// The longest name of a command that is kept, in bytes.
 const NAME_LIMIT: usize = 23;
 
-/// A command's name, kept without an allocation; a longer one by its length alone.
+/// A command's name, kept without an allocation. Of a longer name only that it was too long is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct CommandName {
     length: u8,
@@ -75,33 +59,35 @@ impl CommandName {
 }
 
 impl<'a> Running<'a> {
+    /// A call that begins now.
     pub fn new(name: &'a str, arguments: Arguments<'a>, obeys: bool) -> Self {
         Self {
             name,
             arguments,
             obeys,
-            began: clock::coarse(),
-            first_tick: clock::ticks(),
+            began: Milliseconds::now(),
+            began_exactly: Ticks::now(),
             killed: Cell::new(false),
             commands: RefCell::default(),
         }
     }
 
-    /// For how many milliseconds it has been running, to within a few.
+    /// How long it has been running, in milliseconds, to within a few.
     pub fn elapsed(&self) -> u64 {
-        clock::coarse().saturating_sub(self.began)
+        self.began.elapsed().0
     }
 
-    /// For how many ticks of the finest clock it has been running.
-    pub fn ticks(&self) -> u64 {
-        clock::ticks().saturating_sub(self.first_tick)
+    /// How long it has been running, by the finest clock.
+    pub fn elapsed_exactly(&self) -> Ticks {
+        self.began_exactly.elapsed()
     }
 
-    /// Has it ended at its next safepoint.
+    /// Makes it end at its next safepoint.
     pub fn kill(&self) {
         self.killed.set(true);
     }
 
+    /// Whether it is to end.
     pub fn is_killed(&self) -> bool {
         self.killed.get()
     }
@@ -117,38 +103,42 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Whether one of the commands that it ran is one that writes. Asks the server, which knows its commands.
+    /// Whether it has run a command that writes, by what the server says of the commands.
     pub fn has_written(&self, context: &Context) -> bool {
         self.commands.borrow().iter().any(|name| name.get().is_none_or(|name| stock::command_writes(context, name)))
     }
 }
 
-struct MainThread(Cell<Option<NonNull<Running<'static>>>>);
+/// The running call. Two more places know of one, and none can stand in for another. The engine's context holds the
+/// host that the natives of its VM reach, which knows of no caller, and of which a load has one as well. The engine's
+/// thread-local tells the VM's callbacks, which get no context, in which VM this thread is; it would be the only one
+/// to say so in a thread without a server. This one outlives neither, and it is what other commands may see.
+static CURRENT: MainThread<Cell<Option<NonNull<Running<'static>>>>> = MainThread::new(Cell::new(None));
 
-// SAFETY: read and written by callbacks of the server only, which all run on its main thread.
-unsafe impl Sync for MainThread {}
-
-static CURRENT: MainThread = MainThread(Cell::new(None));
-
-/// Runs `body` as the call `running` (there is no other one), which commands that come in meanwhile can see, under the watch.
+/// Runs `body` as the call `running`, under the watch. There must be no other one.
 pub fn during<T>(running: &Running, watch: &Watch, body: impl FnOnce() -> T) -> T {
     /// Forgets the call however `body` ends.
     struct Leave<'a>(&'a Watch);
     impl Drop for Leave<'_> {
         fn drop(&mut self) {
             self.0.end();
-            CURRENT.0.set(None);
+            CURRENT.set(None);
         }
     }
     let address = NonNull::from(running).cast::<Running<'static>>();
-    CURRENT.0.set(Some(address));
+    CURRENT.set(Some(address));
     watch.begin();
     let _leave = Leave(watch);
     body()
 }
 
+/// Whether a call is running.
+pub fn is_any() -> bool {
+    CURRENT.get().is_some()
+}
+
 /// Lends the running call to `body`, if there is one.
 pub fn with_current<T>(body: impl FnOnce(Option<&Running>) -> T) -> T {
     // SAFETY: `during` borrows the call for as long as its address is there; it is lent for the time of `body` alone.
-    body(CURRENT.0.get().map(|address| unsafe { address.as_ref() }))
+    body(CURRENT.get().map(|address| unsafe { address.as_ref() }))
 }

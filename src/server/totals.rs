@@ -1,17 +1,18 @@
-//! What is counted of the module's work as a whole.
+//! Counters of the module as a whole.
 
 use std::cell::Cell;
 
-/// A number that only grows, until it is reset.
+/// A number that only grows until it is reset.
 #[derive(Debug, Default)]
 pub struct Counter(Cell<u64>);
 
 impl Counter {
+    /// The current number.
     pub fn get(&self) -> u64 {
         self.0.get()
     }
 
-    /// Counts one more.
+    /// Adds one.
     pub fn count(&self) {
         self.0.set(self.0.get().wrapping_add(1));
     }
@@ -21,28 +22,35 @@ impl Counter {
     }
 }
 
-/// Totals since the module was loaded, or since they were last reset. Those of calls go on when their functions are gone.
+/// Totals since the module was loaded, or since the last reset. Unlike the counters of a function, these stay when
+/// functions go.
 #[derive(Debug, Default)]
 pub struct Totals {
-    /// Calls of functions that ran, those that failed included.
+    /// Calls of functions that ran, including those that failed.
     pub calls: Counter,
     /// Calls of functions that were refused before they ran.
     pub rejected_calls: Counter,
-    /// Calls whose reply was an error or had one in it.
+    /// Calls whose reply was an error or contained one.
     pub failed_calls: Counter,
+    /// Calls that KILL ended.
+    pub kills: Counter,
+    /// Calls that `shadow.read-only-timeout` ended.
+    pub timeouts: Counter,
     /// Flushes that retired a generation.
     pub flushes: Counter,
-    /// Of these, ASYNC ones that freed it in place: the queue was full or the worker gone.
+    /// ASYNC flushes among these that freed the generation in place: the queue was full or the worker gone.
     pub flushes_in_place: Counter,
-    /// Generations for which no spare was ready.
+    /// Generations that were needed when no spare was ready.
     pub spares_missed: Counter,
 }
 
 impl Totals {
-    /// Begins anew.
+    /// Starts again from 0.
     pub fn reset(&self) {
-        let Self { calls, rejected_calls, failed_calls, flushes, flushes_in_place, spares_missed } = self;
-        for counter in [calls, rejected_calls, failed_calls, flushes, flushes_in_place, spares_missed] {
+        let Self { calls, rejected_calls, failed_calls, kills, timeouts, flushes, flushes_in_place, spares_missed } =
+            self;
+        for counter in [calls, rejected_calls, failed_calls, kills, timeouts, flushes, flushes_in_place, spares_missed]
+        {
             counter.reset();
         }
     }

@@ -1,5 +1,5 @@
-//! Generations go from one thread to the other, many times over, while their functions run and while the watch looks on.
-//! It runs without a server, so that a sanitizer can look at the whole of it: `make sanitize`.
+//! Generations go from one thread to the other, many times over, while their functions run and while the watch looks
+//! on. It runs without a server, so that a sanitizer can look at the whole of it: `make sanitize`.
 //!
 //! `ROUNDS` is the number of flushes of each test.
 
@@ -136,7 +136,7 @@ redis.register_function('spin{number}', function() while true do pcall(function(
         self.watch.set_alarm(Some(next.alarm()));
         let libraries = self.current.registry().library_count() as u64;
         let old = std::mem::replace(&mut self.current, next);
-        match self.reclaim.retire(old) {
+        match self.reclaim.hand_over(old) {
             Ok(()) => self.retired += libraries,
             Err(old) => {
                 drop(old);

@@ -21,6 +21,7 @@
 
 mod callbacks;
 mod codegen;
+mod collation;
 mod compiler;
 mod conversion;
 

@@ -22,19 +22,13 @@ impl Command for Debug {
                 panic!("a panic in a reply was asked for");
             }
             b"PANIC-IN-CALLBACK" => context.soon(|_| panic!("a panic in a callback was asked for")),
-            b"PANIC-IN-WORKER" => module::look(|module| {
-                module.reclaim.panic();
-                Ok(())
-            })?,
-            b"PANIC-IN-WATCH" => module::look(|module| {
-                module.watch.panic();
-                Ok(())
-            })?,
+            b"PANIC-IN-WORKER" => module::read()?.reclaim.panic(),
+            b"PANIC-IN-WATCH" => module::read()?.watch.panic(),
             b"PANIC-IN-SAVE" => persistence::panic_at_next_save(),
             b"CALL" => call(context, arguments)?,
             b"FILTER" => filter(context, arguments.get(2))?,
-            b"RECLAIM-HOLD" => hold(true)?,
-            b"RECLAIM-RELEASE" => hold(false)?,
+            b"RECLAIM-HOLD" => module::read()?.reclaim.hold(true),
+            b"RECLAIM-RELEASE" => module::read()?.reclaim.hold(false),
             word => return Err(Error::new([b"ERR unknown fault '", word, b"'"].concat())),
         }
         context.reply_ok();
@@ -65,15 +59,8 @@ fn filter(context: &Context, word: &[u8]) -> Result<(), Error> {
     };
     intercept::remove(context);
     if wanted {
-        let dialect = module::look(|module| Ok(module.dialect.clone()))?;
+        let dialect = module::read()?.dialect.clone();
         intercept::install(context, dialect, registered()).map_err(Error::new)?;
     }
     Ok(())
-}
-
-fn hold(held: bool) -> Result<(), Error> {
-    module::look(|module| {
-        module.reclaim.hold(held);
-        Ok(())
-    })
 }

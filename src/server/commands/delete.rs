@@ -8,7 +8,7 @@ pub struct Delete;
 
 impl Command for Delete {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
-        module::change(|module| module.generation.delete(arguments.get(2)))?;
+        module::write(context)?.delete(arguments.get(2))?;
         context.replicate_verbatim();
         context.reply_ok();
         Ok(())

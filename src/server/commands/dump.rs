@@ -8,7 +8,7 @@ pub struct Dump;
 
 impl Command for Dump {
     fn run(context: &Context, _: Arguments) -> Result<(), Error> {
-        let payload = module::look(|module| Ok(module.dump(context)))?;
+        let payload = module::read()?.dump(context);
         context.reply_bulk(&payload);
         Ok(())
     }

@@ -2,12 +2,11 @@ use super::super::api::{Arguments, Context, KeyAccess, State};
 use super::super::cluster;
 use super::super::gate::check_call;
 use super::super::host::ServerHost;
-use super::super::module;
+use super::super::module::{self, Module};
 use super::super::reply::ClientReply;
-use super::super::running::{Running, during, with_current};
+use super::super::running::{Running, during, is_any};
 use super::super::totals::Totals;
 use super::entry::Command;
-use crate::engine::Dialect;
 use crate::error::Error;
 use crate::registry::{Function, FunctionFlags};
 
@@ -40,48 +39,46 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         }
         return Ok(());
     }
-    if with_current(|running| running.is_some()) {
+    if is_any() {
         return Err("ERR A function cannot be called while another one is running".into());
     }
-    module::look(|module| {
-        let generation = &module.generation;
-        let found = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
-        let state = context.state();
-        let function = found.function();
-        let keys_end =
-            admit(context, arguments, state, function.flags, read_only, &module.dialect).inspect_err(|_| {
-                function.counters.reject();
-                module.totals.rejected_calls.count();
-            })?;
-        let running = Running::new(&function.name, arguments, state.obeys());
-        let mut host = ServerHost::new(context, function.flags, &module.dialect).of_call(
-            &running,
-            &module.watch,
-            &module.ended,
-            arguments.word(HEAD).filter(|_| keys_end > HEAD),
-        );
-        if state.contains(State::CLUSTER) && !state.obeys() {
-            host.in_cluster();
-            if !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
-                host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
-            }
+    let module = module::read()?;
+    let generation = module.generation();
+    let found = generation.registry().function(arguments.get(1)).ok_or("ERR Function not found")?;
+    let state = context.state();
+    let function = found.function();
+    let keys_end = admit(context, arguments, state, function.flags, read_only, &module).inspect_err(|_| {
+        function.counters.reject();
+        module.totals.rejected_calls.count();
+    })?;
+    let running = Running::new(&function.name, arguments, state.obeys());
+    let mut host = ServerHost::new(context, function.flags, &module.dialect).of_call(
+        &running,
+        &module.watch,
+        &module.totals,
+        arguments.word(HEAD).filter(|_| keys_end > HEAD),
+    );
+    if state.contains(State::CLUSTER) && !state.obeys() {
+        host.in_cluster();
+        if !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {
+            host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
         }
-        let mut account = Account { running: &running, function, totals: &module.totals, failed: true };
-        let result = during(&running, &module.watch, || {
-            generation.call(
-                found,
-                arguments.range(HEAD, keys_end),
-                arguments.range(keys_end, arguments.len()),
-                &mut host,
-                &mut ClientReply(context),
-            )
-        });
-        account.failed = result.is_err() || context.replied_error();
-        result
-    })
+    }
+    let mut account = Account { running: &running, function, totals: &module.totals, failed: true };
+    let result = during(&running, &module.watch, || {
+        generation.call(
+            found,
+            arguments.range(HEAD, keys_end),
+            arguments.range(keys_end, arguments.len()),
+            &mut host,
+            &mut ClientReply(context),
+        )
+    });
+    account.failed = result.is_err() || context.replied_error();
+    result
 }
 
-/// Counts a call when it has ended, however it does: a panic leaves it a failed one.
+/// Counts a call when it is dropped. A call that panics counts as failed.
 struct Account<'a> {
     running: &'a Running<'a>,
     function: &'a Function,
@@ -91,7 +88,7 @@ struct Account<'a> {
 
 impl Drop for Account<'_> {
     fn drop(&mut self) {
-        self.function.counters.count(self.running.ticks(), self.failed);
+        self.function.counters.count(self.running.elapsed_exactly(), self.failed);
         self.totals.calls.count();
         if self.failed {
             self.totals.failed_calls.count();
@@ -106,12 +103,12 @@ fn admit(
     state: State,
     flags: FunctionFlags,
     read_only: bool,
-    dialect: &Dialect,
+    module: &Module,
 ) -> Result<usize, Error> {
     if let Some(elsewhere) = redirection(context, arguments, state, flags) {
         return Err(elsewhere);
     }
-    module::gate().check_state(context, state, flags, dialect)?;
+    module.gate.check_state(context, state, flags, &module.dialect)?;
     let keys_end = HEAD + key_count(arguments)?;
     check_call(state, flags, read_only)?;
     Ok(keys_end)
@@ -131,7 +128,7 @@ fn redirection(context: &Context, arguments: Arguments, state: State, flags: Fun
 fn key_count(arguments: Arguments) -> Result<usize, Error> {
     const BAD: &str = "ERR Bad number of keys provided";
     let text = arguments.get(2);
-    // Next to every call has few keys.
+    // Nearly every call has few keys.
     if let [digit @ b'0'..=b'9'] = text {
         return checked_count(i64::from(digit - b'0'), arguments);
     }

@@ -1,5 +1,4 @@
 use super::super::api::{Arguments, Context};
-use super::super::events;
 use super::super::module::{self, FlushMode};
 use super::super::stock;
 use super::entry::Command;
@@ -16,13 +15,7 @@ impl Command for Flush {
             3 => mode(arguments.get(2))?,
             _ => return Err(wrong_arguments(arguments)),
         };
-        let parked = module::change(|module| {
-            module.flush(mode)?;
-            Ok(module.reclaim.has_parked())
-        })?;
-        if parked {
-            context.soon(events::deliver);
-        }
+        module::write(context)?.flush(context, mode)?;
         // Also when there was nothing to delete, as the server does it.
         context.replicate_verbatim();
         context.reply_ok();

@@ -11,7 +11,7 @@ pub struct Help;
 
 impl Command for Help {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
-        let is_7_0 = module::look(|module| Ok(module.dialect.is_7_0()))?;
+        let is_7_0 = module::read()?.dialect.is_7_0();
         let lines: Vec<&str> = function_subcommands()
             .iter()
             .flat_map(|subcommand| subcommand.help)

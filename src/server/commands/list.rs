@@ -14,18 +14,17 @@ pub struct List;
 impl Command for List {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         let options = Options::parse(arguments)?;
-        module::look(|module| {
-            let registry = module.generation.registry();
-            let libraries = match options.pattern {
-                Some(pattern) => registry.libraries_matching(pattern),
-                None => registry.libraries().collect(),
-            };
-            context.reply_array(libraries.len());
-            for library in libraries {
-                reply_library(context, library, &options, &module.dialect);
-            }
-            Ok(())
-        })
+        let module = module::read()?;
+        let registry = module.generation().registry();
+        let libraries = match options.pattern {
+            Some(pattern) => registry.libraries_matching(pattern),
+            None => registry.libraries().collect(),
+        };
+        context.reply_array(libraries.len());
+        for library in libraries {
+            reply_library(context, library, &options, &module.dialect);
+        }
+        Ok(())
     }
 }
 

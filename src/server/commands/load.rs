@@ -1,11 +1,8 @@
 use super::super::api::{Arguments, Context};
-use super::super::host::ServerHost;
 use super::super::module;
 use super::entry::Command;
 use super::is_option;
-use crate::engine::LOAD_LIMIT;
 use crate::error::Error;
-use crate::registry::FunctionFlags;
 
 /// `SHADOW.FUNCTION LOAD [REPLACE] code`: loads a library and replies with its name.
 pub struct Load;
@@ -21,16 +18,7 @@ impl Command for Load {
             }
             replace = true;
         }
-        let obeys = context.state().obeys();
-        let name = module::change(|module| {
-            let mut host = ServerHost::new(context, FunctionFlags::empty(), &module.dialect);
-            let code = arguments.get(code);
-            if obeys {
-                module.generation.without_memory_limit(|generation| generation.load(code, replace, None, &mut host))
-            } else {
-                module.generation.load(code, replace, Some(LOAD_LIMIT), &mut host)
-            }
-        })?;
+        let name = module::write(context)?.load(context, arguments.get(code), replace)?;
         context.replicate_verbatim();
         context.reply_bulk(name.as_bytes());
         Ok(())

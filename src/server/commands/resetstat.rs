@@ -3,16 +3,13 @@ use super::super::module;
 use super::entry::Command;
 use crate::error::Error;
 
-/// `SHADOW.FUNCTION RESETSTAT`: counts from 0 again. CONFIG RESETSTAT, which resets what the server counts, tells no module
-/// of it.
+/// `SHADOW.FUNCTION RESETSTAT`: sets the counters to 0. CONFIG RESETSTAT, which does that for those of the server, tells no
+/// module of it.
 pub struct ResetStat;
 
 impl Command for ResetStat {
     fn run(context: &Context, _: Arguments) -> Result<(), Error> {
-        module::look(|module| {
-            module.reset_statistics();
-            Ok(())
-        })?;
+        module::read()?.reset_statistics();
         context.reply_ok();
         Ok(())
     }

@@ -1,5 +1,4 @@
 use super::super::api::{Arguments, Context};
-use super::super::events;
 use super::super::module::{self, Policy};
 use super::super::stock;
 use super::entry::Command;
@@ -18,7 +17,7 @@ impl Command for Restore {
             return Err(wrong_arguments(arguments));
         }
         let policy = policy(arguments.range(3, arguments.len()).next())?;
-        restore(context, arguments.get(2), policy)?;
+        module::write(context)?.restore(context, arguments.get(2), policy)?;
         context.replicate_verbatim();
         context.reply_ok();
         Ok(())
@@ -32,7 +31,7 @@ impl Command for Import {
         }
         let policy = policy(arguments.range(2, arguments.len()).next())?;
         let payload = stock::functions(context).ok_or("ERR The server's own functions cannot be read")?;
-        restore(context, &payload, policy)?;
+        module::write(context)?.restore(context, &payload, policy)?;
         // Replicas have functions of their own: they get what was imported here.
         replicate_restore(context, &payload, policy);
         context.reply_ok();
@@ -51,15 +50,4 @@ fn policy(word: Option<&[u8]>) -> Result<Policy, Error> {
         .into_iter()
         .find(|policy| policy.word().to_str().is_ok_and(|name| is_option(word, name)))
         .ok_or_else(|| "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.".into())
-}
-
-fn restore(context: &Context, payload: &[u8], policy: Policy) -> Result<(), Error> {
-    let parked = module::change(|module| {
-        module.restore(context, payload, policy)?;
-        Ok(module.reclaim.has_parked())
-    })?;
-    if parked {
-        context.soon(events::deliver);
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 use super::super::api::{Arguments, Context};
 use super::super::intercept::intercepted_name;
 use super::super::module;
-use super::super::running::{Running, with_current};
+use super::super::running::{Running, is_any, with_current};
 use super::super::stock;
 use super::entry::Command;
 use crate::error::Error;
@@ -11,29 +11,29 @@ pub struct Stats;
 
 impl Command for Stats {
     fn run(context: &Context, _: Arguments) -> Result<(), Error> {
-        let idle = with_current(|running| running.is_none());
         // A script of the server's own may be the one that everybody waits for.
-        if idle && let Some(busy) = stock::busy_error(context) {
+        if !is_any()
+            && let Some(busy) = stock::busy_error(context)
+        {
             return Err(Error::new(busy));
         }
-        module::look(|module| {
-            let registry = module.generation.registry();
-            context.reply_map(2);
-            context.reply_bulk(b"running_script");
-            with_current(|running| match running {
-                Some(running) => reply_running(context, running),
-                None => context.reply_null(),
-            });
-            context.reply_bulk(b"engines");
-            context.reply_map(1);
-            context.reply_bulk(b"LUA");
-            context.reply_map(2);
-            context.reply_bulk(b"libraries_count");
-            context.reply_integer(registry.library_count() as i64);
-            context.reply_bulk(b"functions_count");
-            context.reply_integer(registry.function_count() as i64);
-            Ok(())
-        })
+        let module = module::read()?;
+        let registry = module.generation().registry();
+        context.reply_map(2);
+        context.reply_bulk(b"running_script");
+        with_current(|running| match running {
+            Some(running) => reply_running(context, running),
+            None => context.reply_null(),
+        });
+        context.reply_bulk(b"engines");
+        context.reply_map(1);
+        context.reply_bulk(b"LUA");
+        context.reply_map(2);
+        context.reply_bulk(b"libraries_count");
+        context.reply_integer(registry.library_count() as i64);
+        context.reply_bulk(b"functions_count");
+        context.reply_integer(registry.function_count() as i64);
+        Ok(())
     }
 }
 

@@ -7,16 +7,8 @@ use std::cell::Cell;
 
 use super::super::api::{Context, FilteredCommand};
 use super::super::main_thread::MainThread;
+use super::super::module::loading::Reload;
 use super::super::stock;
-
-/// What `DEBUG RELOAD` was told to do with what is in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reload {
-    /// It stays (NOFLUSH).
-    pub keep: bool,
-    /// What is in the file takes the place of what has the same name (MERGE).
-    pub merge: bool,
-}
 
 static RELOAD: MainThread<Cell<Option<Reload>>> = MainThread::new(Cell::new(None));
 static SCRIPTS_UNLOCKED: MainThread<Cell<bool>> = MainThread::new(Cell::new(false));

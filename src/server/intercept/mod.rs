@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, ServerString};
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
-use super::running::with_current;
+use super::running;
 use crate::engine::Dialect;
 use crate::error::Error;
 
@@ -158,7 +158,7 @@ impl Filter {
             // The server believes that no script is running. Rewritten to a command that must wait, SCRIPT KILL gets
             // the -BUSY that it should get.
             b"script" => {
-                if command.word(1).eq_ignore_ascii_case(b"kill") && with_current(|running| running.is_some()) {
+                if command.word(1).eq_ignore_ascii_case(b"kill") && running::is_any() {
                     for (position, word) in self.waits.iter().enumerate() {
                         command.replace(position, word);
                     }

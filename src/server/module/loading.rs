@@ -1,0 +1,177 @@
+//! How the load of a data file changes the libraries.
+//!
+//! The server announces when a load begins and how it ends, and asks for the libraries in between. Two kinds of loads
+//! are announced. A file is loaded ([`begin`], [`end`]): it takes the place of what is in memory. A replica loads beside
+//! what it serves ([`stage`], [`commit`], [`abort`]): its libraries go into a generation of their own, which becomes
+//! the current one when the load is complete. The server announces the file within that load as well; its end comes
+//! before or after that of the load, depending on the server's version.
+//!
+//! A load can begin while a function runs and nothing can be changed. Then the function is killed and the libraries of
+//! the load are refused. Those in memory do not belong to the data any more once such a load is complete: they are
+//! flushed before anything else changes.
+
+use std::cell::Cell;
+
+use super::super::api::Context;
+use super::super::main_thread::MainThread;
+use super::super::running;
+use super::{BUSY, FlushMode, Module, fill, write};
+use crate::clock::Ticks;
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::registry::shebang;
+
+/// What `DEBUG RELOAD` was told about the libraries in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reload {
+    /// They stay (NOFLUSH).
+    pub keep: bool,
+    /// A library of the file takes the place of the one of the same name (MERGE).
+    pub merge: bool,
+}
+
+/// The load that is going on.
+#[derive(Default)]
+pub(super) struct Loading {
+    /// The generation that is filled beside the current one.
+    staged: Option<Box<Generation>>,
+    /// What the load of a file into the current generation was told.
+    reload: Option<Reload>,
+}
+
+impl Loading {
+    /// The generation that is filled beside the current one.
+    pub(super) fn staged(&self) -> Option<&Generation> {
+        self.staged.as_deref()
+    }
+}
+
+/// A load began while nothing could be changed. Apart from the module's state, which is borrowed then.
+static UNREADY: MainThread<Cell<bool>> = MainThread::new(Cell::new(false));
+
+/// Such a load was completed.
+static STALE: MainThread<Cell<bool>> = MainThread::new(Cell::new(false));
+
+/// A file is about to be loaded. Its field for libraries may be missing (there were none), so what is in memory goes
+/// now and not when the field is read, unless the file is to be added to it or loaded beside it.
+///
+/// # Errors
+/// When nothing can be changed or no VM can be built.
+pub fn begin(context: &Context, reload: Reload) -> Result<(), Error> {
+    begin_by(context, |module| {
+        if module.loading.staged.is_some() {
+            return Ok(());
+        }
+        module.loading.reload = Some(reload);
+        if reload.keep { Ok(()) } else { module.flush(context, FlushMode::Async) }
+    })
+}
+
+/// A replica is about to load beside what it has.
+///
+/// # Errors
+/// Those of [`begin`].
+pub fn stage(context: &Context) -> Result<(), Error> {
+    begin_by(context, |module| {
+        discard_staged(module, context);
+        module.loading.staged = Some(module.fresh()?);
+        Ok(())
+    })
+}
+
+fn begin_by(context: &Context, body: impl FnOnce(&mut Module) -> Result<(), Error>) -> Result<(), Error> {
+    let begun = write(context).and_then(|mut module| {
+        body(&mut module)?;
+        // The event loop does not turn before the load has ended.
+        module.reclaim.deliver();
+        Ok(())
+    });
+    UNREADY.set(begun.is_err());
+    if begun.is_err() {
+        running::with_current(|running| running.map(running::Running::kill));
+    }
+    begun
+}
+
+/// Loads the libraries of a file, in their order.
+///
+/// # Errors
+/// A sentence for the log that names the library; and when the load could not begin.
+pub fn load(context: &Context, sources: &[Vec<u8>]) -> Result<(), Error> {
+    if UNREADY.get() {
+        return Err(BUSY.into());
+    }
+    let module = &mut *write(context)?;
+    let replace = module.loading.reload.is_some_and(|reload| reload.merge);
+    let target = module.loading.staged.as_mut().unwrap_or(&mut module.generation);
+    for code in sources {
+        let loaded =
+            fill(target, context, &module.dialect, true, |target, host| target.load(code, replace, None, host));
+        loaded.map_err(|error| {
+            let header = shebang::parse(code, module.dialect.quoting());
+            let name = header.map_or_else(|_| "?".into(), |header| header.name);
+            Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
+        })?;
+    }
+    Ok(())
+}
+
+/// The load of a file has ended. After a failure no library of the file stays, unless it was to be added.
+///
+/// # Errors
+/// Those of [`begin`].
+pub fn end(context: &Context, complete: bool) -> Result<(), Error> {
+    note_end(complete);
+    let module = &mut *write(context)?;
+    match module.loading.reload.take() {
+        Some(reload) if !complete && !reload.keep => module.flush(context, FlushMode::Async),
+        _ => Ok(()),
+    }
+}
+
+/// A load beside what there is has been completed: what it has loaded takes the place of that.
+///
+/// # Errors
+/// Those of [`begin`].
+pub fn commit(context: &Context) -> Result<(), Error> {
+    note_end(true);
+    let module = &mut *write(context)?;
+    if let Some(staged) = module.loading.staged.take() {
+        module.replace_generation(context, staged, FlushMode::Async, Ticks::now());
+    }
+    Ok(())
+}
+
+/// A load beside what there is has failed.
+///
+/// # Errors
+/// Those of [`begin`].
+pub fn abort(context: &Context) -> Result<(), Error> {
+    note_end(false);
+    discard_staged(&mut *write(context)?, context);
+    Ok(())
+}
+
+fn discard_staged(module: &mut Module, context: &Context) {
+    if let Some(staged) = module.loading.staged.take() {
+        let _ = module.dispose(context, staged);
+    }
+}
+
+fn note_end(complete: bool) {
+    if UNREADY.take() && complete {
+        STALE.set(true);
+    }
+}
+
+/// Flushes libraries that do not belong to the data any more.
+///
+/// # Errors
+/// When no VM can be built.
+pub(super) fn flush_stale(module: &mut Module, context: &Context) -> Result<(), Error> {
+    if STALE.get() {
+        module.flush(context, FlushMode::Async)?;
+        STALE.set(false);
+    }
+    Ok(())
+}
