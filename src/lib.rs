@@ -10,6 +10,7 @@ pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod generation;
+mod hotness;
 #[cfg(target_env = "gnu")]
 mod realpath;
 pub mod reclaim;

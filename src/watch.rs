@@ -206,7 +206,7 @@ mod tests {
         let dialect = Dialect::redis("7.0.15");
         let mut engine = Engine::new(dialect).unwrap();
         let watch = Watch::start().unwrap();
-        watch.set_alarm(Some(engine.alarm()));
+        watch.set_alarm(Some(engine.vm().alarm()));
         let mut host = Hesitant { watch: &watch, asked: 0 };
         watch.begin();
         // Comes to its own end if nobody else ends it.
