@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod generation;
+mod hotness;
 mod process;
 #[cfg(target_env = "gnu")]
 mod realpath;

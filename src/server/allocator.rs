@@ -1,7 +1,7 @@
 //! The global allocator: inside a server the server's, so that all memory is part of its `used_memory`; elsewhere, as
 //! in unit tests, the system's.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "is the global allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
