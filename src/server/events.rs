@@ -85,13 +85,6 @@ fn follow_reset(context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sends the worker what a flush has left for it.
-pub fn deliver(_: &Context) {
-    if let Ok(module) = module::read() {
-        module.reclaim.deliver();
-    }
-}
-
 /// Logs an error that nobody waits for.
 fn report(result: Result<(), Error>) {
     if let Err(error) = result {

@@ -11,8 +11,8 @@ use super::gate::Gate;
 use super::host::ServerHost;
 use super::main_thread::MainThread;
 use super::payload_form::PayloadForm;
+use super::settings;
 use super::totals::Totals;
-use super::{events, settings};
 use crate::clock::{self, Ticks};
 use crate::directory::Directory;
 use crate::engine::{self, Dialect, Host, LOAD_LIMIT};
@@ -248,7 +248,7 @@ impl Module {
     /// Makes the event loop send the worker its next job once the reply is on its way.
     fn deliver_soon(&self, context: &Context) {
         if self.reclaim.has_parked() {
-            context.soon(events::deliver);
+            context.soon(deliver);
         }
     }
 
@@ -278,6 +278,13 @@ impl Module {
         self.reclaim.reset_freed();
         engine::reset_refusals();
         engine::reset_load_timeouts();
+    }
+}
+
+/// Sends the worker its next job.
+fn deliver(_: &Context) {
+    if let Ok(module) = read() {
+        module.reclaim.deliver();
     }
 }
 
