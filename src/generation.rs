@@ -15,7 +15,20 @@ pub use crate::hotness::Compilation;
 
 /// The registry and the VM that its functions live in.
 ///
-/// It owns all that it refers to and no object of the server, so it can be dropped on any thread.
+/// It owns all that it refers to and no object of the server, so it can be dropped on any thread. It moves between
+/// threads:
+///
+/// ```
+/// fn moves_between_threads<T: Send>() {}
+/// moves_between_threads::<shadow::generation::Generation>();
+/// ```
+///
+/// and is never shared by them, which the compiler checks:
+///
+/// ```compile_fail,E0277
+/// fn shared_by_threads<T: Sync>() {}
+/// shared_by_threads::<shadow::generation::Generation>();
+/// ```
 pub struct Generation {
     registry: Registry,
     engine: Engine,

@@ -3,6 +3,8 @@
 //! The server's thread only writes down which call it is at. The thread `shadow-watch` looks at that now and then, and
 //! when it has seen the same call for too long, rings the alarm of the VM. A call that ends in time pays three stores.
 
+#![allow(unsafe_code)]
+
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,6 +6,8 @@
 //! no reason is left. At the VM's safepoints it collects, checks the deadline and asks the host, which may let other
 //! clients in or end the call.
 
+#![allow(unsafe_code)]
+
 use std::time::Duration;
 
 use super::deadline::Deadline;

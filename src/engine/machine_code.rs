@@ -5,6 +5,8 @@
 //! client calls is rarely alone: what it can reach through its upvalues, other functions of its library, is compiled
 //! with it.
 
+#![allow(unsafe_code)]
+
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! What the natives of a VM share: the call that is running, and what it has set.
 
+#![allow(unsafe_code)]
+
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 

@@ -1,5 +1,7 @@
 //! A Luau VM with what every program in it needs: protected calls of its callbacks, replies, errors, limits.
 
+#![allow(unsafe_code)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 

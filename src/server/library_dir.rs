@@ -11,12 +11,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
+use super::commands::replicate_restore;
 use super::module::{Module, Policy};
 use super::settings::LIBRARY_DIR;
-use super::{cluster, events, guard, module};
+use super::{cluster, module};
 use crate::directory::Directory;
 use crate::engine::Dialect;
 use crate::error::Error;
+use crate::process;
 use crate::registry::payload;
 
 /// Whether the server starts and is to load libraries before it serves anybody.
@@ -27,7 +29,7 @@ static AWAITED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// A sentence for the log that names the file.
 pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
-    let path = LIBRARY_DIR.get();
+    let path = LIBRARY_DIR.path();
     if path.is_empty() {
         return Ok(None);
     }
@@ -40,7 +42,7 @@ pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
 /// # Errors
 /// A sentence for the log.
 pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
-    if LIBRARY_DIR.get().is_empty() || is_starting(context) {
+    if LIBRARY_DIR.path().is_empty() || is_starting(context) {
         return Ok(None);
     }
     if context.writes_are_paused() {
@@ -53,10 +55,11 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
 /// libraries loaded when the server has started.
 pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
     if let Some(payload) = loaded {
-        context.replicate_restore(&payload, Policy::Replace.word());
-    } else if !LIBRARY_DIR.get().is_empty() && is_starting(context) {
+        replicate_restore(context, &payload, Policy::Replace);
+    } else if !LIBRARY_DIR.path().is_empty() && is_starting(context) {
         AWAITED.store(true, Ordering::Relaxed);
-        context.soon(events::on_first_turn);
+        // The first turn of the event loop comes before the first client.
+        context.soon(load_awaited);
     }
 }
 
@@ -72,10 +75,10 @@ pub fn load_awaited(context: &Context) {
     if !AWAITED.swap(false, Ordering::Relaxed) {
         return;
     }
-    let loaded = guard::callback(context.raw(), || {
+    let loaded = context.guarded(|| {
         let payload = load(&mut *module::write(context)?, context)?;
         if let Some(payload) = payload {
-            context.replicate_restore(&payload, Policy::Replace.word());
+            replicate_restore(context, &payload, Policy::Replace);
         }
         Ok::<(), Error>(())
     });
@@ -84,9 +87,8 @@ pub fn load_awaited(context: &Context) {
     }
     if !matches!(loaded, Some(Ok(()))) {
         context.log(c"warning", b"the server ends: it must not serve without the libraries of 'shadow.library-dir'");
-        // SAFETY: takes nothing. Nothing that runs at an orderly exit is wanted: other threads are at work, and what the
-        // server had on disk when it started is what it is to find there the next time.
-        unsafe { libc::_exit(1) };
+        // What the server had on disk when it started is what it must find there the next time.
+        process::end_at_once(1);
     }
 }
 

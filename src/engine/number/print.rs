@@ -1,5 +1,7 @@
 //! Numbers printed as the C library and the server print them.
 
+#![allow(unsafe_code)]
+
 use super::decimal::Decimal;
 use super::grisu;
 use super::read::POWERS;

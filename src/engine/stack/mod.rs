@@ -17,6 +17,8 @@
 //!   between may own values: unwinding drops them. A method that raises for want of memory alone may be called
 //!   elsewhere while the VM has no limit: then there is no memory for the server either, which ends itself.
 
+#![allow(unsafe_code)]
+
 mod callbacks;
 mod codegen;
 mod collation;

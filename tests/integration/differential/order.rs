@@ -5,7 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::Pair;
-use crate::library::callback;
+use crate::support::library::callback;
 use crate::support::server::Options;
 
 /// Words whose order differs between bytes and languages.
