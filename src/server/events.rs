@@ -184,9 +184,9 @@ pub unsafe extern "C" fn deliver(context: *mut raw::RedisModuleCtx, _: *mut c_vo
 }
 
 /// What goes wrong in a callback that nobody waits for goes to the log.
-fn report(result: Result<(), Error>) {
+fn report(result: Result<(), impl Into<Error>>) {
     if let Err(error) = result {
-        log(std::ptr::null_mut(), c"warning", error.text());
+        log(std::ptr::null_mut(), c"warning", error.into().text());
     }
 }
 

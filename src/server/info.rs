@@ -32,7 +32,7 @@ pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, for_crash_report: i
         });
         // While a library is loaded the registry is lent; the sections are left out then.
         if let Err(error) = result {
-            log(std::ptr::null_mut(), c"debug", error.text());
+            log(std::ptr::null_mut(), c"debug", error.as_bytes());
         }
     });
 }
