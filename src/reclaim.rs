@@ -90,9 +90,8 @@ impl Shared {
         self.spare.try_lock().is_ok_and(|spare| spare.is_some())
     }
 
-    /// Frees the generation of a job and counts it.
-    fn free(&self, job: Job) {
-        let Job::Free(generation) = job else { return };
+    /// Frees a generation that was handed over, and counts it.
+    fn free(&self, generation: Box<Generation>) {
         let amount = Amount::of(&generation);
         if self.abandon.load(Ordering::Relaxed) {
             std::mem::forget(generation);
@@ -100,6 +99,14 @@ impl Shared {
             self.freed.add(amount);
         }
         self.pending.take(amount);
+    }
+
+    /// Frees what is in a job that the worker did not do.
+    fn undo(&self, job: Job) {
+        match job {
+            Job::Free(generation) => self.free(generation),
+            Job::Prepare | Job::Panic => {}
+        }
     }
 }
 
@@ -170,7 +177,7 @@ impl Reclaim {
         if let (Some(jobs), Some(job)) = (&*self.jobs.borrow(), self.parked.take()) {
             // The queue has room: only this thread sends, and it has checked.
             if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = jobs.try_send(job) {
-                self.shared.free(job);
+                self.shared.undo(job);
             }
         }
     }
@@ -188,7 +195,7 @@ impl Reclaim {
     /// Frees on this thread what is still queued, if the worker is gone.
     pub fn recover(&self) {
         if !self.is_alive() {
-            self.left.try_iter().for_each(|job| self.shared.free(job));
+            self.left.try_iter().for_each(|job| self.shared.undo(job));
         }
     }
 
@@ -269,10 +276,11 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
             self.wait_while_held();
             // The spare comes first: the next flush may need it before a large generation is freed.
             self.prepare();
-            if let Job::Panic = job {
-                panic!("a panic of the worker was asked for");
+            match job {
+                Job::Free(generation) => self.shared.free(generation),
+                Job::Prepare => {}
+                Job::Panic => panic!("a panic of the worker was asked for"),
             }
-            self.shared.free(job);
         }
     }
 
