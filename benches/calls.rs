@@ -1,11 +1,10 @@
 //! The time that a call takes inside the server.
 
-use crate::clearing::per_call;
-use crate::findings::Row;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::row::Row;
 use crate::servers::Identity;
-use crate::side::{Side, settle};
+use crate::side::{Side, per_call, settle};
 use crate::summary::{Better, Pairs, Spread};
 use crate::support::Client;
 

@@ -1,11 +1,11 @@
 //! The time that a flush takes inside the server.
 
-use crate::findings::BySize;
 use crate::number::count;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::row::BySize;
 use crate::servers::Identity;
-use crate::side::{Mode, Side, settle};
+use crate::side::{Mode, Side, per_call, settle};
 use crate::summary::{Better, Pairs};
 use crate::support::Client;
 
@@ -46,10 +46,4 @@ fn flush(client: &mut Client, side: Side, mode: Mode) -> f64 {
     let time = per_call(client, &side.statistic("flush"), 1);
     settle(client);
     time
-}
-
-/// Microseconds in the server for each call of a command since the statistics were reset.
-pub fn per_call(client: &mut Client, command: &str, calls: usize) -> f64 {
-    assert_eq!(client.command_stat(command, "calls"), calls as f64, "{command}: calls in INFO commandstats");
-    client.command_stat(command, "usec") / calls as f64
 }

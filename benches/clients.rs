@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use crate::calls::{self, Case};
-use crate::findings::Row;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::row::Row;
 use crate::servers::Identity;
 use crate::side::Side;
 use crate::summary::{Better, Pairs, Quantiles};

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::findings::Row;
 use crate::number::count;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::row::Row;
 use crate::servers::Identity;
 use crate::side::{Side, settle};
 use crate::summary::{Better, Pairs, Quantiles};

@@ -2,9 +2,9 @@
 
 use crate::interception::Interception;
 use crate::memory::Trace;
-use crate::number::count;
+use crate::row::{BySize, Row};
 use crate::servers::Identity;
-use crate::summary::{Pairs, Spread};
+use crate::summary::Spread;
 
 /// All measurements of one server.
 pub struct Findings {
@@ -45,19 +45,6 @@ pub struct Scale {
     pub pings: Vec<Pings>,
 }
 
-/// Samples of both sides with so many libraries.
-pub struct BySize {
-    pub libraries: usize,
-    pub pairs: Pairs,
-}
-
-impl BySize {
-    /// The row of a table.
-    pub fn row(&self) -> Row {
-        Row { name: count(self.libraries), pairs: self.pairs.clone(), floor: None }
-    }
-}
-
 /// Round trips of another client's PINGs, in microseconds: without a flush, and while each side's FLUSH ASYNC is being
 /// carried out.
 pub struct Pings {
@@ -66,28 +53,4 @@ pub struct Pings {
     pub slowest: [Spread; 3],
     /// The 99.9th percentile of each round.
     pub thousandth: [Spread; 3],
-}
-
-/// The row of a table.
-#[derive(Clone)]
-pub struct Row {
-    pub name: String,
-    pub pairs: Pairs,
-    /// The same without a function: what a module needs for it at least.
-    pub floor: Option<Spread>,
-}
-
-/// The row of that name.
-///
-/// # Panics
-///
-/// When there is none.
-pub fn row<'r>(rows: &'r [Row], name: &str) -> &'r Row {
-    rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no row is named {name}"))
-}
-
-/// The samples with so many libraries, or with the most that there are.
-pub fn of_size(sizes: &[BySize], libraries: usize) -> &BySize {
-    let found = sizes.iter().find(|size| size.libraries == libraries);
-    found.or(sizes.last()).expect("some size was measured")
 }

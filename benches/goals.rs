@@ -1,10 +1,11 @@
 //! The numbers that the module is to reach, and whether it does.
 
 use crate::collector::{self, FEW};
-use crate::findings::{Findings, of_size, row};
+use crate::findings::Findings;
 use crate::interception::{PROCESSOR_AT_ONCE, PROCESSOR_ONE_AT_A_TIME, STATES};
 use crate::memory;
 use crate::number::{number, percent, ratio};
+use crate::row::{of_size, row};
 use crate::summary::{Spread, mean};
 use crate::table::{Table, quantity};
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::Instant;
 
-use crate::clearing::per_call;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::servers::Identity;
+use crate::side::per_call;
 use crate::summary::Spread;
 use crate::support::{Client, Server, resp};
 
@@ -55,7 +55,8 @@ impl Interception {
 
 /// GET on one server, with and without the filter by turns.
 ///
-/// In one process: where another one lies in memory makes more of a difference than the filter, for as long as it lives.
+/// In one process: where another one lies in memory makes more of a difference than the filter, for as long as it
+/// lives.
 pub fn measure(identity: &Identity, plan: &Plan) -> Interception {
     let progress = Progress::of("GET with and without the filter of `intercept yes`");
     let mut found = Interception { samples: Default::default() };
@@ -89,8 +90,8 @@ fn sample(server: &Server, client: &mut Client, plan: &Plan) -> [f64; SIGHTS.len
     [one, many, one_trip, many_trip, counted]
 }
 
-/// Sends `calls` GETs, `depth` of them in one write. Nanoseconds of each: of the processor, as the client sees it, and as
-/// the server counts it.
+/// Sends `calls` GETs, `depth` of them in one write. Nanoseconds of each: of the processor, as the client sees it, and
+/// as the server counts it.
 fn drive(server: &Server, client: &mut Client, depth: usize, calls: usize) -> (f64, f64, f64) {
     let batch = resp::encode(&["GET", "bench:text"]).repeat(depth);
     client.run("CONFIG RESETSTAT");

@@ -1,14 +1,18 @@
-//! Measures the module beside the stock commands, in the same server and by turns, and writes the report.
+//! Measures the module beside the stock commands, in the same server and by turns, and writes the report and README's
+//! table.
 //!
 //! `cargo bench --bench performance`. From the environment:
 //!
-//! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that the tests have fetched.
-//! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that all works; the report goes to `target/bench/`, and
-//!   `docs/performance.md` stays as it is.
+//! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that `make matrix` has
+//!   fetched of [`servers::FETCHED`].
+//! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that everything works. What it writes goes to `target/bench/`.
+//!
+//! A full run writes `docs/performance.md`, the plots beside it, and the comparison in `README.md`; the latter only if
+//! a Redis 8 and a Valkey were measured. A short run touches none of them.
 //!
 //! Times "in the server" are those of `INFO commandstats`. Each pair of samples, stock and shadow, is taken one right
-//! after the other; ratios are medians over the pairs, above 1 where the module is better. Progress is shown on standard
-//! error, the report on standard output as well.
+//! after the other; ratios are medians over the pairs, above 1 where the module is better. Progress is shown on
+//! standard error, the report on standard output as well.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -27,12 +31,15 @@ mod plan;
 mod plot;
 mod plots;
 mod progress;
+mod readme;
 mod report;
+mod row;
 mod scale;
 mod servers;
 mod side;
 mod summary;
 mod table;
+mod template;
 
 use std::path::Path;
 
@@ -47,13 +54,28 @@ fn main() {
     let findings: Vec<Findings> = servers.into_iter().map(|identity| measure(identity, &plan)).collect();
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let directory = root.join(if Plan::is_short() { "target/bench" } else { "docs" });
+    let short = Plan::is_short();
+    let directory = root.join(if short { "target/bench" } else { "docs" });
     plots::draw(&directory.join("plots"), &findings).expect("the plots are written");
     let report = report::write(&findings, &plan);
-    let path = directory.join("performance.md");
-    std::fs::write(&path, &report).expect("the report is written");
+    write(root, &directory.join("performance.md"), &report);
     println!("{report}");
-    eprintln!("The report is in {}.", path.strip_prefix(root).unwrap_or(&path).display());
+
+    let readme = root.join("README.md");
+    let text = std::fs::read_to_string(&readme).expect("README.md is read");
+    match readme::comparison(&findings) {
+        Some(comparison) => {
+            let path = if short { directory.join("README.md") } else { readme };
+            write(root, &path, &readme::with_comparison(&text, &comparison));
+        }
+        None => eprintln!("README.md keeps its figures: they need a Redis 8 and a Valkey."),
+    }
+}
+
+/// Writes a page, and says where it is: seen from `root`.
+fn write(root: &Path, path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    eprintln!("Written: {}", path.strip_prefix(root).unwrap_or(path).display());
 }
 
 /// Measures one server.

@@ -4,10 +4,10 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::findings::Row;
 use crate::number::count;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::row::Row;
 use crate::servers::Identity;
 use crate::side::{Mode, Side, settle};
 use crate::summary::{Better, Pairs};

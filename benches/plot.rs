@@ -28,6 +28,7 @@ const GRID: RGBColor = RGBColor(222, 222, 222);
 const WIDTH: u32 = 1_080;
 /// Of the title and the legend.
 const HEAD: u32 = 66;
+/// Of a row of panels.
 const PANELS: u32 = 340;
 /// Of one bar.
 const BAR: i32 = 12;
@@ -73,11 +74,15 @@ pub enum Axes {
     Linear(Axis, Axis),
 }
 
-/// Draws panels beside each other.
+/// Panels beside each other: more would be too narrow to read.
+const ABREAST: usize = 3;
+
+/// Draws panels beside each other, in as many rows as they need.
 pub fn lines(path: &Path, title: &str, styles: &[Style], axes: &Axes, panels: &[Panel]) -> Drawn {
-    let root = SVGBackend::new(path, (WIDTH, HEAD + PANELS)).into_drawing_area();
+    let rows = panels.len().div_ceil(ABREAST);
+    let root = SVGBackend::new(path, (WIDTH, HEAD + PANELS * rows as u32)).into_drawing_area();
     let body = head(&root, title, styles)?;
-    for (area, panel) in body.split_evenly((1, panels.len())).iter().zip(panels) {
+    for (area, panel) in body.split_evenly((rows, panels.len().div_ceil(rows))).iter().zip(panels) {
         match axes {
             Axes::Logarithmic(x, y) => draw_panel(
                 area,

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::findings::{BySize, Findings};
+use crate::findings::Findings;
 use crate::memory::Sample;
 use crate::plot::{self, Axes, Axis, Drawn, Group, Line, Panel, RANKS, SHADOW, STOCK, Style};
+use crate::row::BySize;
 use crate::summary::Pairs;
 
 /// Milliseconds after a flush that are looked at closely.

@@ -1,13 +1,15 @@
 //! The report: a template, its gaps filled with tables.
 
-use crate::findings::{BySize, Findings, Row};
+use crate::findings::Findings;
 use crate::goals;
 use crate::interception::{SIGHTS, STATES};
 use crate::machine;
 use crate::number::{count, number, percent, ratio};
 use crate::plan::Plan;
+use crate::row::{BySize, Row};
 use crate::summary::mean;
 use crate::table::Table;
+use crate::template::fill;
 
 const TEMPLATE: &str = include_str!("performance.template");
 
@@ -21,13 +23,14 @@ const CAUTION: &str = "**A short run. It shows that all works, and its figures m
 ///
 /// When the template has a gap that nothing fills, or something has no gap.
 pub fn write(findings: &[Findings], plan: &Plan) -> String {
-    let names: Vec<&str> = findings.iter().map(|found| &*found.server.name).collect();
+    let servers: Vec<String> =
+        findings.iter().map(|found| format!("{} ({})", found.server.name, found.server.allocator)).collect();
     let gaps = [
         ("caution", if Plan::is_short() { CAUTION } else { "" }.to_owned()),
         ("date", machine::date()),
         ("machine", machine::describe()),
         ("module", machine::module()),
-        ("servers", names.join(", ")),
+        ("servers", servers.join(", ")),
         ("libraries", count(plan.libraries)),
         ("window", count(plan.scale[0].window.as_millis() as usize)),
         ("long-window", count(plan.scale[plan.scale.len() - 1].window.as_millis() as usize)),
@@ -47,17 +50,8 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("collector", pairs(findings, |found| &found.collector)),
         ("interception", interception(findings)),
     ];
-    let mut text = TEMPLATE.to_owned();
-    for (name, filling) in gaps {
-        let gap = format!("{{{{{name}}}}}");
-        assert!(text.contains(&gap), "the template has no gap {gap}");
-        text = text.replace(&gap, filling.trim_end_matches('\n'));
-    }
     // What an empty filling leaves.
-    text = text.replace("\n\n\n", "\n\n");
-    let left = text.split("{{").nth(1);
-    assert!(left.is_none(), "nothing fills the gap {left:?}");
-    text
+    fill(TEMPLATE, &gaps).replace("\n\n\n", "\n\n")
 }
 
 /// A row for each row of the servers, with both sides' medians and their ratio for each server.

@@ -4,14 +4,14 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::clearing::per_call;
-use crate::findings::{BySize, Pings, Scale};
+use crate::findings::{Pings, Scale};
 use crate::memory;
 use crate::number::count;
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
+use crate::row::BySize;
 use crate::servers::Identity;
-use crate::side::{Mode, Side, library_name, settle};
+use crate::side::{Mode, Side, library_name, per_call, settle};
 use crate::summary::{Better, Pairs, Quantiles, Spread};
 use crate::support::{Client, Server};
 

@@ -6,13 +6,18 @@ use std::path::Path;
 use crate::support::{Flavour, Options, Server};
 
 /// Where scripts/matrix.sh leaves the servers that it fetches.
-const FETCHED: &str = "target/servers";
+const DIRECTORY: &str = "target/servers";
+
+/// Those of them that are measured: the one that the goals name, and the newest of each family.
+pub const FETCHED: [&str; 3] = ["redis-8.2", "redis-8.6", "valkey-9.1"];
 
 /// A server that is measured.
 #[derive(Clone)]
 pub struct Identity {
     /// Such as `Redis 7.0.15`.
     pub name: String,
+    /// The allocator that it was built with, such as `jemalloc-5.3.0`.
+    pub allocator: String,
     /// Such as `redis-server`.
     binary: String,
 }
@@ -29,8 +34,10 @@ impl Identity {
             Flavour::Redis => ("Redis", "redis_version"),
             Flavour::Valkey => ("Valkey", "valkey_version"),
         };
-        let version = server.client().info(field).expect("INFO has the server's version");
-        Self { name: format!("{name} {version}"), binary: binary.to_owned() }
+        let mut client = server.client();
+        let version = client.info(field).expect("INFO has the server's version");
+        let allocator = client.info("mem_allocator").expect("INFO has the server's allocator");
+        Self { name: format!("{name} {version}"), allocator, binary: binary.to_owned() }
     }
 
     /// A server with the module.
@@ -48,16 +55,16 @@ fn start(binary: &str) -> Server {
     options(binary).module_arguments("enable-debug-command yes").start()
 }
 
-/// The binaries that `SERVERS` names, separated by spaces, a path among them seen from here; without it `redis-server` and the servers that the tests have
-/// fetched.
+/// The binaries that `SERVERS` names, separated by spaces; a path is relative to the current directory. Without it,
+/// `redis-server` and what there is of [`FETCHED`].
 pub fn binaries() -> Vec<String> {
     let named = env::var("SERVERS").unwrap_or_default();
     let named: Vec<String> = named.split_whitespace().map(absolute).collect();
     if !named.is_empty() {
         return named;
     }
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(FETCHED);
-    let fetched = ["redis-8.2", "valkey-9.1"].map(|name| fetched.join(name));
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(DIRECTORY);
+    let fetched = FETCHED.map(|name| directory.join(name));
     let fetched = fetched.iter().filter(|path| path.is_file()).map(|path| path.to_string_lossy().into_owned());
     ["redis-server".to_owned()].into_iter().chain(fetched).collect()
 }

@@ -89,6 +89,12 @@ pub fn settle(client: &mut Client) {
     });
 }
 
+/// Microseconds in the server for each call of a command since the statistics were reset.
+pub fn per_call(client: &mut Client, command: &str, calls: usize) -> f64 {
+    assert_eq!(client.command_stat(command, "calls"), calls as f64, "{command}: calls in INFO commandstats");
+    client.command_stat(command, "usec") / calls as f64
+}
+
 /// The name of the library of this number.
 pub fn library_name(number: usize) -> String {
     format!("library_{number}")

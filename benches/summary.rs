@@ -85,8 +85,8 @@ impl Pairs {
         Spread::of(&self.shadow)
     }
 
-    /// How much better the module is: over 1 when it needs less, or gets more done. Of each pair by itself, so that what
-    /// slows the machine down for a while slows both.
+    /// How much better the module is: over 1 when it needs less, or gets more done. Of each pair by itself, so that
+    /// what slows the machine down for a while slows both.
     pub fn ratio(&self) -> Spread {
         let pairs = self.stock.iter().zip(&self.shadow);
         let ratios: Vec<f64> = pairs

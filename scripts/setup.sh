@@ -1,20 +1,28 @@
 #!/bin/sh
-# Installs what is missing to build the module and run it: a server and its
-# client, a C++ compiler, libclang; with the argument "pip" also Python's pip,
-# with "tcl" also Tcl, with "venv" Python's venv, with "node" Node.js and npm,
-# with "clang" the compiler that can instrument C++ like Rust's, with "deb" what
-# packs for Debian, with "lintian" what looks at such a package.
-# Does nothing when all is there. Starts no service.
+# Installs what is missing to build and run the module: a server and its client,
+# a C++ compiler, libclang. Arguments add to that:
+#
+#   clang    the C++ compiler whose sanitizers are those of Rust
+#   deb      what builds a Debian package
+#   lintian  what checks one
+#   locales  the sources of locales
+#   node     Node.js and npm
+#   pip      Python's pip
+#   tcl      Tcl
+#   venv     Python's venv
+#
+# Does nothing when everything is there. Starts no service.
 set -eu
 
 say() { printf '%s\n' "$*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# --- Rust: not ours to install ----------------------------------------------
+# --- Rust: the user installs it ----------------------------------------------
 
 PATH=$PATH:${HOME:-}/.cargo/bin
 if ! have cargo; then
-    say "Rust is missing. Install version 1.88 or newer (https://rustup.rs) and try again." >&2
+    rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$(dirname "$0")/../Cargo.toml")
+    say "Rust is missing. Install version $rust or newer (https://rustup.rs) and try again." >&2
     exit 1
 fi
 
@@ -64,12 +72,13 @@ for extra in "$@"; do
     clang) have clang++ || packages="$packages clang" ;;
     deb) have dpkg-shlibdeps || packages="$packages dpkg-dev" ;;
     lintian) have lintian || packages="$packages lintian" ;;
+    locales) [ -e /usr/share/i18n/locales/en_US ] || packages="$packages locales" ;;
     node) { have node && have npm; } || packages="$packages nodejs npm" ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip" ;;
     tcl) have tclsh8.6 || packages="$packages tcl" ;;
     venv) python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv" ;;
     *)
-        say "unknown argument $extra (known: clang, deb, lintian, node, pip, tcl, venv)" >&2
+        say "unknown argument $extra (known: clang, deb, lintian, locales, node, pip, tcl, venv)" >&2
         exit 2
         ;;
     esac

@@ -1,5 +1,7 @@
 //! The clocks that calls are measured by, and the reading of a clock.
 
+#![allow(unsafe_code)]
+
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,45 +1,38 @@
 //! A generation: everything that one flush throws away.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::time::Duration;
 
 use crate::clock;
 use crate::engine::{Alarm, Dialect, Engine, Host, Loaded, NativeCode, Registration, Sink};
 use crate::error::Error;
+use crate::hotness::Hotness;
 use crate::registry::{
-    Counters, Function, FunctionRef, Library, Look, Registry, RegistryError, Slot, payload, shebang,
+    Counters, Function, FunctionRef, HotCheck, Library, Registry, RegistryError, Slot, payload, shebang,
 };
 
-/// Which functions are compiled to machine code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compilation {
-    /// None; what is compiled already runs in the interpreter again.
-    Off,
-    /// Those that have run for long enough to make it worth their while.
-    Hot,
-    /// Each before its first call.
-    Always,
-}
-
-/// What compiling a function takes, as a rule: so much, and so much more for each byte of its library's source.
-const COMPILING: Duration = Duration::from_micros(200);
-const COMPILING_A_BYTE: Duration = Duration::from_nanos(500);
-
-/// A function is compiled when it has run for so many times as long as that takes.
-const HEAT: u32 = 10;
-
-/// Functions of libraries with more source than this, in bytes, are not: nothing else runs meanwhile, and a single
-/// function of that length takes tens of milliseconds.
-const COMPILED_SOURCE_LIMIT: usize = 32 << 10;
+pub use crate::hotness::Compilation;
 
 /// The registry and the VM that its functions live in.
 ///
-/// It owns all that it refers to and no object of the server, so it can be dropped on any thread.
+/// It owns all that it refers to and no object of the server, so it can be dropped on any thread. It moves between
+/// threads:
+///
+/// ```
+/// fn moves_between_threads<T: Send>() {}
+/// moves_between_threads::<shadow::generation::Generation>();
+/// ```
+///
+/// and is never shared by them, which the compiler checks:
+///
+/// ```compile_fail,E0277
+/// fn shared_by_threads<T: Sync>() {}
+/// shared_by_threads::<shadow::generation::Generation>();
+/// ```
 pub struct Generation {
     registry: Registry,
     engine: Engine,
-    compilation: Cell<Compilation>,
+    hotness: Hotness,
 }
 
 impl Generation {
@@ -50,7 +43,7 @@ impl Generation {
     pub fn new(dialect: Dialect) -> Result<Self, Error> {
         let engine = Engine::new(dialect)
             .map_err(|error| Error::new(format!("ERR the function VM cannot be built: {error}")))?;
-        Ok(Self { registry: Registry::new(), engine, compilation: Cell::new(Compilation::Off) })
+        Ok(Self { registry: Registry::new(), engine, hotness: Hotness::default() })
     }
 
     /// What is loaded.
@@ -60,33 +53,32 @@ impl Generation {
 
     /// What makes a running call ask its host.
     pub fn alarm(&self) -> Alarm {
-        self.engine.alarm()
+        self.engine.vm().alarm()
     }
 
     /// Bytes that the VM holds.
     pub fn vm_memory(&self) -> usize {
-        self.engine.memory()
+        self.engine.vm().memory()
     }
 
     /// Bytes that the VM, its machine code and the registry hold together.
     pub fn bytes(&self) -> usize {
-        self.engine.memory() + self.engine.native_code().bytes + self.registry.bytes()
+        self.engine.vm().memory() + self.engine.vm().native_code().bytes + self.registry.bytes()
     }
 
     /// The machine code in the VM.
     pub fn native_code(&self) -> NativeCode {
-        self.engine.native_code()
+        self.engine.vm().native_code()
     }
 
     /// Has the functions that this says compiled, each before one of its next calls.
     pub fn set_compilation(&self, compilation: Compilation) {
-        self.compilation.set(compilation);
-        self.engine.set_native_running(compilation != Compilation::Off);
+        self.hotness.set(self.engine.vm(), compilation);
     }
 
     /// Bounds the memory of the VM, in bytes; 0 for no bound. What it holds beyond that stays.
     pub fn set_memory_limit(&self, limit: usize) {
-        self.engine.set_memory_limit(limit);
+        self.engine.vm().set_memory_limit(limit);
     }
 
     /// Runs `body`, in which the VM takes what it needs: what comes out of a file or from the master is never refused
@@ -96,10 +88,10 @@ impl Generation {
         struct Limit<'a>(&'a mut Generation, usize);
         impl Drop for Limit<'_> {
             fn drop(&mut self) {
-                self.0.engine.resume_memory_limit(self.1);
+                self.0.engine.vm().resume_memory_limit(self.1);
             }
         }
-        let limit = self.engine.suspend_memory_limit();
+        let limit = self.engine.vm().suspend_memory_limit();
         body(Limit(self, limit).0)
     }
 
@@ -196,45 +188,9 @@ impl Generation {
         host: &mut dyn Host,
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
-        let function = self.compiled(function);
+        self.hotness.compile_if_due(self.engine.vm(), function);
+        let function = function.function();
         Ok(self.engine.call(function.slot.0, &function.name, keys, arguments, host, sink)?)
-    }
-}
-
-impl Generation {
-    /// The function, compiled if it is time for that.
-    #[inline]
-    fn compiled<'f>(&self, found: &'f FunctionRef) -> &'f Function {
-        let function = found.function();
-        let due = match self.compilation.get() {
-            Compilation::Off => false,
-            Compilation::Hot => function.look.is_due(function.counters.calls()),
-            Compilation::Always => function.look.is_open(),
-        };
-        if due {
-            self.look(function, found.library().code.len());
-        }
-        function
-    }
-
-    /// Compiles a function that has proved hot, or says when to look again. `source`: the bytes of its library's source.
-    #[cold]
-    fn look(&self, function: &Function, source: usize) {
-        let calls = function.counters.calls();
-        if self.compilation.get() == Compilation::Hot {
-            if source > COMPILED_SOURCE_LIMIT {
-                return function.look.close();
-            }
-            if function.counters.counts().spent < HEAT * (COMPILING + COMPILING_A_BYTE * source as u32) {
-                return function.look.set(calls.saturating_mul(2));
-            }
-        }
-        if self.engine.compile_native(function.slot.0) {
-            function.look.close();
-        } else {
-            // Not all in one go, or no room under the memory limit: not at each call, either.
-            function.look.set(calls + calls / 4 + 1);
-        }
     }
 }
 
@@ -250,7 +206,7 @@ fn build(
     limit: Option<Duration>,
     host: &mut dyn Host,
 ) -> Result<Library, Error> {
-    let header = shebang::parse(code, engine.dialect().quoting())?;
+    let header = shebang::parse(code, engine.vm().dialect().quoting())?;
     header.check_engine()?;
     if !replace && registry.library(header.name.as_bytes()).is_some() {
         return Err(RegistryError::LibraryExists(header.name).into());
@@ -289,7 +245,7 @@ impl From<Registration> for Function {
             flags: registration.flags,
             slot: Slot(registration.slot),
             counters: Counters::default(),
-            look: Look::default(),
+            hot_check: HotCheck::default(),
         }
     }
 }

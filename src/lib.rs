@@ -3,6 +3,8 @@
 //! The layers, each of which knows only those to its right:
 //! `server` (the module API) -> `generation` (what one flush throws away) -> `engine` (the VM), `registry` (names).
 
+#![deny(unsafe_code)] // The files that may have some say so, and SAFETY.md says why they are sound.
+
 mod c_string;
 mod clock;
 pub mod directory;
@@ -10,6 +12,8 @@ pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod generation;
+mod hotness;
+mod process;
 #[cfg(target_env = "gnu")]
 mod realpath;
 pub mod reclaim;

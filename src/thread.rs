@@ -1,5 +1,7 @@
 //! The start of threads beside the server's.
 
+#![allow(unsafe_code)]
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;

@@ -3,6 +3,8 @@
 //! The main thread stores the number of the call that is running. The thread `shadow-watch` reads it now and then, and
 //! rings the VM's alarm when it has seen the same number for too long. A call that ends in time pays three stores.
 
+#![allow(unsafe_code)]
+
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,7 +211,7 @@ mod tests {
         let dialect = Dialect::redis("7.0.15");
         let mut engine = Engine::new(dialect).unwrap();
         let watch = Watch::start().unwrap();
-        watch.set_alarm(Some(engine.alarm()));
+        watch.set_alarm(Some(engine.vm().alarm()));
         let mut host = Hesitant { watch: &watch, asked: 0 };
         watch.begin();
         // Comes to its own end if nobody else ends it.

@@ -1,6 +1,6 @@
 //! Libraries: a text that begins with `#!` is loaded, and all its functions are called. Of other bytes a sequence of
-//! commands is made, with libraries that use all that libraries see. Whatever they do, a refused change changes nothing,
-//! what is dumped can be restored, and a flush gives all memory back.
+//! commands is made, with libraries that use all that libraries see. Whatever they do, a refused change changes
+//! nothing, what is dumped can be restored, and a flush gives all memory back.
 #![no_main]
 
 use arbitrary::{Result, Unstructured};

@@ -1,11 +1,8 @@
 //! Arguments of natives, taken and refused as the server's VM does it for functions written in C.
 
+use super::limits::SLOTS;
 use super::number;
 use super::stack::{Kind, Raise, Stack};
-
-/// How many values a function written in C can have on its stack in the server's VM. Functions that give back what they
-/// read raise beyond it, and so do ours: a result must not depend on which of the two runs.
-pub const SLOTS: i32 = 8_000;
 
 /// The error for argument `index` of `function`.
 #[cold]

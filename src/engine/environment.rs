@@ -1,29 +1,18 @@
-//! What libraries see: the globals while a library is loaded, and those while its functions run.
-//!
-//! Every library has an environment of its own, an empty table that stays empty: assigning a global raises, and no
-//! library function gives the table out. What it shows depends on the time, not on the
-//! library: while the library's body runs, the environment leads to a table that holds `redis.register_function` and
-//! little else; afterwards to the full globals. Both are built here from an allow-list; nothing that the VM brings
-//! besides is reachable, so a new release of the VM adds nothing unseen.
+//! The globals that scripts see, built from an allow-list: nothing that the VM brings besides is reachable, so a new release
+//! of the VM adds nothing unseen.
 
 use std::ffi::CStr;
 
-use super::base;
 use super::bit;
 use super::builtin;
 use super::cjson;
 use super::cmsgpack;
-use super::context::Context;
+use super::globals;
 use super::random;
 use super::redis_api as api;
-use super::register::RegisterFunction;
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, Native, Stack};
+use super::state::VmState;
 use super::struct_pack;
-
-/// The metatable of an environment while its library's functions run.
-const RUN: &CStr = c"shadow.run";
-/// The metatable of an environment while its library's body runs.
-const LOAD: &CStr = c"shadow.load";
 
 /// Global functions of the VM that are as the server's.
 const GLOBALS: [&CStr; 14] = [
@@ -64,67 +53,25 @@ const LIBRARIES: [(&CStr, &[&CStr]); 4] = [
     (c"coroutine", &[c"create", c"resume", c"running", c"status", c"wrap", c"yield"]),
 ];
 
-/// Builds the globals of a new VM on `stack`, whose globals are still the VM's own. Raises for want of memory.
-pub fn build(stack: &Stack, context: &Context) {
-    push_guard(stack, context);
-    let guard = stack.top();
-    push_run_globals(stack, context);
-    guard_globals(stack, guard);
-    register_view(stack, guard, RUN);
-    // The compiler's constants for globals are resolved against the thread's globals; `safe` allows that.
-    stack.set_safe_environment(-1, true);
-    stack.replace_globals();
-    push_load_globals(stack, context, guard);
-    guard_globals(stack, guard);
-    register_view(stack, guard, LOAD);
-    stack.set_top(guard - 1);
-}
-
-/// Pushes the environment of a new library, still in its run-time state. May raise.
-pub fn push(stack: &Stack) {
-    stack.push_table(0, 0);
-    set_loading(stack, stack.top(), false);
-}
-
-/// Turns the environment at `index` (counted from the bottom) to what the body of its library may see, or to what its
-/// functions see.
-pub fn set_loading(stack: &Stack, index: i32, loading: bool) {
-    stack.push_registered(if loading { LOAD } else { RUN });
-    stack.set_metatable(index);
-    // The constants resolved at compile time are the run-time globals; they hold only while those are shown.
-    stack.set_safe_environment(index, !loading);
-}
-
 /// Pushes the metatable of globals: reading what is missing raises, and so does assigning.
-fn push_guard(stack: &Stack, context: &Context) {
+pub fn push_guard(stack: &Stack, state: &VmState) {
     stack.push_table(0, 2);
-    stack.push_native::<base::MissingGlobal, _>(context);
+    stack.push_native::<globals::MissingGlobal, _>(state);
     stack.raw_set_field(-2, c"__index");
-    stack.push_native::<base::LockedGlobal, _>(context);
+    stack.push_native::<globals::LockedGlobal, _>(state);
     stack.raw_set_field(-2, c"__newindex");
     stack.set_readonly(-1, true);
 }
 
 /// Guards and locks the table on top.
-fn guard_globals(stack: &Stack, guard: i32) {
+pub fn guard_globals(stack: &Stack, guard: i32) {
     stack.push_value(guard);
     stack.set_metatable(-2);
     stack.set_readonly(-1, true);
 }
 
-/// Registers under `name` the metatable that makes an empty table show the globals on top.
-fn register_view(stack: &Stack, guard: i32, name: &CStr) {
-    stack.push_table(0, 2);
-    stack.push_value(-2);
-    stack.raw_set_field(-2, c"__index");
-    stack.raw_get_field(guard, c"__newindex");
-    stack.raw_set_field(-2, c"__newindex");
-    stack.set_readonly(-1, true);
-    stack.register(name);
-}
-
-/// Pushes the globals of running functions, unlocked.
-fn push_run_globals(stack: &Stack, context: &Context) {
+/// Pushes the globals, unlocked. The globals of the thread are still the VM's own. May raise.
+pub fn push_globals(stack: &Stack, state: &VmState) {
     stack.push_table(0, 40);
     let globals = stack.top();
     stack.push_globals();
@@ -139,19 +86,19 @@ fn push_run_globals(stack: &Stack, context: &Context) {
         stack.raw_set_field(globals, library);
     }
     stack.pop(1);
-    add_missing(stack, context, globals);
+    add_missing(stack, state, globals);
     for (library, _) in LIBRARIES {
         stack.raw_get_field(globals, library);
         stack.set_readonly(-1, true);
         stack.pop(1);
     }
-    cjson::push_shared(stack, context);
+    cjson::push_shared(stack, state);
     stack.raw_set_field(globals, c"cjson");
-    add_bit(stack, context, globals);
-    add_struct(stack, context, globals);
-    add_message_pack(stack, context, globals);
-    push_redis(stack, context);
-    name_api(stack, context, globals);
+    add_bit(stack, state, globals);
+    add_struct(stack, state, globals);
+    add_message_pack(stack, state, globals);
+    push_redis(stack, state);
+    name_api(stack, state, globals);
     stack.push_value(globals);
     stack.raw_set_field(globals, c"_G");
     lock_strings(stack, globals);
@@ -166,97 +113,97 @@ fn copy(stack: &Stack, from: i32, to: i32, names: &[&CStr]) {
 }
 
 /// Adds what Lua 5.1 as the server has it knows and the VM lacks, or does otherwise.
-fn add_missing(stack: &Stack, context: &Context, globals: i32) {
-    native::<base::Pcall>(stack, context, globals);
-    native::<base::Xpcall>(stack, context, globals);
-    wrap::<builtin::ToNumber>(stack, context, globals);
-    wrap::<builtin::Unpack>(stack, context, globals);
-    native::<base::Assert>(stack, context, globals);
-    native::<base::CollectGarbage>(stack, context, globals);
-    native::<base::LoadString>(stack, context, globals);
-    native::<base::Load>(stack, context, globals);
-    native::<base::ToString>(stack, context, globals);
+fn add_missing(stack: &Stack, state: &VmState, globals: i32) {
+    native::<globals::Pcall>(stack, state, globals);
+    native::<globals::Xpcall>(stack, state, globals);
+    wrap::<builtin::ToNumber>(stack, state, globals);
+    wrap::<builtin::Unpack>(stack, state, globals);
+    native::<globals::Assert>(stack, state, globals);
+    native::<globals::CollectGarbage>(stack, state, globals);
+    native::<globals::LoadString>(stack, state, globals);
+    native::<globals::Load>(stack, state, globals);
+    native::<globals::ToString>(stack, state, globals);
     text(stack, globals, c"_VERSION", "Lua 5.1");
     inside(stack, globals, c"string", |string| {
-        native::<base::StringDump>(stack, context, string);
-        wrap::<builtin::Byte>(stack, context, string);
-        wrap::<builtin::Char>(stack, context, string);
-        wrap::<builtin::Find>(stack, context, string);
-        wrap::<builtin::Format>(stack, context, string);
-        wrap::<builtin::GlobalMatch>(stack, context, string);
-        wrap::<builtin::GlobalSubstitute>(stack, context, string);
-        wrap::<builtin::Lower>(stack, context, string);
-        wrap::<builtin::Match>(stack, context, string);
-        wrap::<builtin::Repeat>(stack, context, string);
-        wrap::<builtin::Reverse>(stack, context, string);
-        wrap::<builtin::Sub>(stack, context, string);
-        wrap::<builtin::Upper>(stack, context, string);
+        native::<globals::StringDump>(stack, state, string);
+        wrap::<builtin::Byte>(stack, state, string);
+        wrap::<builtin::Char>(stack, state, string);
+        wrap::<builtin::Find>(stack, state, string);
+        wrap::<builtin::Format>(stack, state, string);
+        wrap::<builtin::GlobalMatch>(stack, state, string);
+        wrap::<builtin::GlobalSubstitute>(stack, state, string);
+        wrap::<builtin::Lower>(stack, state, string);
+        wrap::<builtin::Match>(stack, state, string);
+        wrap::<builtin::Repeat>(stack, state, string);
+        wrap::<builtin::Reverse>(stack, state, string);
+        wrap::<builtin::Sub>(stack, state, string);
+        wrap::<builtin::Upper>(stack, state, string);
         alias(stack, string, c"gmatch", c"gfind");
     });
     inside(stack, globals, c"table", |table| {
-        native::<base::SetN>(stack, context, table);
-        wrap::<builtin::Concat>(stack, context, table);
-        wrap::<builtin::ForEach>(stack, context, table);
-        wrap::<builtin::ForEachElement>(stack, context, table);
-        wrap::<builtin::Insert>(stack, context, table);
-        wrap::<builtin::Remove>(stack, context, table);
-        wrap::<builtin::Sort>(stack, context, table);
+        native::<globals::SetN>(stack, state, table);
+        wrap::<builtin::Concat>(stack, state, table);
+        wrap::<builtin::ForEach>(stack, state, table);
+        wrap::<builtin::ForEachElement>(stack, state, table);
+        wrap::<builtin::Insert>(stack, state, table);
+        wrap::<builtin::Remove>(stack, state, table);
+        wrap::<builtin::Sort>(stack, state, table);
     });
     inside(stack, globals, c"coroutine", |coroutine| {
-        wrap::<builtin::Create>(stack, context, coroutine);
-        wrap::<builtin::Wrap>(stack, context, coroutine);
+        wrap::<builtin::Create>(stack, state, coroutine);
+        wrap::<builtin::Wrap>(stack, state, coroutine);
     });
     inside(stack, globals, c"math", |math| {
-        wrap::<builtin::LoadExponent>(stack, context, math);
-        wrap::<builtin::Log>(stack, context, math);
-        wrap::<builtin::Max>(stack, context, math);
-        wrap::<builtin::Min>(stack, context, math);
-        native::<random::Random>(stack, context, math);
-        native::<random::RandomSeed>(stack, context, math);
+        wrap::<builtin::LoadExponent>(stack, state, math);
+        wrap::<builtin::Log>(stack, state, math);
+        wrap::<builtin::Max>(stack, state, math);
+        wrap::<builtin::Min>(stack, state, math);
+        native::<random::Random>(stack, state, math);
+        native::<random::RandomSeed>(stack, state, math);
         alias(stack, math, c"fmod", c"mod");
     });
-    if context.dialect.has_os_clock() {
+    if state.dialect.has_os_clock() {
         stack.push_table(0, 1);
-        native::<base::OsClock>(stack, context, stack.top());
+        native::<globals::OsClock>(stack, state, stack.top());
         stack.set_readonly(-1, true);
         stack.raw_set_field(globals, c"os");
     }
 }
 
-fn add_bit(stack: &Stack, context: &Context, globals: i32) {
+fn add_bit(stack: &Stack, state: &VmState, globals: i32) {
     locked(stack, globals, c"bit", |table| {
-        native::<bit::ToBit>(stack, context, table);
-        native::<bit::Not>(stack, context, table);
-        native::<bit::And>(stack, context, table);
-        native::<bit::Or>(stack, context, table);
-        native::<bit::Xor>(stack, context, table);
-        native::<bit::ShiftLeft>(stack, context, table);
-        native::<bit::ShiftRight>(stack, context, table);
-        native::<bit::ShiftArithmetic>(stack, context, table);
-        native::<bit::RotateLeft>(stack, context, table);
-        native::<bit::RotateRight>(stack, context, table);
-        native::<bit::Swap>(stack, context, table);
-        native::<bit::ToHex>(stack, context, table);
+        native::<bit::ToBit>(stack, state, table);
+        native::<bit::Not>(stack, state, table);
+        native::<bit::And>(stack, state, table);
+        native::<bit::Or>(stack, state, table);
+        native::<bit::Xor>(stack, state, table);
+        native::<bit::ShiftLeft>(stack, state, table);
+        native::<bit::ShiftRight>(stack, state, table);
+        native::<bit::ShiftArithmetic>(stack, state, table);
+        native::<bit::RotateLeft>(stack, state, table);
+        native::<bit::RotateRight>(stack, state, table);
+        native::<bit::Swap>(stack, state, table);
+        native::<bit::ToHex>(stack, state, table);
     });
 }
 
-fn add_struct(stack: &Stack, context: &Context, globals: i32) {
+fn add_struct(stack: &Stack, state: &VmState, globals: i32) {
     locked(stack, globals, c"struct", |table| {
-        native::<struct_pack::Pack>(stack, context, table);
-        native::<struct_pack::Unpack>(stack, context, table);
-        native::<struct_pack::Size>(stack, context, table);
+        native::<struct_pack::Pack>(stack, state, table);
+        native::<struct_pack::Unpack>(stack, state, table);
+        native::<struct_pack::Size>(stack, state, table);
     });
 }
 
-fn add_message_pack(stack: &Stack, context: &Context, globals: i32) {
+fn add_message_pack(stack: &Stack, state: &VmState, globals: i32) {
     locked(stack, globals, c"cmsgpack", |table| {
-        native::<cmsgpack::Pack>(stack, context, table);
-        native::<cmsgpack::Unpack>(stack, context, table);
-        native::<cmsgpack::UnpackOne>(stack, context, table);
-        native::<cmsgpack::UnpackLimit>(stack, context, table);
+        native::<cmsgpack::Pack>(stack, state, table);
+        native::<cmsgpack::Unpack>(stack, state, table);
+        native::<cmsgpack::UnpackOne>(stack, state, table);
+        native::<cmsgpack::UnpackLimit>(stack, state, table);
         text(stack, table, c"_NAME", cmsgpack::NAME);
         text(stack, table, c"_VERSION", cmsgpack::VERSION);
-        text(stack, table, c"_COPYRIGHT", context.dialect.words.message_pack_copyright);
+        text(stack, table, c"_COPYRIGHT", state.dialect.words.message_pack_copyright);
         text(stack, table, c"_DESCRIPTION", cmsgpack::DESCRIPTION);
     });
 }
@@ -270,18 +217,18 @@ fn locked(stack: &Stack, globals: i32, library: &CStr, fill: impl FnOnce(i32)) {
 }
 
 /// Pushes the table `redis` of running functions.
-fn push_redis(stack: &Stack, context: &Context) {
+fn push_redis(stack: &Stack, state: &VmState) {
     stack.push_table(0, 27);
     let redis = stack.top();
-    native::<api::Call>(stack, context, redis);
-    native::<api::ProtectedCall>(stack, context, redis);
-    native::<api::ErrorReply>(stack, context, redis);
-    native::<api::StatusReply>(stack, context, redis);
-    native::<api::Sha1Hex>(stack, context, redis);
-    native::<api::SetResp>(stack, context, redis);
-    native::<api::SetReplication>(stack, context, redis);
-    native::<api::AclCheckCommand>(stack, context, redis);
-    add_common(stack, context, redis);
+    native::<api::Call>(stack, state, redis);
+    native::<api::ProtectedCall>(stack, state, redis);
+    native::<api::ErrorReply>(stack, state, redis);
+    native::<api::StatusReply>(stack, state, redis);
+    native::<api::Sha1Hex>(stack, state, redis);
+    native::<api::SetResp>(stack, state, redis);
+    native::<api::SetReplication>(stack, state, redis);
+    native::<api::AclCheckCommand>(stack, state, redis);
+    add_common(stack, state, redis);
     for (name, bits) in
         [(c"REPL_NONE", 0), (c"REPL_AOF", 1), (c"REPL_SLAVE", 2), (c"REPL_REPLICA", 2), (c"REPL_ALL", 3)]
     {
@@ -291,35 +238,23 @@ fn push_redis(stack: &Stack, context: &Context) {
 }
 
 /// Gives the table on top to the globals by the names that the server has for it. Pops it.
-fn name_api(stack: &Stack, context: &Context, globals: i32) {
-    if context.dialect.is_valkey() {
+pub fn name_api(stack: &Stack, state: &VmState, globals: i32) {
+    if state.dialect.is_valkey() {
         stack.push_value(-1);
         stack.raw_set_field(globals, c"server");
     }
     stack.raw_set_field(globals, c"redis");
 }
 
-/// Pushes the globals of a library's body: `redis` alone, with little in it; unlocked.
-fn push_load_globals(stack: &Stack, context: &Context, guard: i32) {
-    stack.push_table(0, 2);
-    let globals = stack.top();
-    stack.push_table(0, 13);
-    let redis = stack.top();
-    native::<RegisterFunction>(stack, context, redis);
-    add_common(stack, context, redis);
-    guard_globals(stack, guard);
-    name_api(stack, context, globals);
-}
-
-/// What `redis` has at both times.
-fn add_common(stack: &Stack, context: &Context, redis: i32) {
-    native::<api::Log>(stack, context, redis);
+/// What `redis` has while a library is loaded, too.
+pub fn add_common(stack: &Stack, state: &VmState, redis: i32) {
+    native::<api::Log>(stack, state, redis);
     for (name, level) in [(c"LOG_DEBUG", 0), (c"LOG_VERBOSE", 1), (c"LOG_NOTICE", 2), (c"LOG_WARNING", 3)] {
         integer(stack, redis, name, level);
     }
-    text(stack, redis, c"REDIS_VERSION", &context.dialect.redis.text);
-    integer(stack, redis, c"REDIS_VERSION_NUM", context.dialect.redis.number);
-    if let Some(own) = &context.dialect.valkey {
+    text(stack, redis, c"REDIS_VERSION", &state.dialect.redis.text);
+    integer(stack, redis, c"REDIS_VERSION_NUM", state.dialect.redis.number);
+    if let Some(own) = &state.dialect.valkey {
         text(stack, redis, c"SERVER_NAME", "valkey");
         text(stack, redis, c"VALKEY_VERSION", &own.text);
         integer(stack, redis, c"VALKEY_VERSION_NUM", own.number);
@@ -339,15 +274,15 @@ fn lock_strings(stack: &Stack, globals: i32) {
     stack.pop(1);
 }
 
-fn native<F: super::stack::Native>(stack: &Stack, context: &Context, table: i32) {
-    stack.push_native::<F, _>(context);
+pub fn native<F: Native>(stack: &Stack, state: &VmState, table: i32) {
+    stack.push_native::<F, _>(state);
     stack.raw_set_field(table, F::NAME);
 }
 
 /// Puts the native `F` in the place of the VM's function of its name, which it captures.
-fn wrap<F: super::stack::Native>(stack: &Stack, context: &Context, table: i32) {
+fn wrap<F: Native>(stack: &Stack, state: &VmState, table: i32) {
     stack.raw_get_field(table, F::NAME);
-    stack.push_capturing::<F, _>(context);
+    stack.push_capturing::<F, _>(state);
     stack.raw_set_field(table, F::NAME);
 }
 

@@ -6,29 +6,21 @@
 //! a string: they ask here how many.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::alarm;
-use super::stack::{Collect, Growth, Raise, Stack};
+use super::stack::{Collect, REFUSED, Raise, Stack};
 
 /// How a call or a load ends that would take the VM over its limit.
 pub const OUT_OF_MEMORY: &[u8] = b"OOM functions are not allowed to use more memory than 'shadow.memory-limit'.";
-
-/// What the VM raises when its allocator refuses.
-pub const REFUSED: &str = "not enough memory";
 
 /// What the VM raises when the error handler of a call fails.
 const HANDLER_FAILED: &[u8] = b"error in error handling";
 
 /// Less garbage than this is not worth a collection.
-const LEAST_GARBAGE: usize = 16 * 1024;
+pub const LEAST_GARBAGE: usize = 16 * 1024;
 
 /// Nor is less than this part of what is alive, however little room there is: a collection goes through all of that.
 const LEAST_PART: usize = 64;
-
-/// What VMs have allocated since one of them was last looked at; this much goes by unseen, for a look at every
-/// allocation is felt. VMs that run at the same time share the sum, and may lose a part of it to each other.
-static UNSEEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Calls and loads that ended for want of memory, in all VMs.
 static REFUSALS: AtomicU64 = AtomicU64::new(0);
@@ -77,9 +69,8 @@ impl Memory {
     pub fn set_limit(&self, stack: &Stack, limit: usize, collect: bool) {
         self.limit.set(limit);
         if limit == 0 {
-            return stack.ignore_growth();
+            return;
         }
-        stack.follow_growth::<Pressure>();
         if collect && stack.memory() > self.bound(limit) / 2 {
             stack.collect(Collect::Full, 0);
         }
@@ -124,9 +115,14 @@ impl Memory {
         if bound > 0 && bytes > bound { Err(Raise::Memory) } else { Ok(()) }
     }
 
+    /// Whether the VM holds so much that its garbage is to be collected.
+    pub fn is_full(&self, stack: &Stack) -> bool {
+        stack.memory() >= self.collect_at.get()
+    }
+
     /// Collects, at a safepoint, if it is time.
     pub fn relieve(&self, stack: &Stack) {
-        if self.limit.get() > 0 && stack.memory() >= self.collect_at.get() {
+        if self.limit.get() > 0 && self.is_full(stack) {
             self.collect(stack);
         }
     }
@@ -136,7 +132,7 @@ impl Memory {
     /// them for each coroutine that they have left. The engine's error handler fails for nothing else.
     pub fn is_refusal(&self, text: &[u8]) -> bool {
         let text = text.strip_prefix(b"ERR ").unwrap_or(text);
-        let refused = || text.strip_suffix(REFUSED.as_bytes()).is_some_and(are_places);
+        let refused = || text.strip_suffix(REFUSED).is_some_and(are_places);
         self.limit.get() > 0 && (refused() || text == HANDLER_FAILED)
     }
 
@@ -181,24 +177,6 @@ fn are_places(text: &[u8]) -> bool {
         left = &name[..begin];
     }
     true
-}
-
-/// Follows a VM that has a limit: has it ask at its next safepoint when garbage is to be collected.
-struct Pressure;
-
-impl Growth for Pressure {
-    fn grown(stack: &Stack, bytes: usize) {
-        let unseen = UNSEEN.load(Ordering::Relaxed).saturating_add(bytes);
-        if unseen < LEAST_GARBAGE {
-            return UNSEEN.store(unseen, Ordering::Relaxed);
-        }
-        UNSEEN.store(0, Ordering::Relaxed);
-        alarm::with_current(|context| {
-            if stack.memory() >= context.memory.collect_at.get() {
-                alarm::arm(stack);
-            }
-        });
-    }
 }
 
 #[cfg(test)]
@@ -296,7 +274,7 @@ mod tests {
 
     fn limited(limit: usize) -> (Engine, Echo) {
         let engine = engine();
-        engine.set_memory_limit(limit);
+        engine.vm().set_memory_limit(limit);
         (engine, Echo::default())
     }
 
@@ -307,11 +285,11 @@ mod tests {
         let slot = load(&mut engine, body, &mut host);
         let before = refusals();
         let text = call(&engine, slot, &mut host).expect_err(body);
-        assert!(engine.memory() <= LIMIT, "{body}");
+        assert!(engine.vm().memory() <= LIMIT, "{body}");
         assert!(refusals() > before, "{body}");
         assert_eq!(call(&engine, fine, &mut host), Ok("xxx[\"key\"]".to_owned()), "after {body}");
-        engine.stack.collect(Collect::Full, 0);
-        assert!(engine.memory() < LIMIT * 2 / 3, "{body}: {}", engine.memory());
+        engine.vm().stack.collect(Collect::Full, 0);
+        assert!(engine.vm().memory() < LIMIT * 2 / 3, "{body}: {}", engine.vm().memory());
         text
     }
 
@@ -378,7 +356,7 @@ mod tests {
             let slot = load(&mut engine, body, &mut host);
             let text = call(&engine, slot, &mut host).unwrap_err();
             assert!(text.starts_with("ERR user_function:2: ") && text.contains(words), "{text}");
-            assert!(engine.memory() <= LIMIT);
+            assert!(engine.vm().memory() <= LIMIT);
         }
     }
 
@@ -393,14 +371,14 @@ mod tests {
             let expected = call(&engine, slot, &mut host);
             let mut refusals = 0;
             for room in (0..).step_by(4_000) {
-                engine.set_memory_limit(0);
-                engine.stack.collect(Collect::Full, 0);
-                engine.set_memory_limit(engine.memory() + room);
+                engine.vm().set_memory_limit(0);
+                engine.vm().stack.collect(Collect::Full, 0);
+                engine.vm().set_memory_limit(engine.vm().memory() + room);
                 let result = call(&engine, slot, &mut host);
                 let refused = result.as_ref().is_err_and(|text| text.starts_with(TEXT));
                 assert!(refused || result == expected, "{kept}: {result:?}");
                 refusals += usize::from(refused);
-                engine.set_memory_limit(0);
+                engine.vm().set_memory_limit(0);
                 assert_eq!(call(&engine, fine, &mut host), Ok("[\"key\"]".to_owned()), "{kept}");
                 if !refused {
                     break;
@@ -430,7 +408,7 @@ mod tests {
     fn a_library_over_the_limit_is_refused_and_leaves_nothing() {
         let (mut engine, mut host) = limited(LIMIT);
         let slot = load(&mut engine, "return 'here'", &mut host);
-        let before = engine.memory();
+        let before = engine.vm().memory();
         for body in [
             "local t = {} for i = 1, 1e7 do t[i] = {} end".to_owned(),
             "for i = 1, 1e6 do redis.register_function('f' .. i, function() return i end) end".to_owned(),
@@ -443,8 +421,8 @@ mod tests {
             assert_eq!(String::from_utf8(refused.0).unwrap(), TEXT);
             assert_eq!(call(&engine, slot, &mut host), Ok("here".to_owned()));
         }
-        engine.stack.collect(Collect::Full, 0);
-        assert!(engine.memory() < before + (256 << 10), "{before} {}", engine.memory());
+        engine.vm().stack.collect(Collect::Full, 0);
+        assert!(engine.vm().memory() < before + (256 << 10), "{before} {}", engine.vm().memory());
         assert_eq!(load(&mut engine, "return 1", &mut host), slot + 1);
     }
 
@@ -484,11 +462,11 @@ mod tests {
                     redis.register_function('g', function() return ('x'):rep(1e6) end)";
         let slots: Vec<u32> =
             engine.load(body.as_bytes(), None, &mut host).unwrap().functions.iter().map(|f| f.slot).collect();
-        engine.set_memory_limit(1 << 20);
-        assert!(engine.memory() > 1 << 20);
+        engine.vm().set_memory_limit(1 << 20);
+        assert!(engine.vm().memory() > 1 << 20);
         assert_eq!(call(&engine, slots[0], &mut host), Ok("100000".to_owned()));
         assert!(call(&engine, slots[1], &mut host).unwrap_err().starts_with(TEXT));
-        engine.set_memory_limit(8 << 20);
+        engine.vm().set_memory_limit(8 << 20);
         assert_eq!(call(&engine, slots[1], &mut host).map(|text| text.len()), Ok(1_000_000));
     }
 
@@ -498,11 +476,11 @@ mod tests {
         let slot = load(&mut engine, "local t = {} for i = 1, 1500 do t = {t} end return t", &mut host);
         let mut refusals = 0;
         for room in (0..600_000).step_by(4_000) {
-            engine.set_memory_limit(0);
-            engine.stack.reset();
-            engine.fix_slots();
-            engine.stack.collect(Collect::Full, 0);
-            engine.set_memory_limit(engine.memory() + room);
+            engine.vm().set_memory_limit(0);
+            engine.vm().stack.reset();
+            engine.vm().fix_slots();
+            engine.vm().stack.collect(Collect::Full, 0);
+            engine.vm().set_memory_limit(engine.vm().memory() + room);
             match call(&engine, slot, &mut host) {
                 Ok(text) => assert_eq!(text, "*0"),
                 Err(text) => {
@@ -522,14 +500,14 @@ mod tests {
         let fine = load(&mut engine, "return 'fine'", &mut host);
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(&engine, slot, &mut host)));
         assert!(panicked.is_err());
-        engine.stack.collect(Collect::Full, 0);
+        engine.vm().stack.collect(Collect::Full, 0);
         assert_eq!(call(&engine, fine, &mut host), Ok("fine".to_owned()));
     }
 
     #[test]
     fn without_a_limit_nothing_is_refused() {
         let (mut engine, mut host) = limited(LIMIT);
-        engine.set_memory_limit(0);
+        engine.vm().set_memory_limit(0);
         let slot = load(&mut engine, "return ('x'):rep(3e7)", &mut host);
         assert_eq!(call(&engine, slot, &mut host).map(|text| text.len()), Ok(30_000_000));
     }

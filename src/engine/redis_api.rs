@@ -5,14 +5,14 @@ use std::mem::MaybeUninit;
 
 use memchr::memchr;
 
-use super::builtin::LENGTH_LIMIT;
-use super::context::Context;
 use super::host::{LogLevel, Permission, Replication};
+use super::limits::{LENGTH, STRIDE};
 use super::number;
-use super::reply::Sink;
+use super::pusher::Pusher;
 use super::resp;
+use super::sink::Sink;
 use super::stack::{Kind, Outcome, Raise, Stack, natives};
-use super::value::Pusher;
+use super::state::VmState;
 use crate::c_string::to_nul;
 
 natives! {
@@ -31,13 +31,10 @@ natives! {
 
 /// How long the arguments of a command may be together, in bytes: the longest value, and room for the others. Nothing
 /// interrupts the server while it copies them.
-const ARGUMENTS_LIMIT: usize = LENGTH_LIMIT + (1 << 20);
+const ARGUMENTS_LIMIT: usize = LENGTH + (1 << 20);
 
 /// After how many bytes of a message nothing is added: the server cuts its log lines far before that.
 const MESSAGE_LIMIT: usize = 1 << 16;
-
-/// How many bytes are hashed between two safepoints.
-const HASH_STRIDE: usize = 1 << 20;
 
 /// A command of so many words needs no allocation here.
 const FEW: usize = 8;
@@ -60,17 +57,17 @@ fn protected_call(stack: &Stack) -> Outcome {
 
 /// Runs the command on the stack and pushes its reply; true when that is an error.
 fn execute(stack: &Stack) -> Result<bool, Raise> {
-    let context = Context::of(stack);
-    if context.loading() {
+    let state = VmState::of(stack);
+    if state.is_loading() {
         return Err(Raise::api("redis.call/pcall can only be called inside a script invocation"));
     }
-    let mode = context.mode();
+    let mode = state.mode();
     let mut pusher = Pusher::new(stack);
-    with_arguments(context, stack, |name, arguments| match CStr::from_bytes_with_nul(name) {
-        Ok(name) => context.with_host(|host| resp::read(host.call(name, arguments, mode), &mut pusher)),
+    with_arguments(state, stack, |name, arguments| match CStr::from_bytes_with_nul(name) {
+        Ok(name) => state.with_host(|host| resp::read(host.call(name, arguments, mode), &mut pusher)),
         // No command's name has a NUL in it: C would read another one.
         Err(_) => {
-            pusher.error(&[b"ERR ", context.dialect.words.unknown_command.as_bytes()].concat());
+            pusher.error(&[b"ERR ", state.dialect.words.unknown_command.as_bytes()].concat());
             Ok(())
         }
     })?;
@@ -80,14 +77,14 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
 /// Runs `body` with the arguments on the stack, as the words of a command: the first with a NUL after it, and all.
 #[inline]
 fn with_arguments<T>(
-    context: &Context,
+    state: &VmState,
     stack: &Stack,
     body: impl FnOnce(&[u8], &[&[u8]]) -> Result<T, Raise>,
 ) -> Result<T, Raise> {
     let (mut few_texts, mut many_texts);
     let (mut few_words, mut many_words): ([&[u8]; FEW], Vec<&[u8]>);
     let (texts, words) = match stack.top() as usize {
-        0 => return Err(Raise::api(context.dialect.words.no_arguments)),
+        0 => return Err(Raise::api(state.dialect.words.no_arguments)),
         count @ ..=FEW => {
             few_texts = [const { MaybeUninit::uninit() }; FEW];
             few_words = [&[]; FEW];
@@ -99,14 +96,14 @@ fn with_arguments<T>(
             (many_texts.as_mut_slice(), many_words.as_mut_slice())
         }
     };
-    let name = collect(context, stack, texts, words)?;
+    let name = collect(state, stack, texts, words)?;
     body(name, words)
 }
 
 /// Collects the arguments in `words`, and gives the first of them with a NUL after it. Those that are numbers get their
 /// texts in `texts`: strings of the VM would be the collector's to free.
 fn collect<'a>(
-    context: &Context,
+    state: &VmState,
     stack: &'a Stack,
     texts: &'a mut [MaybeUninit<number::Text>],
     words: &mut [&'a [u8]],
@@ -120,10 +117,10 @@ fn collect<'a>(
             None => match stack.number(index) {
                 Some(number) => {
                     let text = text.write(number::Text::EMPTY);
-                    text.set_argument(number, context.dialect.shortest_numbers());
+                    text.set_argument(number, state.dialect.short_numbers());
                     text.with_nul()
                 }
-                None => return Err(Raise::api(context.dialect.words.bad_argument)),
+                None => return Err(Raise::api(state.dialect.words.bad_argument)),
             },
         };
         if index == 1 {
@@ -136,7 +133,7 @@ fn collect<'a>(
             return Err(Raise::api("Lua redis lib command arguments are too long"));
         }
     }
-    context.memory.check(length)?;
+    state.memory.check(length)?;
     Ok(name)
 }
 
@@ -157,7 +154,7 @@ fn error_reply(stack: &Stack) -> Outcome {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let (code, message) = match memchr(b' ', text) {
         Some(space) => (&text[..space], without_line_ends(&text[space + 1..])),
-        None if Context::of(stack).dialect.keeps_line_ends_of_one_word() => (&b"ERR"[..], text),
+        None if VmState::of(stack).dialect.keeps_line_ends_of_one_word() => (&b"ERR"[..], text),
         None => (&b"ERR"[..], without_line_ends(text)),
     };
     push_error(stack, &[code, b" ", message].concat());
@@ -187,10 +184,10 @@ fn only_string(stack: &Stack) -> Option<&[u8]> {
 }
 
 fn log(stack: &Stack) -> Outcome {
-    let context = Context::of(stack);
+    let state = VmState::of(stack);
     let count = stack.top();
     if count < 2 {
-        return Err(context.api_error("redis.log() requires two arguments or more."));
+        return Err(state.api_error("redis.log() requires two arguments or more."));
     }
     let level = stack.number(1).ok_or_else(|| Raise::api("First argument must be a number (log level)."))?;
     let level = match number::truncated(level) {
@@ -198,7 +195,7 @@ fn log(stack: &Stack) -> Outcome {
         1 => LogLevel::Verbose,
         2 => LogLevel::Notice,
         3 => LogLevel::Warning,
-        _ => return Err(Raise::api(context.dialect.words.bad_log_level)),
+        _ => return Err(Raise::api(state.dialect.words.bad_log_level)),
     };
     let mut message = Vec::new();
     for index in 2..=count {
@@ -209,11 +206,11 @@ fn log(stack: &Stack) -> Outcome {
             }
             let text = stack.text(index).unwrap_or_default();
             let text = &text[..text.len().min(MESSAGE_LIMIT)];
-            context.memory.check(message.len() + text.len())?;
+            state.memory.check(message.len() + text.len())?;
             message.extend_from_slice(text);
         }
     }
-    context.with_host(|host| host.log(level, &message))?;
+    state.with_host(|host| host.log(level, &message))?;
     Ok(0)
 }
 
@@ -224,7 +221,7 @@ fn sha1hex(stack: &Stack) -> Outcome {
     // What has no text is hashed as the empty string.
     let text = if matches!(stack.kind(1), Kind::String | Kind::Number) { stack.text(1) } else { None };
     let mut hash = sha1_smol::Sha1::new();
-    for part in text.unwrap_or_default().chunks(HASH_STRIDE) {
+    for part in text.unwrap_or_default().chunks(STRIDE) {
         stack.safepoint();
         hash.update(part);
     }
@@ -234,20 +231,20 @@ fn sha1hex(stack: &Stack) -> Outcome {
 
 fn set_resp(stack: &Stack) -> Outcome {
     if stack.top() != 1 {
-        return Err(Context::of(stack).api_error("redis.setresp() requires one argument."));
+        return Err(VmState::of(stack).api_error("redis.setresp() requires one argument."));
     }
     let version = number::truncated(stack.number(1).unwrap_or(0.0));
     if version != 2 && version != 3 {
         return Err(Raise::api("RESP version must be 2 or 3."));
     }
-    Context::of(stack).set_resp3(version == 3);
+    VmState::of(stack).set_resp3(version == 3);
     Ok(0)
 }
 
 fn set_replication(stack: &Stack) -> Outcome {
-    let context = Context::of(stack);
+    let state = VmState::of(stack);
     if stack.top() != 1 {
-        return Err(context.api_error(context.dialect.words.set_repl_arity));
+        return Err(state.api_error(state.dialect.words.set_repl_arity));
     }
     // What is no number counts as 0, as in the server.
     let bits = number::truncated(stack.number(1).unwrap_or(0.0));
@@ -255,17 +252,17 @@ fn set_replication(stack: &Stack) -> Outcome {
         .ok()
         .and_then(Replication::from_bits)
         .ok_or_else(|| Raise::api("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."))?;
-    context.set_replication(replication);
+    state.set_replication(replication);
     Ok(0)
 }
 
 fn acl_check_command(stack: &Stack) -> Outcome {
-    let context = Context::of(stack);
-    match with_arguments(context, stack, |_, arguments| context.with_host(|host| host.permits(arguments)))? {
+    let state = VmState::of(stack);
+    match with_arguments(state, stack, |_, arguments| state.with_host(|host| host.permits(arguments)))? {
         Permission::Granted => stack.push_boolean(true),
         Permission::Denied => stack.push_boolean(false),
-        Permission::Unknown => return Err(context.api_error("Invalid command passed to redis.acl_check_cmd()")),
-        Permission::WrongArity => return Err(context.api_error("Wrong number of args for redis.acl_check_cmd()")),
+        Permission::Unknown => return Err(state.api_error("Invalid command passed to redis.acl_check_cmd()")),
+        Permission::WrongArity => return Err(state.api_error("Wrong number of args for redis.acl_check_cmd()")),
     }
     Ok(1)
 }

@@ -1,6 +1,6 @@
 //! Reads a raw reply of the server (RESP2 or RESP3) into a [`Sink`].
 
-use super::reply::Sink;
+use super::sink::Sink;
 
 /// Writes the first reply in `bytes` to `sink`.
 ///

@@ -6,11 +6,11 @@
 use smallvec::SmallVec;
 
 use super::argument::{self, bad, check_slots};
-use super::builtin::{LENGTH_LIMIT, too_large};
-use super::context::Context;
+use super::limits::{LENGTH, too_large};
 use super::number;
 use super::pace::Pace;
 use super::stack::{Outcome, Raise, Stack, natives};
+use super::state::VmState;
 use crate::c_string::to_nul;
 
 natives! {
@@ -181,7 +181,7 @@ fn pack(stack: &Stack) -> Outcome {
     let wrong = |fault: Fault| fault.raise(stack, NAME);
     // The first missing argument is found to be nil, not `no value`, as in the server.
     stack.push_nil();
-    let room = Context::of(stack).memory.room(stack);
+    let room = VmState::of(stack).memory.room(stack);
     let mut bytes = SmallVec::<[u8; 128]>::new();
     let mut argument = 2;
     let mut next = || {
@@ -223,7 +223,7 @@ fn pack(stack: &Stack) -> Outcome {
                 if length > room {
                     return Err(Raise::Memory);
                 }
-                if length > LENGTH_LIMIT {
+                if length > LENGTH {
                     return Err(too_large());
                 }
                 bytes.extend_from_slice(text);

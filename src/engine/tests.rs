@@ -150,7 +150,7 @@ fn every_way_from_a_number_to_a_string_prints_fourteen_digits() {
         let (mut engine, mut host) = (engine(), Echo::default());
         let slot = load(&mut engine, body, &mut host);
         assert_eq!(call(&engine, slot, &mut host), third, "{body}");
-        while !engine.compile_native(slot) {}
+        while !engine.vm().compile_native(slot) {}
         assert_eq!(call(&engine, slot, &mut host), third, "{body}, compiled");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::counters::Counters;
 use super::flags::FunctionFlags;
-use super::look::Look;
+use super::hot_check::HotCheck;
 
 /// A loaded library. Never changes once it is registered, but for what is counted of its calls: a replacement is another
 /// library.
@@ -49,8 +49,8 @@ pub struct Function {
     pub slot: Slot,
     /// What is counted of its calls.
     pub counters: Counters,
-    /// Whether it is looked at again for machine code.
-    pub look: Look,
+    /// When it is next checked for being hot.
+    pub hot_check: HotCheck,
 }
 
 /// The engine's handle of a callback. The registry only keeps it.

@@ -313,8 +313,8 @@ fn spread(hash: u32) -> u64 {
 mod tests {
     use super::super::counters::Counters;
     use super::super::flags::FunctionFlags;
+    use super::super::hot_check::HotCheck;
     use super::super::library::Slot;
-    use super::super::look::Look;
     use super::*;
 
     fn library(name: &str, functions: &[&str]) -> Library {
@@ -332,7 +332,7 @@ mod tests {
                     flags: FunctionFlags::empty(),
                     slot: Slot(slot),
                     counters: Counters::default(),
-                    look: Look::default(),
+                    hot_check: HotCheck::default(),
                 })
                 .collect(),
         }

@@ -1,5 +1,7 @@
-//! The global allocator: the server's inside a server, so that all memory shows in its `used_memory`; the system's
-//! where there is none, as in unit tests.
+//! The global allocator: inside a server the server's, so that all memory is part of its `used_memory`; elsewhere, as
+//! in unit tests, the system's.
+
+#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
@@ -8,20 +10,20 @@ use redis_module::raw;
 
 use super::api::Context;
 
-/// The alignment that the server's allocator gives a block whose size is a multiple of it. jemalloc as Redis builds it
-/// has sizes of 24, 40 and 56 as well, which it aligns to 8 only: so sizes are rounded up (`padded`).
+/// The alignment of a block whose size is a multiple of it. jemalloc as Redis builds it also has sizes of 24, 40 and
+/// 56, which it aligns to 8 only; so sizes are rounded up (`padded`).
 const GUARANTEED: usize = 16;
 
 /// Memory from the server.
 ///
-/// The server's functions are known once the module's entry point has run `Init`, before the first Rust allocation;
-/// so no block is ever freed by another allocator than gave it.
+/// The module's entry point learns the server's functions before the first Rust allocation. So every block goes back to
+/// the allocator that gave it.
 pub struct ServerAllocator;
 
 // SAFETY: every block comes from RM_TryAlloc or RM_Alloc (or the system) and goes back to RM_Free (or the system)
-// unchanged: which of the two is in use never changes while blocks exist. Alignments up to 16 are the server's, for sizes
-// that are multiples of them (`is_as_expected` has looked); a larger one is made by hand in `aligned`, and undone in
-// `dealloc` by the same rule.
+// unchanged: which of the two is in use never changes while blocks exist. Alignments up to 16 are the server's, for
+// sizes that are multiples of them (`is_as_expected` has looked); a larger one is made by hand in `aligned`, and undone
+// in `dealloc` by the same rule.
 unsafe impl GlobalAlloc for ServerAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the statics are written once, on the main thread, before any other thread of ours runs. The caller
@@ -75,8 +77,8 @@ const fn padded(size: usize, align: usize) -> usize {
     (size + align - 1) & !(align - 1)
 }
 
-/// Whether the server's allocator aligns as it is taken to. One that keeps the size of a block before it, which is how
-/// Redis does without an allocator that knows it, aligns nothing to 16.
+/// Whether the server's allocator aligns as [`GUARANTEED`] says. Redis built with an allocator that does not know the
+/// sizes of its blocks stores each size in front of the block, which aligns nothing to 16.
 pub fn is_as_expected() -> bool {
     [16, 32, 48, 64, 80, 112].into_iter().all(|size| {
         // SAFETY: the size is not 0, and the block goes back as it came.
@@ -92,7 +94,7 @@ pub fn is_as_expected() -> bool {
     })
 }
 
-/// A block of a larger alignment inside a larger block, whose address stands just before it.
+/// A block of a larger alignment, inside a larger block. The address of the larger one is stored just before it.
 ///
 /// # Safety
 /// `allocate` gives a block of the size that it is asked for, or null.
@@ -113,11 +115,11 @@ unsafe fn aligned(layout: Layout, allocate: impl FnOnce(usize) -> *mut c_void) -
     }
 }
 
-/// Prepares the C library for blocks that the worker frees, if that is where the server's memory comes from.
+/// Prepares glibc for blocks that the worker frees, if the server's memory comes from glibc.
 ///
-/// glibc sets small blocks aside as they are freed, and merges all of them when the next large one is asked for: after
-/// the worker has freed a million libraries, that stops the server's thread for a second. Without that, each block is
-/// merged by the thread that frees it.
+/// glibc keeps small freed blocks aside and merges all of them at the next large allocation. After the worker has freed
+/// a million libraries, that stops the server's thread for a second. Without it, each block is merged by the thread
+/// that frees it.
 pub fn prepare(context: &Context) {
     #[cfg(target_env = "gnu")]
     if let [Some(name)] = context.info(c"memory", [c"mem_allocator"])
@@ -129,7 +131,7 @@ pub fn prepare(context: &Context) {
 
 #[cfg(target_env = "gnu")]
 fn set_no_blocks_aside() {
-    // SAFETY: the limit of what is set aside may be changed at any time, from any thread.
+    // SAFETY: the limit may be changed at any time, from any thread.
     unsafe { libc::mallopt(libc::M_MXFAST, 0) };
 }
 

@@ -1,12 +1,13 @@
 //! Whether a function may run in the server's present state.
 //!
-//! For FCALL the server checks this before the command runs, by the flags of the function that it calls. It cannot
-//! know the flags of ours, so the same checks are made here, with the texts that the server's own gate has.
+//! For FCALL the server checks this before the command runs, by the flags of the function. It does not know the flags
+//! of the module's functions, so the same checks are made here, with the server's texts.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::api::{Context, State};
+use super::stock;
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::registry::FunctionFlags;
@@ -18,43 +19,43 @@ const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 const NO_CLUSTER: &str = "ERR Can not run script on cluster, 'no-cluster' flag is set.";
 const RO_VARIANT: &str = "ERR Can not execute a script with write flag using *_ro command.";
 
-/// What refuses writes and that no flag of the module API shows: too few replicas, a failed save.
+/// Reasons to refuse a write that no context flag shows: too few replicas, a failed save.
 ///
-/// Asking for it costs more than a call does. So it is watched from the server's timer, ten times a second, and asked
-/// for at a call only while something is amiss; recovery is seen at once then. A writer that slips through in the
-/// meantime is refused by the server at its first write.
+/// Asking the server costs more than a call does. So the server's timer asks, ten times a second. A call asks only
+/// while there is such a reason, and so sees at once when it is gone. A function that slips through before the timer
+/// asks is refused by the server at its first write.
 pub struct Gate {
     amiss: Cell<bool>,
-    watched: Cell<Option<Instant>>,
+    probed: Cell<Option<Instant>>,
 }
 
-/// How often the server is looked at; its timer may run far more often.
+/// How often the server is asked; its timer may run far more often.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 impl Gate {
     pub const fn new() -> Self {
-        Self { amiss: Cell::new(false), watched: Cell::new(None) }
+        Self { amiss: Cell::new(false), probed: Cell::new(None) }
     }
 
-    /// Looks at the server if it is time to; called from its timer.
-    pub fn watch(&self, context: &Context) {
+    /// Asks the server if it is time to; called from its timer.
+    pub fn probe_when_due(&self, context: &Context) {
         let now = Instant::now();
-        if self.watched.get().is_none_or(|last| now.duration_since(last) >= INTERVAL) {
-            self.watched.set(Some(now));
-            self.look(context);
+        if self.probed.get().is_none_or(|last| now.duration_since(last) >= INTERVAL) {
+            self.probed.set(Some(now));
+            self.probe(context);
         }
     }
 
-    /// Looks at the server; called when a setting has changed.
-    pub fn look(&self, context: &Context) {
+    /// Asks the server; called when a setting has changed.
+    pub fn probe(&self, context: &Context) {
         self.amiss.set(write_refusal(context).is_some());
     }
 
-    /// Checks whether the server's state lets a function with `flags` run: what the server's gate checks before a
-    /// command runs.
+    /// Checks whether a function with `flags` may run in the server's state: what the server checks before a command
+    /// runs.
     ///
     /// # Errors
-    /// The server's text for what stands against it.
+    /// The server's text for the reason against it.
     pub fn check_state(
         &self,
         context: &Context,
@@ -87,10 +88,10 @@ impl Gate {
     }
 }
 
-/// Checks what FCALL itself checks once it has read its arguments; `read_only` for FCALL_RO.
+/// Checks what FCALL itself checks after it has read its arguments; `read_only` for FCALL_RO.
 ///
 /// # Errors
-/// The server's text for what stands against the call.
+/// The server's text for the reason against the call.
 pub fn check_call(state: State, flags: FunctionFlags, read_only: bool) -> Result<(), Error> {
     if flags.contains(FunctionFlags::NO_CLUSTER) && state.contains(State::CLUSTER) {
         return Err(NO_CLUSTER.into());
@@ -107,7 +108,7 @@ pub fn is_stale(context: &Context) -> bool {
 }
 
 fn serves_stale(context: &Context) -> bool {
-    context.setting(c"replica-serve-stale-data").is_none_or(|value| value == b"yes")
+    stock::setting(context, c"replica-serve-stale-data").is_none_or(|value| value == b"yes")
 }
 
 /// What keeps the server from writing.
@@ -119,10 +120,10 @@ enum Obstacle {
 }
 
 impl Obstacle {
-    /// The server's text for it. What it says of a failed save names itself and the cause, which only it knows: it is
-    /// asked. In a cluster it may have something else to say; then what it always says must do.
+    /// The server's text for it. For a failed save the text names the server and the cause, so the server is asked. In
+    /// a cluster it may answer with another error; the general text is used then.
     fn text(self, context: &Context, dialect: &Dialect) -> Error {
-        let misconfigured = || context.refusal_of_writes().filter(|text| text.starts_with(b"MISCONF "));
+        let misconfigured = || stock::write_error(context).filter(|text| text.starts_with(b"MISCONF "));
         let server = dialect.words.server;
         match self {
             Self::TooFewReplicas => NOREPLICAS.into(),
@@ -142,9 +143,9 @@ impl Obstacle {
     }
 }
 
-/// Why the server would refuse a write, if not for its being a read-only replica. Runs no command while all is well.
+/// Why the server would refuse a write, other than for being a read-only replica. Runs no command while all is well.
 fn write_refusal(context: &Context) -> Option<Obstacle> {
-    let setting = |name, value: &[u8]| context.setting(name).is_some_and(|found| found == value);
+    let setting = |name, value: &[u8]| stock::setting(context, name).is_some_and(|found| found == value);
     let [save, append] = context.info(c"persistence", [c"rdb_last_bgsave_status", c"aof_last_write_status"]);
     if save.as_deref() == Some(b"err") && setting(c"stop-writes-on-bgsave-error", b"yes") && !setting(c"save", b"") {
         return Some(Obstacle::FailedSave);
@@ -154,7 +155,7 @@ fn write_refusal(context: &Context) -> Option<Obstacle> {
     }
     let [role, good] = context.info(c"replication", [c"role", c"min_slaves_good_slaves"]);
     let good = number(good)?;
-    if role.as_deref() == Some(b"master") && good < number(context.setting(c"min-replicas-to-write"))? {
+    if role.as_deref() == Some(b"master") && good < number(stock::setting(context, c"min-replicas-to-write"))? {
         return Some(Obstacle::TooFewReplicas);
     }
     None

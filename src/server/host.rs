@@ -3,16 +3,15 @@
 use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
-use super::api::{CallReply, Context, Text, Word, Words, c_text};
+use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, c_text, call};
 use super::cluster::{Keys, OneSlot, keys_of};
 use super::gate::is_stale;
 use super::intercept::{self, debug::scripts_are_unlocked};
-use super::permission;
 use super::refusal::{Refusals, STALE, refused};
 use super::running::Running;
 use super::settings::READ_ONLY_TIMEOUT;
+use super::stock;
 use super::totals::{Counter, Totals};
-use super::variadic::{Flags, call};
 use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
@@ -80,7 +79,7 @@ pub struct ServerHost<'a> {
     /// Keys in several slots must not reach the server.
     hides_scattered_keys: bool,
     /// The caller's user, once a script asks for its rights. It stays the same while the call runs.
-    user: OnceCell<Option<Text>>,
+    user: OnceCell<Option<User>>,
 }
 
 impl<'a> ServerHost<'a> {
@@ -211,7 +210,7 @@ impl<'a> ServerHost<'a> {
     fn threshold(&mut self) -> u64 {
         let context = self.context;
         *self.threshold.get_or_insert_with(|| {
-            let setting = context.setting(c"busy-reply-threshold");
+            let setting = stock::setting(context, c"busy-reply-threshold");
             let threshold = setting.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
             threshold.filter(|&threshold| threshold > 0).unwrap_or(u64::MAX)
         })
@@ -219,7 +218,7 @@ impl<'a> ServerHost<'a> {
 
     /// What the server calls itself: a Valkey may have been told to be like Redis.
     fn name_of_server(&self) -> &'static str {
-        let likeness = self.dialect.is_valkey().then(|| self.context.setting(c"extended-redis-compatibility"));
+        let likeness = self.dialect.is_valkey().then(|| stock::setting(self.context, c"extended-redis-compatibility"));
         if likeness.flatten().as_deref() == Some(b"yes") { "Redis" } else { self.dialect.words.server }
     }
 
@@ -318,9 +317,9 @@ impl Host for ServerHost<'_> {
     }
 
     fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
-        let texts: Vec<Text> = arguments.iter().map(|word| Text::new(word)).collect();
-        match self.user.get_or_init(|| self.context.user_name()) {
-            Some(user) => permission::of(self.context, user, Words::new(&texts)),
+        let texts: Vec<ServerString> = arguments.iter().map(|word| ServerString::new(word)).collect();
+        match self.user.get_or_init(|| User::of_caller(self.context)) {
+            Some(user) => user.may_run(self.context, Words::new(&texts)),
             // A caller without a user may do everything.
             None => Permission::Granted,
         }

@@ -1,13 +1,9 @@
 //! The module's sections of INFO.
 //!
-//! The server asks for them only where the reply is to hold them: a plain INFO has neither.
+//! The server asks for them only when the reply includes them; a plain INFO has neither.
 
-use std::ffi::CStr;
-
-use redis_module::raw;
-
-use super::api::{Refused, api, c_text, checked, log};
-use super::guard;
+use super::api::info::{Info, Report};
+use super::api::{c_text, log};
 use super::module::{self, FlushMode, Module};
 use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
@@ -15,26 +11,27 @@ use crate::clock::unix_milliseconds;
 use crate::engine;
 use crate::registry::{Function, Registry};
 
-/// As many functions have a line at most, so that INFO has a bound, whatever is loaded.
+/// The most functions that have a line, so that INFO has a bound, whatever is loaded.
 const FUNCTIONS_LISTED: usize = 1_000;
 
-/// Adds the sections `shadow_functions` and `shadow_functionstats`. A crash report goes without the second one.
-pub extern "C" fn report(info: *mut raw::RedisModuleInfoCtx, for_crash_report: i32) {
-    guard::callback(std::ptr::null_mut(), || {
-        let info = Info(info);
+/// The sections `shadow_functions` and `shadow_functionstats`. The report of a crash goes without the second one.
+pub struct Sections;
+
+impl Report for Sections {
+    fn report(info: &Info, crashed: bool) {
         let result = module::read().map(|module| {
             if info.section(c"functions").is_ok() {
-                add_functions(&info, &module);
+                add_functions(info, &module);
             }
-            if for_crash_report == 0 && info.section(c"functionstats").is_ok() {
-                add_function_stats(&info, module.generation().registry());
+            if !crashed && info.section(c"functionstats").is_ok() {
+                add_function_stats(info, module.generation().registry());
             }
         });
         // While a library is loaded the registry is lent; the sections are left out then.
         if let Err(error) = result {
-            log(std::ptr::null_mut(), c"debug", error.as_bytes());
+            log(c"debug", error.as_bytes());
         }
-    });
+    }
 }
 
 fn add_functions(info: &Info, module: &Module) {
@@ -84,8 +81,7 @@ fn add_functions(info: &Info, module: &Module) {
     ]);
 }
 
-/// A line for each function that was called, in the form of those of `commandstats`: those first that took most of the
-/// time.
+/// A line for each function that was called, in the form of `commandstats`. Those that took most time come first.
 fn add_function_stats(info: &Info, registry: &Registry) {
     let mut called: Vec<&Function> = registry.functions().filter(|function| !function.counters.are_zero()).collect();
     info.number(c"functions_called", called.len() as u64);
@@ -110,44 +106,5 @@ fn add_function_stats(info: &Info, registry: &Registry) {
         info.number(c"failed_calls", counts.failed);
         info.number(c"max_usec", counts.longest.as_micros() as u64);
         info.end();
-    }
-}
-
-/// The reply to INFO, or what another module or a crash report gets in its place.
-struct Info(*mut raw::RedisModuleInfoCtx);
-
-impl Info {
-    /// Begins a section; refused when it was not asked for.
-    fn section(&self, name: &CStr) -> Result<(), Refused> {
-        // SAFETY: the context is alive during the callback; the server copies the name. So in all that follow.
-        checked(unsafe { api!(RedisModule_InfoAddSection)(self.0, name.as_ptr()) })
-    }
-
-    fn number(&self, name: &CStr, value: u64) {
-        // SAFETY: as in `section`.
-        unsafe { api!(RedisModule_InfoAddFieldULongLong)(self.0, name.as_ptr(), value) };
-    }
-
-    fn numbers(&self, fields: &[(&CStr, u64)]) {
-        for (name, value) in fields {
-            self.number(name, *value);
-        }
-    }
-
-    fn text(&self, name: &CStr, value: &CStr) {
-        // SAFETY: as in `section`.
-        unsafe { api!(RedisModule_InfoAddFieldCString)(self.0, name.as_ptr(), value.as_ptr()) };
-    }
-
-    /// Begins a field that is made of others.
-    fn begin(&self, name: &CStr) {
-        // SAFETY: as in `section`.
-        unsafe { api!(RedisModule_InfoBeginDictField)(self.0, name.as_ptr()) };
-    }
-
-    /// Ends it.
-    fn end(&self) {
-        // SAFETY: as in `section`.
-        unsafe { api!(RedisModule_InfoEndDictField)(self.0) };
     }
 }

@@ -11,12 +11,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
+use super::commands::replicate_restore;
 use super::module::{Module, Policy};
 use super::settings::LIBRARY_DIR;
-use super::{cluster, events, guard, module};
+use super::{cluster, module};
 use crate::directory::Directory;
 use crate::engine::Dialect;
 use crate::error::Error;
+use crate::process;
 use crate::registry::payload;
 
 /// Whether the server is starting and has libraries to load before it serves a client.
@@ -27,7 +29,7 @@ static AWAITED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// A sentence for the log that names the file.
 pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
-    let path = LIBRARY_DIR.get();
+    let path = LIBRARY_DIR.path();
     if path.is_empty() {
         return Ok(None);
     }
@@ -40,7 +42,7 @@ pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
 /// # Errors
 /// A sentence for the log.
 pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
-    if LIBRARY_DIR.get().is_empty() || is_starting(context) {
+    if LIBRARY_DIR.path().is_empty() || is_starting(context) {
         return Ok(None);
     }
     if context.writes_are_paused() {
@@ -53,10 +55,11 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
 /// libraries are loaded when the server has started.
 pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
     if let Some(payload) = loaded {
-        context.replicate_restore(&payload, Policy::Replace.word());
-    } else if !LIBRARY_DIR.get().is_empty() && is_starting(context) {
+        replicate_restore(context, &payload, Policy::Replace);
+    } else if !LIBRARY_DIR.path().is_empty() && is_starting(context) {
         AWAITED.store(true, Ordering::Relaxed);
-        context.soon(events::on_first_turn);
+        // The first turn of the event loop comes before the first client.
+        context.soon(load_awaited);
     }
 }
 
@@ -72,11 +75,11 @@ pub fn load_awaited(context: &Context) {
     if !AWAITED.swap(false, Ordering::Relaxed) {
         return;
     }
-    let loaded = guard::callback(context.raw(), || {
+    let loaded = context.guarded(|| {
         // Apart, for the state is not to be borrowed while the server replicates.
-        let loaded = load(&mut *module::write(context)?, context)?;
-        if let Some(payload) = loaded {
-            context.replicate_restore(&payload, Policy::Replace.word());
+        let payload = load(&mut *module::write(context)?, context)?;
+        if let Some(payload) = payload {
+            replicate_restore(context, &payload, Policy::Replace);
         }
         Ok::<(), Error>(())
     });
@@ -85,9 +88,9 @@ pub fn load_awaited(context: &Context) {
     }
     if !matches!(loaded, Some(Ok(()))) {
         context.log(c"warning", b"the server ends: it must not serve without the libraries of 'shadow.library-dir'");
-        // SAFETY: takes nothing. An orderly exit is not wanted: other threads are at work, and the server's files must
-        // stay as they were when it started.
-        unsafe { libc::_exit(1) };
+        // An orderly exit is not wanted: other threads are at work, and the server's files must stay as they were when it
+        // started.
+        process::end_at_once(1);
     }
 }
 

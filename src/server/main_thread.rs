@@ -1,5 +1,7 @@
 //! State that belongs to the server's main thread.
 
+#![allow(unsafe_code)]
+
 use std::ops::Deref;
 
 /// A value in a static that only the main thread reaches, usually a `Cell` or a `RefCell`.

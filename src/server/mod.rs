@@ -7,31 +7,29 @@ mod cluster_reset;
 mod commands;
 mod events;
 mod gate;
-mod guard;
 mod host;
 mod info;
 mod intercept;
 mod library_dir;
 mod main_thread;
 mod module;
-mod path_setting;
 mod payload_form;
-mod permission;
 mod persistence;
 mod refusal;
 mod reply;
 mod rewrite;
 mod running;
 mod settings;
+mod stock;
 mod totals;
-mod variadic;
 
 use std::ffi::c_int;
 
-use redis_module::raw;
-
 use crate::engine::{self, Dialect};
-use api::{Arguments, Context, api, checked};
+use api::entry::entry_points;
+use api::{Arguments, Context};
+#[doc(hidden)] // For the proofs in their documentation.
+pub use api::{FilteredCommand, ServerString};
 use module::Module;
 
 /// The module's version as the API wants it: major * 10000 + minor * 100 + patch.
@@ -40,47 +38,24 @@ const VERSION: c_int = 100;
 /// The oldest server that has what the module needs: subcommands of modules, script mode of `RM_Call`.
 const OLDEST_SERVER: u32 = 7 << 16;
 
-/// The module's entry point: registers everything and starts the worker. A failed load leaves nothing behind.
-///
-/// # Safety
-/// Called by the server, with its arguments.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn RedisModule_OnLoad(
-    context: *mut raw::RedisModuleCtx,
-    argv: *mut *mut raw::RedisModuleString,
-    argc: c_int,
-) -> c_int {
-    // SAFETY: this is the entry point, and nothing has run before it. No memory is allocated yet.
-    if unsafe { api::init(context, c"shadow", VERSION) }.is_err() {
-        return raw::REDISMODULE_ERR as c_int;
-    }
-    let loaded = guard::callback(context, || {
-        // SAFETY: the server's context and arguments, alive until this function returns.
-        let (context, arguments) = unsafe { (Context::new(context), Arguments::new(argv, argc)) };
-        match start(&context, arguments) {
-            Ok(()) => true,
-            Err(reason) => {
-                context.log(c"warning", reason.as_bytes());
-                module::install(None);
-                false
-            }
+entry_points!(c"shadow", VERSION, load, unload);
+
+/// Registers everything and starts the worker. A failed load leaves nothing behind.
+fn load(context: &Context, arguments: Arguments) -> bool {
+    match start(context, arguments) {
+        Ok(()) => true,
+        Err(reason) => {
+            context.log(c"warning", reason.as_bytes());
+            module::install(None);
+            false
         }
-    });
-    (if loaded == Some(true) { raw::REDISMODULE_OK } else { raw::REDISMODULE_ERR }) as c_int
+    }
 }
 
-/// Called before the module is unloaded: ends the worker and frees what it and the module hold.
-///
-/// # Safety
-/// Called by the server.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn RedisModule_OnUnload(context: *mut raw::RedisModuleCtx) -> c_int {
-    guard::callback(context, || {
-        // SAFETY: the context of the callback that is running.
-        intercept::remove(&unsafe { Context::new(context) });
-        module::install(None);
-    });
-    raw::REDISMODULE_OK as c_int
+/// Ends the worker and frees what it and the module hold.
+fn unload(context: &Context) {
+    intercept::remove(context);
+    module::install(None);
 }
 
 fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
@@ -105,9 +80,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     commands::register(context, &dialect)?;
     persistence::register(context)?;
     events::subscribe(context, &dialect).map_err(|_| "the server refused the subscription to its events")?;
-    // SAFETY: the context is that of the entry point.
-    unsafe { checked(api!(RedisModule_RegisterInfoFunc)(context.raw(), Some(info::report))) }
-        .map_err(|_| "the server refused the section of INFO")?;
+    api::info::register::<info::Sections>(context).map_err(|_| "the server refused the section of INFO")?;
     if settings::INTERCEPT.is_on() {
         intercept::install(context, dialect, commands::registered())?;
     }

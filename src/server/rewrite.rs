@@ -1,9 +1,9 @@
 //! Libraries in an append-only file that is rewritten without a preamble.
 //!
 //! With a preamble the rewritten file begins as a snapshot, which has a field for the libraries. Without one the server
-//! asks no module for anything. So the process that rewrites the file adds the libraries to it as commands, when the
-//! server has completed the file and before it takes the place of the old one. A file that cannot be completed like that
-//! never does: the process fails, and the server keeps what it has.
+//! asks modules for nothing. So the process that rewrites the file appends the libraries as commands, after the server
+//! has completed the file and before the file takes the place of the old one. If they cannot be appended, the process
+//! fails, and the server keeps the old file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::api::Context;
 use super::module;
 use crate::error::Error;
+use crate::process;
 
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 64 * 1024;
@@ -29,32 +30,27 @@ pub fn note_snapshot() {
     OWED.store(false, Ordering::Relaxed);
 }
 
-/// The server has completed its part of a file. Adds the libraries if they are not in it.
+/// The server has completed its part of a file. Adds the libraries if they are not in it; if that fails, so does the
+/// process.
 pub fn complete(context: &Context) {
     if !OWED.load(Ordering::Relaxed) {
         return;
     }
-    match append_libraries() {
-        Ok(()) => OWED.store(false, Ordering::Relaxed),
-        Err(error) => {
+    match context.guarded(append_libraries) {
+        Some(Ok(())) => OWED.store(false, Ordering::Relaxed),
+        Some(Err(error)) => {
             let reason = [b"the rewritten append-only file cannot hold the libraries: ", error.text()].concat();
             context.log(c"warning", &reason);
+            fail();
         }
+        None => fail(),
     }
 }
 
-/// Has the rewriting fail if the file is still without the libraries.
-pub fn insist() {
-    if OWED.load(Ordering::Relaxed) {
-        fail();
-    }
-}
-
-/// Ends the forked process that writes a file, and the file with it.
+/// Ends the forked process that writes a file, and the file with it. The server itself would end it like that, with
+/// another code; the parent learns from the code that writing has failed.
 pub fn fail() -> ! {
-    // SAFETY: takes nothing. The server itself would end the process like that, with another code; the parent learns from
-    // the code that writing has failed.
-    unsafe { libc::_exit(1) }
+    process::end_at_once(1)
 }
 
 fn append_libraries() -> Result<(), Error> {

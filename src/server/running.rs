@@ -1,5 +1,7 @@
 //! The running call, as other commands see it.
 
+#![allow(unsafe_code)]
+
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
@@ -7,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::api::{Arguments, Context};
 use super::main_thread::MainThread;
+use super::stock;
 use crate::clock::{Milliseconds, Ticks};
 use crate::watch::Watch;
 
@@ -102,7 +105,7 @@ impl<'a> Running<'a> {
 
     /// Whether it has run a command that writes, by what the server says of the commands.
     pub fn has_written(&self, context: &Context) -> bool {
-        self.commands.borrow().iter().any(|name| name.get().is_none_or(|name| context.command_writes(name)))
+        self.commands.borrow().iter().any(|name| name.get().is_none_or(|name| stock::command_writes(context, name)))
     }
 }
 

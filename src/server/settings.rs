@@ -1,53 +1,104 @@
 //! The module's settings: configs of the server named `shadow.<name>`, and load arguments of the same names.
 //!
-//! A load argument is the default of its setting. What the configuration file says wins over it, and CONFIG SET over
-//! both: so CONFIG REWRITE writes down what differs from the load arguments, and a restart finds what was set.
+//! A load argument is the default of its setting. A value in the configuration file takes precedence over it, and
+//! CONFIG SET over both. So CONFIG REWRITE writes what differs from the load arguments, and a restart finds what was
+//! set.
 
-use std::ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_void};
-use std::ptr;
+use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use redis_module::raw;
-
-use super::api::{Arguments, Context, Text, api, checked};
-use super::path_setting::PathSetting;
-use super::{guard, module};
+use super::api::config::{self, Config, Default};
+use super::api::{Arguments, Context};
+use super::module;
 use crate::generation::Compilation;
 
-/// What values a setting takes.
+const MIB: i64 = 1 << 20;
+
+/// Retired generations that may wait for the worker; one more is freed in place.
+pub static RECLAIM_QUEUE: Setting =
+    Setting::new(c"reclaim-queue", Shape::Number { least: 1, most: 65_536 }, 64, Change::Never);
+
+/// Whether FUNCTION, FCALL and FCALL_RO are answered by the shadow registry.
+pub static INTERCEPT: Setting = Setting::new(c"intercept", Shape::Switch, 0, Change::Never);
+
+/// Whether SHADOW.DEBUG is registered: fault injection for tests.
+pub static ENABLE_DEBUG_COMMAND: Setting = Setting::new(c"enable-debug-command", Shape::Switch, 0, Change::Never);
+
+/// Bytes that the VM of the functions may hold; 0 for no limit. A VM without functions holds less than the least.
+pub static MEMORY_LIMIT: Setting =
+    Setting::new(c"memory-limit", Shape::Memory { least: MIB }, 0, Change::Then(module::limit_memory));
+
+/// For how many milliseconds a function may run that has written nothing; 0 for no limit.
+pub static READ_ONLY_TIMEOUT: Setting =
+    Setting::new(c"read-only-timeout", Shape::Number { least: 0, most: i64::MAX }, 0, Change::Free);
+
+/// Which functions are compiled to machine code; see [`compilation`].
+static JIT: Setting =
+    Setting::new(c"jit", Shape::Choice(&[c"off", c"hot", c"always"]), 1, Change::Then(module::set_compilation));
+
+/// The directory whose libraries are loaded at start; empty for none.
+pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, Change::Never);
+
+/// All settings, in the order of registration.
+static ALL: [&Setting; 7] =
+    [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT, &JIT, &LIBRARY_DIR];
+
+/// Which functions are compiled to machine code.
+pub fn compilation() -> Compilation {
+    match JIT.get() {
+        0 => Compilation::Off,
+        1 => Compilation::Hot,
+        _ => Compilation::Always,
+    }
+}
+
+/// The values that a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     /// `yes` or `no`.
     Switch,
-    /// A whole number from 0 or 1 up.
+    /// A whole number.
     Number { least: i64, most: i64 },
-    /// Bytes, with or without a unit: 0, or so many at least.
+    /// A number of bytes, with or without a unit: 0, or `least` and more.
     Memory { least: i64 },
     /// One of these words; the value is its place among them.
     Choice(&'static [&'static CStr]),
+    /// Any bytes but NUL; empty for none.
+    Path,
+}
+
+/// The value of a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    Number(i64),
+    Path(Vec<u8>),
 }
 
 impl Shape {
-    /// The value that `text` stands for.
+    /// The value that `word` stands for.
     ///
     /// # Errors
-    /// What it must be.
-    fn read(self, text: &str) -> Result<i64, String> {
-        let value = match self {
-            Self::Switch => yes_or_no(text).map(i64::from),
+    /// What the value must be.
+    fn read(self, word: &[u8]) -> Result<Value, String> {
+        let text = String::from_utf8_lossy(word);
+        let number = match self {
+            Self::Switch => yes_or_no(&text).map(i64::from),
             Self::Number { .. } => text.parse().ok(),
-            Self::Memory { .. } => bytes(text),
-            Self::Choice(words) => place(words, text),
+            Self::Memory { .. } => bytes(&text),
+            Self::Choice(words) => place(words, &text),
+            Self::Path => return Ok(Value::Path(word.to_vec())),
         };
-        value.filter(|&value| self.takes(value)).ok_or_else(|| self.wanted())
+        number.filter(|&number| self.takes(number)).map(Value::Number).ok_or_else(|| self.wanted())
     }
 
-    fn takes(self, value: i64) -> bool {
+    fn takes(self, number: i64) -> bool {
         match self {
             Self::Switch => true,
-            Self::Number { least, most } => (least..=most).contains(&value),
-            Self::Memory { least } => value == 0 || value >= least,
-            Self::Choice(words) => usize::try_from(value).is_ok_and(|place| place < words.len()),
+            Self::Number { least, most } => (least..=most).contains(&number),
+            Self::Memory { least } => number == 0 || number >= least,
+            Self::Choice(words) => usize::try_from(number).is_ok_and(|place| place < words.len()),
+            Self::Path => false,
         }
     }
 
@@ -61,28 +112,39 @@ impl Shape {
                 let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
                 format!("one of {}", words.join(", "))
             }
+            Self::Path => "a path".to_owned(),
         }
     }
+}
+
+/// Whether CONFIG SET may change a setting.
+#[derive(Clone, Copy)]
+enum Change {
+    Never,
+    Free,
+    /// It may, and this is called afterwards.
+    Then(fn()),
 }
 
 /// A setting and its value.
 pub struct Setting {
     name: &'static CStr,
     shape: Shape,
+    /// The number that it has unless a load argument gives another; a path is empty.
     default: i64,
-    /// Whether CONFIG SET is refused.
-    fixed: bool,
-    value: AtomicI64,
+    change: Change,
+    number: AtomicI64,
+    path: Mutex<Vec<u8>>,
 }
 
 impl Setting {
-    const fn new(name: &'static CStr, shape: Shape, default: i64, fixed: bool) -> Self {
-        Self { name, shape, default, fixed, value: AtomicI64::new(default) }
+    const fn new(name: &'static CStr, shape: Shape, default: i64, change: Change) -> Self {
+        Self { name, shape, default, change, number: AtomicI64::new(default), path: Mutex::new(Vec::new()) }
     }
 
     /// The value: a number, bytes, 1 for yes, or the place of a word.
     pub fn get(&self) -> u64 {
-        u64::try_from(self.value.load(Ordering::Relaxed)).unwrap_or_default()
+        u64::try_from(self.number.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
     /// Whether a switch is on.
@@ -90,145 +152,87 @@ impl Setting {
         self.get() != 0
     }
 
-    fn set(&self, value: i64) -> Result<(), String> {
-        if !self.shape.takes(value) {
-            return Err(format!("argument must be {}", self.shape.wanted()));
-        }
-        self.value.store(value, Ordering::Relaxed);
-        if ptr::eq(self, &raw const MEMORY_LIMIT) {
-            module::limit_memory();
-        } else if ptr::eq(self, &raw const JIT) {
-            module::set_compilation();
-        }
-        Ok(())
+    /// The value of a path.
+    pub fn path(&self) -> Vec<u8> {
+        self.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn set(&self, value: Value) {
+        match value {
+            Value::Number(number) => self.number.store(number, Ordering::Relaxed),
+            Value::Path(path) => *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path,
+        }
+    }
+
+    /// The value that it has without a load argument.
+    fn default(&self) -> Value {
+        if self.shape == Shape::Path { Value::Path(Vec::new()) } else { Value::Number(self.default) }
+    }
+
+    /// Registers the setting with the server; the value that it has now is the default.
     fn register(&'static self, context: &Context) -> Result<(), String> {
-        let default = self.value.load(Ordering::Relaxed);
-        let memory = if matches!(self.shape, Shape::Memory { .. }) { raw::REDISMODULE_CONFIG_MEMORY } else { 0 };
-        let fixed = if self.fixed { raw::REDISMODULE_CONFIG_IMMUTABLE } else { 0 };
-        let flags: c_uint = memory | fixed;
-        let name = self.name.as_ptr();
-        let setting = ptr::from_ref(self).cast_mut().cast::<c_void>();
-        // SAFETY: the context is that of the module's entry point, the name a C string. The callbacks get the address
-        // of a static back and only read through it. The server keeps both for as long as the module is loaded; of the
-        // words of a choice it keeps copies.
-        let registered = unsafe {
-            match self.shape {
-                Shape::Switch => {
-                    let (default, get, set) = (default as c_int, Some(get_int as _), Some(set_int as _));
-                    api!(RedisModule_RegisterBoolConfig)(context.raw(), name, default, flags, get, set, None, setting)
-                }
-                Shape::Choice(words) => {
-                    let (default, get, set) = (default as c_int, Some(get_int as _), Some(set_int as _));
-                    let mut texts: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
-                    let values: Vec<c_int> = (0..).take(words.len()).collect();
-                    api!(RedisModule_RegisterEnumConfig)(
-                        context.raw(),
-                        name,
-                        default,
-                        flags,
-                        texts.as_mut_ptr(),
-                        values.as_ptr(),
-                        words.len() as c_int,
-                        get,
-                        set,
-                        None,
-                        setting,
-                    )
-                }
-                Shape::Number { .. } | Shape::Memory { .. } => {
-                    let (least, most) = match self.shape {
-                        Shape::Number { least, most } => (least, most),
-                        _ => (0, i64::MAX),
-                    };
-                    let (get, set) = (Some(get_number as _), Some(set_number as _));
-                    api!(RedisModule_RegisterNumericConfig)(
-                        context.raw(),
-                        name,
-                        default,
-                        flags,
-                        least,
-                        most,
-                        get,
-                        set,
-                        None,
-                        setting,
-                    )
-                }
-            }
+        let number = self.number.load(Ordering::Relaxed);
+        let path = CString::new(self.path()).map_err(|_| format!("'{}' has a NUL in it", self.plain_name()))?;
+        let default = match self.shape {
+            Shape::Switch => Default::Switch(number != 0),
+            Shape::Number { least, most } => Default::Number { default: number, least, most },
+            Shape::Memory { .. } => Default::Memory(number),
+            Shape::Choice(words) => Default::Choice { default: number as usize, words },
+            Shape::Path => Default::Text(&path),
         };
-        checked(registered).map_err(|_| format!("the server refused the setting '{}'", self.plain_name()))
+        let fixed = matches!(self.change, Change::Never);
+        config::register(context, &Config { name: self.name, default, fixed }, self)
+            .map_err(|_| format!("the server refused the setting '{}'", self.plain_name()))
     }
 
+    /// The name without `shadow.`.
     fn plain_name(&self) -> &'static str {
         self.name.to_str().unwrap_or_default()
     }
 }
 
-const MIB: i64 = 1 << 20;
+impl config::Value for Setting {
+    fn number(&self) -> i64 {
+        self.number.load(Ordering::Relaxed)
+    }
 
-/// Retired generations that may wait for the worker; what does not fit is freed in place.
-pub static RECLAIM_QUEUE: Setting = Setting::new(c"reclaim-queue", Shape::Number { least: 1, most: 65_536 }, 64, true);
+    fn text(&self) -> Vec<u8> {
+        self.path()
+    }
 
-/// Whether FUNCTION, FCALL and FCALL_RO are answered by the shadow registry.
-pub static INTERCEPT: Setting = Setting::new(c"intercept", Shape::Switch, 0, true);
+    fn set_number(&self, value: i64) -> Result<(), String> {
+        if !self.shape.takes(value) {
+            return Err(format!("argument must be {}", self.shape.wanted()));
+        }
+        self.set(Value::Number(value));
+        if let Change::Then(follow) = self.change {
+            follow();
+        }
+        Ok(())
+    }
 
-/// Whether SHADOW.DEBUG is there: fault injection for tests.
-pub static ENABLE_DEBUG_COMMAND: Setting = Setting::new(c"enable-debug-command", Shape::Switch, 0, true);
-
-/// Bytes that the VM of the functions may hold; 0 for no limit. A VM without functions holds less than the least.
-pub static MEMORY_LIMIT: Setting = Setting::new(c"memory-limit", Shape::Memory { least: MIB }, 0, false);
-
-/// For how many milliseconds a function may run that has written nothing; 0 for no limit.
-pub static READ_ONLY_TIMEOUT: Setting =
-    Setting::new(c"read-only-timeout", Shape::Number { least: 0, most: i64::MAX }, 0, false);
-
-/// Which functions are compiled to machine code; [`compilation`] says it in the generation's words.
-static JIT: Setting = Setting::new(c"jit", Shape::Choice(&[c"off", c"hot", c"always"]), 1, false);
-
-/// Which functions are compiled to machine code.
-pub fn compilation() -> Compilation {
-    match JIT.get() {
-        0 => Compilation::Off,
-        1 => Compilation::Hot,
-        _ => Compilation::Always,
+    fn set_text(&self, value: &[u8]) -> Result<(), String> {
+        self.set(Value::Path(value.to_vec()));
+        Ok(())
     }
 }
-
-static ALL: [&Setting; 6] =
-    [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT, &JIT];
-
-/// The directory whose libraries are loaded at start; empty for none.
-pub static LIBRARY_DIR: PathSetting = PathSetting::new(c"library-dir");
 
 /// Reads the load arguments, registers the settings with the server, and gives them the values that it has for them.
 ///
 /// # Errors
 /// A sentence for the log that names the argument or the setting.
 pub fn load(context: &Context, arguments: Arguments) -> Result<(), String> {
-    let (paths, others) = split(&arguments.range(0, arguments.len()).collect::<Vec<_>>());
-    let given = parse(&others)?;
+    let given = parse(&arguments.range(0, arguments.len()).collect::<Vec<_>>())?;
     for setting in ALL {
-        setting.value.store(setting.default, Ordering::Relaxed);
+        setting.set(setting.default());
     }
     for (setting, value) in given {
-        setting.value.store(value, Ordering::Relaxed);
+        setting.set(value);
     }
     for setting in ALL {
         setting.register(context)?;
     }
-    LIBRARY_DIR.register(context, paths.last().copied().unwrap_or_default())?;
-    // SAFETY: the context is that of the module's entry point.
-    unsafe { checked(api!(RedisModule_LoadConfigs)(context.raw())) }
-        .map_err(|_| "a setting of the module has a value that it does not take".to_owned())
-}
-
-/// The values of the setting that is a path, and the other words.
-fn split<'w>(words: &[&'w [u8]]) -> (Vec<&'w [u8]>, Vec<&'w [u8]>) {
-    let is_path = |pair: &[&[u8]]| pair.len() == 2 && known_as(pair[0]) == LIBRARY_DIR.plain_name();
-    let (paths, others): (Vec<&[&[u8]]>, Vec<_>) = words.chunks(2).partition(|pair| is_path(pair));
-    (paths.iter().map(|pair| pair[1]).collect(), others.concat())
+    config::load(context).map_err(|_| "a setting of the module has a value that it does not take".to_owned())
 }
 
 /// The plain name of the setting that a load argument means.
@@ -238,16 +242,16 @@ fn known_as(word: &[u8]) -> String {
 }
 
 /// The settings that pairs of a name and a value stand for.
-fn parse(words: &[&[u8]]) -> Result<Vec<(&'static Setting, i64)>, String> {
+fn parse(words: &[&[u8]]) -> Result<Vec<(&'static Setting, Value)>, String> {
     let pair = |pair: &[&[u8]]| {
         let name = known_as(pair[0]);
-        let value = pair.get(1).map(|value| String::from_utf8_lossy(value).into_owned());
-        let value = value.ok_or_else(|| format!("load argument '{name}' has no value"))?;
+        let word = pair.get(1).ok_or_else(|| format!("load argument '{name}' has no value"))?;
         let setting = ALL.into_iter().find(|setting| setting.plain_name() == name);
         let setting = setting.ok_or_else(|| format!("unknown load argument '{name}'"))?;
-        let read = setting.shape.read(&value);
-        let number = read.map_err(|wanted| format!("load argument '{name}' must be {wanted}, not '{value}'"))?;
-        Ok((setting, number))
+        let value = setting.shape.read(word).map_err(|wanted| {
+            format!("load argument '{name}' must be {wanted}, not '{}'", String::from_utf8_lossy(word))
+        })?;
+        Ok((setting, value))
     };
     words.chunks(2).map(pair).collect()
 }
@@ -283,62 +287,20 @@ fn bytes(text: &str) -> Option<i64> {
     number.parse::<i64>().ok()?.checked_mul(unit)
 }
 
-/// # Safety
-/// `setting` is what `register` gave the server.
-unsafe fn setting<'a>(setting: *mut c_void) -> &'a Setting {
-    // SAFETY: the caller's promise: the address of a static.
-    unsafe { &*setting.cast::<Setting>() }
-}
-
-unsafe extern "C" fn get_number(_: *const c_char, pointer: *mut c_void) -> c_longlong {
-    // SAFETY: the server passes what it was given.
-    unsafe { setting(pointer) }.value.load(Ordering::Relaxed)
-}
-
-unsafe extern "C" fn get_int(_: *const c_char, pointer: *mut c_void) -> c_int {
-    // SAFETY: the server passes what it was given.
-    unsafe { setting(pointer) }.value.load(Ordering::Relaxed) as c_int
-}
-
-unsafe extern "C" fn set_number(
-    _: *const c_char,
-    value: c_longlong,
-    pointer: *mut c_void,
-    error: *mut *mut raw::RedisModuleString,
-) -> c_int {
-    // SAFETY: the server passes what it was given.
-    let setting = unsafe { setting(pointer) };
-    let set = guard::callback(ptr::null_mut(), || setting.set(value));
-    let Err(reason) = set.unwrap_or_else(|| Err("internal error, see the server's log".to_owned())) else {
-        return raw::REDISMODULE_OK as c_int;
-    };
-    // SAFETY: the server takes over the string.
-    unsafe { *error = Text::new(reason.as_bytes()).give() };
-    raw::REDISMODULE_ERR as c_int
-}
-
-unsafe extern "C" fn set_int(
-    name: *const c_char,
-    value: c_int,
-    pointer: *mut c_void,
-    error: *mut *mut raw::RedisModuleString,
-) -> c_int {
-    // SAFETY: the same arguments.
-    unsafe { set_number(name, value.into(), pointer, error) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Vec<(&'static str, i64)>, String> {
+    fn read(line: &str) -> Result<Vec<(&'static str, Value)>, String> {
         let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
         Ok(parse(&words)?.into_iter().map(|(setting, value)| (setting.plain_name(), value)).collect())
     }
 
     #[test]
     fn names_are_taken_in_any_case_with_or_without_the_prefix() {
-        let expected = vec![("reclaim-queue", 5), ("intercept", 1), ("memory-limit", 64 << 20), ("jit", 0)];
+        let expected: Vec<_> = [("reclaim-queue", 5), ("intercept", 1), ("memory-limit", 64 << 20), ("jit", 0)]
+            .map(|(name, number)| (name, Value::Number(number)))
+            .into();
         assert_eq!(read("reclaim-queue 5 intercept yes memory-limit 64mb jit off"), Ok(expected.clone()));
         assert_eq!(read("SHADOW.Reclaim-Queue 5 Intercept Yes shadow.memory-limit 64MB Jit OFF"), Ok(expected));
         assert_eq!(read(""), Ok(Vec::new()));
@@ -364,19 +326,18 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_told_from_the_other_arguments() {
-        let words = |line: &'static str| line.split(' ').map(str::as_bytes).collect::<Vec<_>>();
-        for (line, paths, others) in [
-            ("library-dir /a", "/a", ""),
-            ("intercept yes SHADOW.Library-Dir /A reclaim-queue 5", "/A", "intercept yes reclaim-queue 5"),
-            ("library-dir /a library-dir /b", "/a /b", ""),
-            ("intercept library-dir /a yes", "", "intercept library-dir /a yes"),
-            ("intercept yes library-dir", "", "intercept yes library-dir"),
-        ] {
-            let (found, rest) = split(&words(line));
-            assert_eq!((found.join(&b' '), rest.join(&b' ')), (paths.into(), others.into()), "{line}");
-        }
+    fn a_path_is_taken_as_it_is() {
+        let path = |text: &str| ("library-dir", Value::Path(text.into()));
+        assert_eq!(read("library-dir /a"), Ok(vec![path("/a")]));
+        assert_eq!(read("intercept yes SHADOW.Library-Dir /A"), Ok(vec![("intercept", Value::Number(1)), path("/A")]));
+        assert_eq!(read("library-dir /a library-dir /b"), Ok(vec![path("/a"), path("/b")]));
+        assert_eq!(read("library-dir jit"), Ok(vec![path("jit")]));
+        assert_eq!(
+            parse(&[b"library-dir", b"/\xff"]).map(|mut pairs| pairs.remove(0).1),
+            Ok(Value::Path(b"/\xff".into()))
+        );
         assert_eq!(read("library-dir").unwrap_err(), "load argument 'library-dir' has no value");
+        assert!(read("intercept library-dir /a yes").unwrap_err().contains("must be yes or no, not 'library-dir'"));
     }
 
     #[test]

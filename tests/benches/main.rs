@@ -8,7 +8,10 @@ mod number;
 mod summary;
 #[path = "../../benches/table.rs"]
 mod table;
+#[path = "../../benches/template.rs"]
+mod template;
 
 mod numbers;
 mod summaries;
 mod tables;
+mod templates;

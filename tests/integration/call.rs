@@ -1,6 +1,6 @@
 //! SHADOW.FCALL and SHADOW.FCALL_RO.
 
-use crate::library::{callback, evaluate, load, numbered, source};
+use crate::support::library::{callback, evaluate, load, numbered, source};
 use crate::support::{Server, Value, Words};
 
 #[test]

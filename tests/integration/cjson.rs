@@ -1,7 +1,7 @@
 //! Bodies of functions that use `cjson`, to be run by the server's own command and by the shadow's: the bytes of both
 //! replies are equal. No object has two fields where its text is the reply: their order is the VM's own business.
 
-use crate::library::{load, source};
+use crate::support::library::{load, source};
 use crate::support::{Server, Value};
 
 /// What is compared. Each body leaves the settings as they are at first, because the server has one set of them for all

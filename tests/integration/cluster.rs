@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use crate::differential::Pair;
-use crate::library::{load, names, numbered, source};
+use crate::support::library::{load, names, numbered, source};
 use crate::support::server::free_port;
 use crate::support::{Client, Options, Server, Value, wait_until};
 
@@ -126,7 +126,7 @@ impl Cluster {
     }
 
     fn wait_for_replica(&self, master: &Node, replica: &Node) {
-        crate::replicas::wait_in_step(&master.server, &replica.server);
+        crate::support::replicas::wait_in_step(&master.server, &replica.server);
     }
 }
 
@@ -527,7 +527,7 @@ fn a_replica_that_starts_anew_does_not_load_the_libraries_of_its_directory() {
     meet(&[&master, &replica]);
     wait_for_state(&[&master, &replica]);
     ok(&mut replica.client(), &format!("CLUSTER REPLICATE {}", master.id()));
-    crate::replicas::wait_in_step(&master.server, &replica.server);
+    crate::support::replicas::wait_in_step(&master.server, &replica.server);
     assert_eq!(names(&mut replica.client()), ["lib1"]);
     std::fs::write(directory.path().join("b.lua"), numbered(2)).expect("a file");
     for saved in [true, false] {
@@ -538,7 +538,7 @@ fn a_replica_that_starts_anew_does_not_load_the_libraries_of_its_directory() {
         }
         replica.restart(options.clone());
         assert!(replica.server.log().contains("those of a replica come from its master"), "{}", replica.server.log());
-        crate::replicas::wait_in_step(&master.server, &replica.server);
+        crate::support::replicas::wait_in_step(&master.server, &replica.server);
         assert_eq!(names(&mut replica.client()), ["lib1"]);
     }
     master.restart(options);

@@ -1,7 +1,7 @@
 //! MessagePack: what is packed, what is unpacked, and what is refused.
 
-/// Bodies of a function. No packed map has two pairs that the VM keeps in an order of its own, and no unpacked array has so
-/// many holes that `#` depends on the VM.
+/// Bodies of a function. No packed map has two pairs that the VM keeps in an order of its own, and no unpacked array
+/// has so many holes that `#` depends on the VM.
 pub const CASES: &[&str] = &[
     "local r={} for k,v in pairs(cmsgpack) do r[#r+1]=k end table.sort(r) return r",
     "cmsgpack.x=1",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::library::{callback, load};
+use crate::support::library::{callback, load};
 use crate::support::{Client, Options, Server, Value};
 
 /// Each command of ours beside the server's own.

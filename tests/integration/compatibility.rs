@@ -1,8 +1,9 @@
-//! The known differences of the language, each pinned to what both sides answer and to its row in docs/compatibility.md.
+//! The known differences of the language, each pinned to what both sides answer and to its row in
+//! docs/compatibility.md.
 
 use std::collections::BTreeSet;
 
-use crate::library::{callback, source};
+use crate::support::library::{callback, source};
 use crate::support::{Client, Flavour, Server};
 
 /// What a case is.
@@ -457,6 +458,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("stored-encoding", "call"),
     ("intercept-permissions", "intercept"),
     ("nan-sign", "native"),
+    ("long-strings-order", "order"),
 ];
 
 /// The sections of the page that have a table of differences.

@@ -1,6 +1,6 @@
 //! SHADOW.FUNCTION DELETE.
 
-use crate::library::{load, load_many, names, numbered, source};
+use crate::support::library::{load, load_many, names, numbered, source};
 use crate::support::{Server, Value};
 
 #[test]

@@ -1,6 +1,6 @@
 //! Errors that the server's own commands do not survive, or pass on with line ends in them.
 
-use crate::library::{evaluate, load, source};
+use crate::support::library::{evaluate, load, source};
 use crate::support::{Server, Value, Words};
 
 fn error(text: &str) -> Value {

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::library::{load, names, numbered, source};
-use crate::replicas::{follow, replica_of, wait_in_step};
+use crate::support::library::{load, names, numbered, source};
+use crate::support::replicas::{follow, replica_of, wait_in_step};
 use crate::support::server::{free_port, server_binary};
 use crate::support::{Client, Server, Value, wait_until};
 

@@ -1,7 +1,8 @@
-//! The flags of functions against the state of the server: each call and each subcommand is answered like the server's own.
+//! The flags of functions against the state of the server: each call and each subcommand is answered like the server's
+//! own.
 
 use crate::differential::Pair;
-use crate::library::{callback, load, source};
+use crate::support::library::{callback, load, source};
 use crate::support::server::free_port;
 use crate::support::{Client, Options, wait_until};
 

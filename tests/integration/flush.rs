@@ -1,6 +1,6 @@
 //! SHADOW.FUNCTION FLUSH: what the module is for.
 
-use crate::library::{callback, load, load_command, load_many, names, numbered, source};
+use crate::support::library::{callback, load, load_command, load_many, names, numbered, source};
 use crate::support::{Client, Options, Server, Value, wait_until};
 
 fn ok() -> Value {
@@ -11,8 +11,8 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-/// The server's used_memory. Asked for by its section: a reply that is longer would make the server keep a larger buffer
-/// for the client, which counts.
+/// The server's used_memory. Asked for by its section: a reply that is longer would make the server keep a larger
+/// buffer for the client, which counts.
 fn used_memory(client: &mut Client) -> i64 {
     let text = client.run("INFO memory").text();
     let value = text.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("the field");

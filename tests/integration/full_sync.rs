@@ -1,7 +1,7 @@
 //! What a full synchronisation does with the libraries of a replica, however the replica loads the file.
 
-use crate::library::{load, load_many, names, numbered, source};
-use crate::replicas::{follow, replica_with, wait_in_step};
+use crate::support::library::{load, load_many, names, numbered, source};
+use crate::support::replicas::{follow, replica_with, wait_in_step};
 use crate::support::{Client, Options, Server, wait_until};
 
 /// How a file gets to a replica: `repl-diskless-sync` of the master, `repl-diskless-load` of the replica.

@@ -1,6 +1,6 @@
 //! A panic is an error of one command, not the end of the server.
 
-use crate::library::{load, load_many, numbered, source};
+use crate::support::library::{load, load_many, numbered, source};
 use crate::support::{Client, Options, Server, Value, wait_until};
 
 fn with_faults() -> Server {

@@ -2,8 +2,8 @@
 
 use crate::support::{Server, Value};
 
-/// The server's own help without the entries of these subcommands: an entry is a line at the margin and the indented ones
-/// after it.
+/// The server's own help without the entries of these subcommands: an entry is a line at the margin and the indented
+/// ones after it.
 fn without(help: Vec<Value>, subcommands: &[&str]) -> Vec<Value> {
     let mut kept = true;
     help.into_iter()

@@ -1,6 +1,6 @@
 //! The section of INFO.
 
-use crate::library::{load, load_many, source};
+use crate::support::library::{load, load_many, source};
 use crate::support::{Server, wait_until};
 
 const FIELDS: &[&str] = &[

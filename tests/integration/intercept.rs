@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::{all_of_ours, counterparts};
-use crate::library::{callback, load, numbered};
+use crate::support::library::{callback, load, numbered};
 use crate::support::{Client, Options, Server, Value, Words};
 
 fn intercepting() -> (Server, Client) {

@@ -1,6 +1,6 @@
 //! The shadow's registry and the server's own know nothing of each other.
 
-use crate::library::{callback, load, numbered};
+use crate::support::library::{callback, load, numbered};
 use crate::support::{Client, Server, Value};
 
 fn load_both(client: &mut Client) {

@@ -1,8 +1,8 @@
-//! Functions that run too long: who is let in meanwhile, and how they are ended. What keeps a script from being ended is
-//! tried in `security`.
+//! Functions that run too long: who is let in meanwhile, and how they are ended. What keeps a script from being ended
+//! is tried in `security`.
 
-use crate::library::{callback, load, source};
 use crate::security::impatient;
+use crate::support::library::{callback, load, source};
 use crate::support::{Client, Options, Server, Value, Words, wait_until};
 
 /// What clients are told that have to wait, and without interception name the module's KILL.

@@ -11,8 +11,8 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
 
-use crate::library::{load, names, numbered, source};
-use crate::replicas::{Monitor, follow, replica_of, replica_with, wait_in_step};
+use crate::support::library::{load, names, numbered, source};
+use crate::support::replicas::{Monitor, follow, replica_of, replica_with, wait_in_step};
 use crate::support::server::module_path;
 use crate::support::{Options, Server, Value, wait_until};
 

@@ -1,6 +1,6 @@
 //! SHADOW.FUNCTION LIST.
 
-use crate::library::{load, load_many, names, source};
+use crate::support::library::{load, load_many, names, source};
 use crate::support::{Client, Server, Value};
 
 const DESCRIBED: &str = "redis.register_function{function_name='f', callback=function() end, description='what it does', \

@@ -1,6 +1,6 @@
 //! SHADOW.FUNCTION LOAD.
 
-use crate::library::{callback, load, load_many, names, numbered, source};
+use crate::support::library::{callback, load, load_many, names, numbered, source};
 use crate::support::{Server, Value};
 
 #[test]

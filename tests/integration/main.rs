@@ -3,9 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod library;
-mod replicas;
-
 mod bit;
 mod call;
 mod cjson;

@@ -1,6 +1,6 @@
 //! The limit of the VM's memory.
 
-use crate::library::{callback, evaluate, load, load_command, load_many, numbered, source};
+use crate::support::library::{callback, evaluate, load, load_command, load_many, numbered, source};
 use crate::support::{Client, Options, Server, Value, Words, wait_until};
 
 const OOM: &str = "OOM functions are not allowed to use more memory than 'shadow.memory-limit'.";

@@ -1,6 +1,6 @@
 //! Loading and unloading the module.
 
-use crate::library::{load, load_many, numbered};
+use crate::support::library::{load, load_many, numbered};
 use crate::support::server::module_path;
 use crate::support::{Client, Options, Server, Value, wait_until};
 

@@ -1,6 +1,6 @@
 //! Machine code: which functions are compiled, and that nobody can tell but by the time.
 
-use crate::library::load;
+use crate::support::library::load;
 use crate::support::{Client, Options, Value, wait_until};
 
 const SUM: &str = "#!lua name=sum\n\
@@ -134,7 +134,7 @@ fn functions_run_where_the_system_allows_no_code_made_at_run_time() {
 fn many_libraries_that_are_called_once_stay_in_the_interpreter() {
     let server = options("hot").start();
     let mut client = server.client();
-    crate::library::load_many(&mut client, 2_000);
+    crate::support::library::load_many(&mut client, 2_000);
     for number in 0..2_000 {
         client.run(&format!("SHADOW.FCALL f{number} 0"));
     }
@@ -145,7 +145,7 @@ fn many_libraries_that_are_called_once_stay_in_the_interpreter() {
 fn machine_code_ends_at_its_cap_and_functions_go_on() {
     let server = options("always").start();
     let mut client = server.client();
-    crate::library::load_many(&mut client, 1_200);
+    crate::support::library::load_many(&mut client, 1_200);
     for round in 0..2 {
         for number in 0..1_200 {
             assert!(!client.run(&format!("SHADOW.FCALL f{number} 0")).is_error(), "{round}: {number}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::library::{callback, load, load_many, names, numbered, source};
+use crate::support::library::{callback, load, load_many, names, numbered, source};
 use crate::support::server::module_path;
 use crate::support::{Client, Options, Server, Value, wait_until};
 
@@ -448,7 +448,8 @@ fn a_field_that_is_cut_short_is_refused() {
     let mut server = saved(&[numbered(1)]);
     patch(&server, |bytes| bytes.truncate(find(bytes, b"register_function")));
     assert_logged(&refusal(&mut server, &plain_files()), CUT);
-    // ... or in its length (at the end of a whole value, the server's own check of the file would not come to an end), ...
+    // ... or in its length (at the end of a whole value, the server's own check of the file would not come to an end),
+    // ...
     let mut server = saved(&[numbered(1)]);
     patch(&server, |bytes| bytes.truncate(find(bytes, b"#!lua") - 2));
     assert_logged(&refusal(&mut server, &plain_files()), CUT);

@@ -1,6 +1,6 @@
 //! The table `redis` of a running function, where a reply alone does not show what it did.
 
-use crate::library::{callback, evaluate, load, source};
+use crate::support::library::{callback, evaluate, load, source};
 use crate::support::{Options, Server, Value};
 
 #[test]

@@ -1,6 +1,6 @@
 //! redis.register_function.
 
-use crate::library::{load, source};
+use crate::support::library::{load, source};
 use crate::support::{Server, Value, Words};
 
 #[test]

@@ -1,7 +1,7 @@
 //! What reaches the append only file and the replicas.
 
-use crate::library::{callback, evaluate, load, load_many, names, numbered, source};
-use crate::replicas::{Monitor, replica_of, replica_with, wait_in_step};
+use crate::support::library::{callback, evaluate, load, load_many, names, numbered, source};
+use crate::support::replicas::{Monitor, replica_of, replica_with, wait_in_step};
 use crate::support::{Client, Options, Server, Value, wait_until};
 
 fn with_aof() -> Server {

@@ -1,6 +1,6 @@
 //! Conversion of values to replies and back, where the differential suite cannot compare bytes.
 
-use crate::library::{callback, evaluate, load};
+use crate::support::library::{callback, evaluate, load};
 use crate::support::{Server, Value};
 
 fn sorted(mut values: Vec<Value>) -> Vec<Value> {

@@ -1,6 +1,7 @@
 //! What a library can reach, and that it is no more than that.
 
-use crate::library::{callback, evaluate, load, source};
+use crate::support::library::{callback, evaluate, load, source};
+use crate::support::walk::walk;
 use crate::support::{Client, Flavour, Options, Server, Value, Words};
 
 /// Globals while a function runs.
@@ -266,48 +267,13 @@ fn stubborn_recursion_ends_in_an_error() {
     assert_eq!(evaluate(&mut client, "return 'alive'").text(), "alive");
 }
 
-/// Goes through everything that a function can reach, by key and by metatable, and gives a line for each thing: its path
-/// and its type. What was seen before is named by the path that it has there. A key that is no text is named by its type.
-const WALK: &str = "
-    local seen, lines, queue = {}, {}, {}
-    local function visit(path, value)
-        local kind = type(value)
-        local compound = kind == 'table' or kind == 'function' or kind == 'thread'
-        if compound and seen[value] then
-            lines[#lines + 1] = path .. ' = ' .. seen[value]
-            return
-        end
-        lines[#lines + 1] = path .. ' ' .. kind
-        if compound then
-            seen[value] = path
-            queue[#queue + 1] = {path, value}
-        end
-    end
-    for _, root in ipairs({
-        {'_G', _G}, {'metatable(string)', getmetatable('')}, {'metatable(nil)', getmetatable(nil)},
-        {'metatable(number)', getmetatable(1)}, {'metatable(boolean)', getmetatable(true)},
-        {'metatable(function)', getmetatable(function() end)}, {'metatable(thread)', getmetatable(coroutine.create(function() end))},
-        {'metatable(null)', getmetatable(cjson.null)}, {'metatable(table)', getmetatable({})},
-        {'KEYS', KEYS}, {'ARGV', ARGV}, {'coroutine.running()', coroutine.running()}, {'cjson.new()', cjson.new()},
-    }) do visit(root[1], root[2]) end
-    while #queue > 0 do
-        local path, value = unpack(table.remove(queue, 1))
-        local meta = getmetatable(value)
-        if meta ~= nil then visit('metatable(' .. path .. ')', meta) end
-        if type(value) == 'table' then
-            local keys = {}
-            for key in next, value do keys[#keys + 1] = key end
-            table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-            for _, key in ipairs(keys) do
-                local name = type(key) == 'string' and '.' .. key or '[' .. type(key) .. ']'
-                visit(path .. name, value[key])
-                if type(key) ~= 'string' then visit(path .. name .. ' as a key', key) end
-            end
-        end
-    end
-";
+/// The path of a thing and its type. What was met before is named by the path that it had there.
+const LINE: &str = "function(path, value, earlier)
+        if earlier and type(value) ~= 'userdata' then return path .. ' = ' .. earlier end
+        return path .. ' ' .. type(value)
+    end";
 
-/// The lines that [`WALK`] gives, beside this file.
+/// The lines of a walk with [`LINE`], beside this file.
 const REACHABLE: &str = include_str!("reachable.txt");
 
 /// The lines of the list that hold for this server.
@@ -331,7 +297,7 @@ fn everything_that_a_function_can_reach_is_on_the_list() {
     let server = Server::start();
     let mut client = server.client();
     let reached: Vec<String> =
-        evaluate(&mut client, &format!("{WALK} return lines")).items().iter().map(Value::text).collect();
+        evaluate(&mut client, &format!("{} return lines", walk("", LINE))).items().iter().map(Value::text).collect();
     let expected = reachable(&server);
     assert_eq!(reached, expected, "what is reached, and what tests/integration/reachable.txt lists");
 }
@@ -341,8 +307,9 @@ fn no_table_that_libraries_share_can_be_changed() {
     let server = Server::start();
     let mut client = server.client();
     // What a call gets for itself may be changed.
+    let walk = walk("", LINE);
     let body = format!(
-        "{WALK} local changed, count = {{}}, 0
+        "{walk} local changed, count = {{}}, 0
         local changes = {{
             function(t) t.added = 1 end, function(t) t[1] = 1 end, function(t) rawset(t, 'added', 1) end,
             function(t) t[next(t)] = nil end, function(t) setmetatable(t, {{}}) end, function(t) setmetatable(t, nil) end,

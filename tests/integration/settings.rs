@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::library::{load, numbered};
+use crate::support::library::{load, numbered};
 use crate::support::server::module_path;
 use crate::support::{Client, Flavour, Options, Server, Value, wait_until};
 

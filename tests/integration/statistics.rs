@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::library::{callback, evaluate, load, load_many, source};
 use crate::security::impatient;
+use crate::support::library::{callback, evaluate, load, load_many, source};
 use crate::support::{Client, Options, Server, Value, wait_until};
 
 /// The fields of a function's line, in their order: those of a line of `commandstats`, and one more.

@@ -1,7 +1,7 @@
 //! SHADOW.FUNCTION STATS.
 
-use crate::library::{load, load_many, source};
 use crate::support::Server;
+use crate::support::library::{load, load_many, source};
 
 fn expected(libraries: usize, functions: usize) -> Vec<u8> {
     format!(

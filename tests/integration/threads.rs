@@ -1,6 +1,6 @@
 //! The module's threads: the worker and the watch.
 
-use crate::library::{callback, load, load_many, numbered};
+use crate::support::library::{callback, load, load_many, numbered};
 use crate::support::{Options, Server, wait_until};
 
 const THREADS: [&str; 2] = ["shadow-reclaim", "shadow-watch"];

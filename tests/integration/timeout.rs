@@ -1,6 +1,6 @@
 //! The limit of time for functions that have written nothing.
 
-use crate::library::{callback, evaluate, load, source};
+use crate::support::library::{callback, evaluate, load, source};
 use crate::support::{Options, Server, Value, Words, wait_until};
 
 const TIMED_OUT: &str = "ERR Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";

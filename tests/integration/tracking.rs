@@ -1,6 +1,6 @@
 //! Client-side caching: which keys the server remembers for a client that has called a function.
 
-use crate::library::source;
+use crate::support::library::source;
 use crate::support::{Client, Server, Value};
 
 const FUNCTIONS: &str = "

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::library::{evaluate, load, source};
+use crate::support::library::{evaluate, load, source};
 use crate::support::{Flavour, Server, Value};
 
 const DECLARATIONS: &str = include_str!("../../types/redis.d.luau");

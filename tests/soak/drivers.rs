@@ -195,8 +195,8 @@ fn resync(servers: &Servers, mut rng: Rng, until: Instant, replies: &Replies) {
                 // Refused while a function runs there.
                 let alone = || !ask(&mut replica, "REPLICAOF NO ONE", replies).is_error();
                 wait_until("the replica stands alone", alone);
-                // Only now: Redis 7.0 looks at the setting in the middle of a transfer as well, and then writes to a file
-                // that it has not opened, or leaves one open.
+                // Only now: Redis 7.0 looks at the setting in the middle of a transfer as well, and then writes to a
+                // file that it has not opened, or leaves one open.
                 let load = pick(&mut rng, &["disabled", "on-empty-db", "swapdb"]);
                 ask(&mut replica, &format!("CONFIG SET repl-diskless-load {load}"), replies);
                 let back = format!("REPLICAOF 127.0.0.1 {}", servers.master.port());

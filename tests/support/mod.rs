@@ -6,8 +6,11 @@
 #![allow(dead_code, unused_imports, reason = "each binary that includes the harness uses a part of it")]
 
 pub mod client;
+pub mod library;
+pub mod replicas;
 pub mod resp;
 pub mod server;
+pub mod walk;
 pub mod words;
 
 pub use client::Client;

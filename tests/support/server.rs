@@ -38,8 +38,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// A server that keeps nothing on disk, with the module and its default load arguments. `JIT=always` in the environment
-    /// has every function compiled to machine code.
+    /// A server that keeps nothing on disk, with the module and its default load arguments. `JIT=always` in the
+    /// environment has every function compiled to machine code.
     pub fn new() -> Self {
         let mut options = Self {
             binary: server_binary(),
@@ -197,8 +197,8 @@ impl Server {
         Options::new().start()
     }
 
-    /// Waits until the process that was just started serves; another port is tried when its own is taken. The log when it
-    /// gives up.
+    /// Waits until the process that was just started serves; another port is tried when its own is taken. The log when
+    /// it gives up.
     fn come_up(&mut self, options: &Options) -> Result<(), String> {
         for attempt in 1.. {
             let mut ended = false;
@@ -408,7 +408,7 @@ impl Drop for Server {
 
 /// The binary to test with.
 pub fn server_binary() -> String {
-    std::env::var("SERVER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis-server".to_owned())
+    env::var("SERVER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis-server".to_owned())
 }
 
 /// Has the kernel refuse, from now on, to make memory executable that was not.
@@ -449,10 +449,10 @@ fn refuse_new_code() -> io::Result<()> {
 ///
 /// When there is none.
 pub fn module_path() -> PathBuf {
-    let path = std::env::var_os("SHADOW_MODULE").map_or_else(
+    let path = env::var_os("SHADOW_MODULE").map_or_else(
         || {
             let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| manifest.join("target"), PathBuf::from);
+            let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| manifest.join("target"), PathBuf::from);
             manifest.join(target).join("release").join("libshadow.so")
         },
         PathBuf::from,

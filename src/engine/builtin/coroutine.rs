@@ -1,8 +1,8 @@
 //! Coroutines of functions that are written in Lua, as the server's.
 
-use super::super::argument::bad;
-use super::super::stack::{Outcome, Raise, Stack};
 use super::usual;
+use crate::engine::argument::bad;
+use crate::engine::stack::{Outcome, Raise, Stack};
 
 pub fn create(stack: &Stack) -> Outcome {
     check(stack, "create")?;

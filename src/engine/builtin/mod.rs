@@ -6,7 +6,7 @@
 //! refused. Arguments that the server's function takes otherwise are put as the VM's has to see them.
 //!
 //! Where the compiler calls a built-in directly, these are not asked. That holds for what both understand alike: the VM's
-//! direct calls leave all else to the function in the table, but for those in [`super::chunk`] that the compiler is told
+//! direct calls leave all else to the function in the table, but for those in [`super::compile`] that the compiler is told
 //! of.
 
 mod coroutine;
@@ -17,7 +17,7 @@ mod slice;
 mod table;
 mod text;
 
-use super::stack::{Outcome, Raise, Stack, natives};
+use super::stack::{Outcome, Stack, natives};
 
 natives! {
     Char = c"char", number::char;
@@ -57,19 +57,7 @@ natives! {
     Relay = c"relay", table::relay;
 }
 
-/// The longest string that a built-in makes, in bytes: the longest that the server takes for a value by default.
-pub const LENGTH_LIMIT: usize = 512 << 20;
-
-/// What is done between two safepoints, in bytes.
-const STRIDE: usize = 1 << 20;
-
 /// Goes on with the VM's own function.
 fn usual(stack: &Stack) -> Outcome {
     Ok(stack.run_captured())
-}
-
-/// The VM's words for a result that would be too long.
-#[cold]
-pub fn too_large() -> Raise {
-    Raise::at("resulting string too large")
 }

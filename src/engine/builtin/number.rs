@@ -6,9 +6,9 @@
 //! bits, and some of them take the lower half of those. What does not fit into 32 bits is put here as what the server makes
 //! of it.
 
-use super::super::number::truncated;
-use super::super::stack::{Kind, Outcome, Stack};
 use super::usual;
+use crate::engine::number::truncated;
+use crate::engine::stack::{Kind, Outcome, Stack};
 
 /// A string up to this length is read in no time.
 const SHORT: usize = 64;

@@ -8,9 +8,10 @@
 use memchr::memchr;
 use memchr::memmem::Finder;
 
-use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::replacement::{plain_classes, plain_escapes};
-use super::{STRIDE, number, usual};
+use super::{number, usual};
+use crate::engine::limits::STRIDE;
+use crate::engine::stack::{Kind, Outcome, Raise, Stack};
 
 /// Up to this product of the lengths of string and pattern there is nothing to look at.
 const SHORT: usize = 1 << 24;

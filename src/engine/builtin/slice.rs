@@ -1,8 +1,8 @@
 //! Parts of strings by position: `string.sub` and `string.byte`.
 
-use super::super::number::truncated;
-use super::super::stack::{Kind, Outcome, Stack};
 use super::{number, usual};
+use crate::engine::number::truncated;
+use crate::engine::stack::{Kind, Outcome, Stack};
 
 /// The position at `index` counted from zero, where one below zero counts from the end; None when it is no number.
 fn position(stack: &Stack, index: i32, length: i64) -> Option<i64> {

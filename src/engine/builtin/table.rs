@@ -1,9 +1,10 @@
 //! Functions that go through a table: `concat`, `sort`, `foreach`, `foreachi`.
 
-use super::super::context::Context;
-use super::super::pace::Pace;
-use super::super::stack::{Kind, Outcome, Raise, Stack};
-use super::{LENGTH_LIMIT, Less, Relay, STRIDE, number, too_large, usual};
+use super::{Less, Relay, number, usual};
+use crate::engine::limits::{LENGTH, STRIDE, too_large};
+use crate::engine::pace::Pace;
+use crate::engine::stack::{Kind, Outcome, Raise, Stack};
+use crate::engine::state::VmState;
 
 /// How many values are on the stack at a time while they are joined.
 const BATCH: i64 = 16;
@@ -43,7 +44,7 @@ pub fn concat(stack: &Stack) -> Outcome {
         return concat_few(stack, first, last, separator);
     }
     let base = stack.top();
-    let room = Context::of(stack).memory.room(stack);
+    let room = VmState::of(stack).memory.room(stack);
     let mut joined = Vec::with_capacity(if count > 0 { CAPACITY } else { 0 });
     let (mut pace, mut next) = (0, i64::from(first));
     let last = i64::from(last);
@@ -60,7 +61,7 @@ pub fn concat(stack: &Stack) -> Outcome {
             if joined.len() > room {
                 return Err(Raise::Memory);
             }
-            if joined.len() > LENGTH_LIMIT {
+            if joined.len() > LENGTH {
                 return Err(too_large());
             }
         }
@@ -158,7 +159,7 @@ pub fn sort(stack: &Stack) -> Outcome {
             let most = if kind == Kind::Number { NUMBERS } else { OTHERS };
             if stack.length(1) > most {
                 stack.set_top(1);
-                stack.push_native::<Less, _>(Context::of(stack));
+                stack.push_native::<Less, _>(VmState::of(stack));
             }
         }
         Kind::Function => relay_native(stack),
@@ -179,7 +180,7 @@ pub fn for_each(stack: &Stack) -> Outcome {
 fn relay_native(stack: &Stack) {
     if stack.is_native(2) {
         stack.push_value(2);
-        stack.push_capturing::<Relay, _>(Context::of(stack));
+        stack.push_capturing::<Relay, _>(VmState::of(stack));
         stack.replace(2);
     }
 }

@@ -2,15 +2,14 @@
 
 use memchr::{memchr, memchr_iter};
 
-use super::super::context::Context;
-use super::super::stack::{Kind, Outcome, Raise, Stack};
-use super::{LENGTH_LIMIT, STRIDE, number, too_large, usual};
+use super::{number, usual};
+use crate::engine::limits::{LENGTH, SLOTS, STRIDE, too_large};
+use crate::engine::stack::{Kind, Outcome, Raise, Stack};
+use crate::engine::state::VmState;
 
 /// Up to this length the VM's functions take no time.
 const SHORT: usize = 16 << 20;
 
-/// How many arguments `format` takes: as many as a function written in C takes in the server's VM.
-const ARGUMENTS: i32 = 8_000;
 /// How long the arguments of `format` may be together. The VM copies its buffer again and again while it grows.
 const FORMAT_LIMIT: usize = 128 << 20;
 /// What may stand between a percent sign and its option.
@@ -23,7 +22,7 @@ pub fn repeat(stack: &Stack) -> Outcome {
     number::fit_int(stack, 2);
     if let (Some(text), Some(count)) = (stack.text(1), stack.integer(2))
         && let Ok(count) = usize::try_from(count)
-        && text.len().saturating_mul(count) > LENGTH_LIMIT
+        && text.len().saturating_mul(count) > LENGTH
     {
         return Err(too_large());
     }
@@ -56,10 +55,10 @@ fn map(stack: &Stack, step: impl Fn(&[u8], &mut Vec<u8>)) -> Outcome {
     let Some(text) = stack.text(1).filter(|text| text.len() > SHORT) else {
         return usual(stack);
     };
-    if text.len() > LENGTH_LIMIT {
+    if text.len() > LENGTH {
         return Err(too_large());
     }
-    if text.len() > Context::of(stack).memory.room(stack) {
+    if text.len() > VmState::of(stack).memory.room(stack) {
         return Err(Raise::Memory);
     }
     let mut made = Vec::with_capacity(text.len());
@@ -73,8 +72,8 @@ fn map(stack: &Stack, step: impl Fn(&[u8], &mut Vec<u8>)) -> Outcome {
 
 pub fn format(stack: &Stack) -> Outcome {
     let count = stack.top();
-    if count > ARGUMENTS {
-        return Err(Raise::at(&format!("too many arguments to 'format' ({ARGUMENTS} at most)")));
+    if count > SLOTS {
+        return Err(Raise::at(&format!("too many arguments to 'format' ({SLOTS} at most)")));
     }
     let (mut length, mut long, mut has_nul) = (0, false, false);
     for index in 1..=count {

@@ -2,13 +2,14 @@
 
 use smallvec::SmallVec;
 
-use super::super::builtin::LENGTH_LIMIT;
-use super::super::context::Context;
-use super::super::number;
-use super::super::pace::Pace;
-use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::Settings;
-use super::{MARK, STACK_LIMIT, bad_argument, skip};
+use super::{MARK, skip};
+use crate::engine::argument::bad;
+use crate::engine::limits::{LENGTH, SLOTS, STRIDE};
+use crate::engine::number;
+use crate::engine::pace::Pace;
+use crate::engine::stack::{Kind, Outcome, Raise, Stack};
+use crate::engine::state::VmState;
 
 /// How many values wait on the stack before they go into their table: a table that is made when its values are known
 /// has the right size from the start.
@@ -21,35 +22,32 @@ const WAITING_DEPTH: i32 = 1_500;
 /// The slots that an array takes while it is marked: itself, its metatable and the mark.
 const MARKING: i32 = 3;
 
-/// How much of a string with escapes is read between two safepoints, in bytes.
-const STRIDE: usize = 1 << 20;
-
 /// `cjson.decode(text)`.
 pub fn decode(stack: &Stack) -> Outcome {
     if stack.top() != 1 {
-        return Err(bad_argument(stack, "decode", 1, "expected 1 argument"));
+        return Err(bad(stack, "decode", 1, "expected 1 argument"));
     }
     match stack.kind(1) {
         Kind::String | Kind::Number => {}
         _ => {
             let text = format!("string expected, got {}", stack.type_name(1));
-            return Err(bad_argument(stack, "decode", 1, &text));
+            return Err(bad(stack, "decode", 1, &text));
         }
     }
     let text = stack.text(1).unwrap_or_default();
-    if text.len() > LENGTH_LIMIT {
+    if text.len() > LENGTH {
         return Err(Raise::at("JSON text is too long"));
     }
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(Raise::at("JSON parser does not support UTF-16 or UTF-32"));
     }
     let settings = Settings::of(stack);
-    let context = Context::of(stack);
+    let state = VmState::of(stack);
     let safepoint = || stack.safepoint();
-    let mut lexer = Lexer::new(text, context.json.buffer.take(), settings.decode_invalid(), &safepoint);
+    let mut lexer = Lexer::new(text, state.json.buffer.take(), settings.decode_invalid(), &safepoint);
     let (marks, limit) = (settings.mark_arrays(), settings.decode_depth());
     let result = Decoder { stack, open: SmallVec::new(), slots: 1, limit, marks }.run(&mut lexer);
-    context.json.buffer.give_back(lexer.string);
+    state.json.buffer.give_back(lexer.string);
     result.map(|()| 1)
 }
 
@@ -210,14 +208,14 @@ impl Decoder<'_> {
         };
         // The table and its element, or the table, a key and a value; as the server's library counts.
         let needed = if array { 2 } else { 3 };
-        let nested = depth <= self.limit && self.slots + needed <= STACK_LIMIT;
+        let nested = depth <= self.limit && self.slots + needed <= SLOTS;
         // What waits is copied when it is stored.
         let room = if waits { WAITING + 5 } else { needed.max(MARKING) };
         if !nested || !stack.reserve(room) {
             let position = lexer.at;
             return Err(Raise::at(&format!("Found too many nested data structures ({depth}) at character {position}")));
         }
-        if array && self.marks && self.slots + MARKING > STACK_LIMIT {
+        if array && self.marks && self.slots + MARKING > SLOTS {
             return Err(Raise::at("max lua stack reached"));
         }
         if waits {

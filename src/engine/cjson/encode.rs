@@ -2,41 +2,39 @@
 
 use smallvec::SmallVec;
 
-use super::super::builtin::{LENGTH_LIMIT, too_large};
-use super::super::context::Context;
-use super::super::number;
-use super::super::pace::Pace;
-use super::super::stack::{Kind, Outcome, Raise, Stack};
 use super::settings::{Invalid, Settings};
-use super::{MARK, STACK_LIMIT, bad_argument, skip};
-
-/// How much of a string is written between two safepoints, in bytes.
-const STRIDE: usize = 1 << 20;
+use super::{MARK, skip};
+use crate::engine::argument::bad;
+use crate::engine::limits::{LENGTH, SLOTS, STRIDE, too_large};
+use crate::engine::number;
+use crate::engine::pace::Pace;
+use crate::engine::stack::{Kind, Outcome, Raise, Stack};
+use crate::engine::state::VmState;
 
 /// The slots that a table takes while it is written; the server's library asks its VM for as many.
-const SLOTS: i32 = 3;
+const TABLE_SLOTS: i32 = 3;
 
 /// `cjson.encode(value)`.
 pub fn encode(stack: &Stack) -> Outcome {
     if stack.top() != 1 {
-        return Err(bad_argument(stack, "encode", 1, "expected 1 argument"));
+        return Err(bad(stack, "encode", 1, "expected 1 argument"));
     }
-    let context = Context::of(stack);
+    let state = VmState::of(stack);
     let mut encoder = Encoder {
         stack,
         settings: Settings::of(stack),
-        marks: context.dialect.marks_json_arrays(),
+        marks: state.dialect.marks_json_arrays(),
         open: SmallVec::new(),
-        out: context.json.buffer.take(),
+        out: state.json.buffer.take(),
         pace: Pace::default(),
-        room: context.memory.room(stack),
+        room: state.memory.room(stack),
     };
     let result = encoder.run();
     let out = encoder.out;
     if result.is_ok() {
         stack.push_bytes(&out);
     }
-    context.json.buffer.give_back(out);
+    state.json.buffer.give_back(out);
     result.map(|()| 1)
 }
 
@@ -174,8 +172,8 @@ impl Encoder<'_> {
 
     fn table(&mut self, index: i32) -> Result<(), Raise> {
         let depth = i32::try_from(self.open.len()).unwrap_or(i32::MAX - 1) + 1;
-        let nested = depth <= self.settings.encode_depth() && index + SLOTS <= STACK_LIMIT;
-        if !nested || !self.stack.reserve(SLOTS) {
+        let nested = depth <= self.settings.encode_depth() && index + TABLE_SLOTS <= SLOTS;
+        if !nested || !self.stack.reserve(TABLE_SLOTS) {
             return Err(Raise::at(&format!("Cannot serialise, excessive nesting ({depth})")));
         }
         if self.marks && self.is_marked(index) {
@@ -289,7 +287,7 @@ impl Encoder<'_> {
         if length > self.room {
             return Err(Raise::Memory);
         }
-        if length > LENGTH_LIMIT { Err(too_large()) } else { Ok(()) }
+        if length > LENGTH { Err(too_large()) } else { Ok(()) }
     }
 
     fn refused(&self, index: i32, reason: &str) -> Raise {

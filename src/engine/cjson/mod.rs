@@ -8,12 +8,12 @@
 mod decode;
 mod encode;
 mod settings;
+pub mod shared;
 
-use std::cell::Cell;
 use std::ffi::CStr;
 
-use super::context::Context;
-use super::stack::{Native, Outcome, Raise, Stack, natives};
+use super::stack::{Native, Outcome, Stack, natives};
+use super::state::VmState;
 
 natives! {
     Encode = c"encode", encode::encode;
@@ -32,57 +32,23 @@ natives! {
 /// The field of a metatable that makes its tables arrays, empty ones as well, where the server knows it.
 const MARK: &CStr = c"__is_cjson_array";
 
-/// How many values a function of the VM may have on its stack; the server's own VM has the same limit, and its
-/// library stops at the nesting that meets it. Nesting is counted here as that library's use of the stack.
-const STACK_LIMIT: i32 = 8_000;
-
-/// The state of JSON that a VM's libraries share.
-#[derive(Default)]
-pub struct Shared {
-    /// Whether any library has made a setting of its own: until then nobody looks for one.
-    changed: Cell<bool>,
-    buffer: Buffer,
-}
-
-/// The memory that texts are built in, kept from one use to the next.
-#[derive(Default)]
-struct Buffer(Cell<Vec<u8>>);
-
-impl Buffer {
-    /// What is larger than this goes back to the allocator after use.
-    const KEPT: usize = 64 * 1024;
-
-    /// The buffer, empty. When an error of the VM skips `give_back`, it is freed.
-    fn take(&self) -> Vec<u8> {
-        let mut buffer = self.0.take();
-        buffer.clear();
-        buffer
-    }
-
-    fn give_back(&self, buffer: Vec<u8>) {
-        if buffer.capacity() <= Self::KEPT {
-            self.0.set(buffer);
-        }
-    }
-}
-
 /// Pushes the table that all libraries see, locked. May raise.
-pub fn push_shared(stack: &Stack, context: &Context) {
+pub fn push_shared(stack: &Stack, state: &VmState) {
     settings::register(stack);
-    push(stack, context, None);
+    push(stack, state, None);
     stack.set_readonly(-1, true);
 }
 
 /// `cjson.new()`: a table like the shared one, with settings of its own, that may be assigned to.
 fn new(stack: &Stack) -> Outcome {
     settings::push_default(stack);
-    push(stack, Context::of(stack), Some(stack.top()));
+    push(stack, VmState::of(stack), Some(stack.top()));
     Ok(1)
 }
 
 /// Pushes a table whose functions use the settings at `settings`, or those of the library that calls.
-fn push(stack: &Stack, context: &Context, settings: Option<i32>) {
-    let target = Target { stack, context, settings };
+fn push(stack: &Stack, state: &VmState, settings: Option<i32>) {
+    let target = Target { stack, state, settings };
     stack.push_table(0, 14);
     target.native::<Encode>();
     target.native::<Decode>();
@@ -93,7 +59,7 @@ fn push(stack: &Stack, context: &Context, settings: Option<i32>) {
     target.native::<EncodeKeepBuffer>();
     target.native::<EncodeInvalidNumbers>();
     target.native::<DecodeInvalidNumbers>();
-    if context.dialect.marks_json_arrays() {
+    if state.dialect.marks_json_arrays() {
         target.native::<DecodeArrayWithArrayMt>();
     }
     target.native::<New>();
@@ -108,7 +74,7 @@ fn push(stack: &Stack, context: &Context, settings: Option<i32>) {
 /// A table on top that is being filled.
 struct Target<'a> {
     stack: &'a Stack,
-    context: &'a Context,
+    state: &'a VmState,
     settings: Option<i32>,
 }
 
@@ -117,18 +83,12 @@ impl Target<'_> {
         match self.settings {
             Some(settings) => {
                 self.stack.push_value(settings);
-                self.stack.push_capturing::<F, _>(self.context);
+                self.stack.push_capturing::<F, _>(self.state);
             }
-            None => self.stack.push_native::<F, _>(self.context),
+            None => self.stack.push_native::<F, _>(self.state),
         }
         self.stack.raw_set_field(-2, F::NAME);
     }
-}
-
-/// The error for argument `number` of the function `name`, which has no name for its caller when `pcall` calls it.
-fn bad_argument(stack: &Stack, name: &str, number: i32, text: &str) -> Raise {
-    let name = if stack.place(1).is_some() { name } else { "?" };
-    Raise::at(&format!("bad argument #{number} to '{name}' ({text})"))
 }
 
 /// How many of the first bytes are not special. The two functions agree: `vector` suits vector instructions, `single`

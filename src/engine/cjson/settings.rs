@@ -6,12 +6,12 @@
 
 use std::ffi::CStr;
 
-use super::super::context::Context;
-use super::super::number;
-use super::super::slots::{self, Slots};
-use super::super::stack::{Kind, Outcome, Raise, Stack};
-use super::bad_argument;
 use crate::c_string::to_nul;
+use crate::engine::argument::bad;
+use crate::engine::number;
+use crate::engine::slots::{self, Slots};
+use crate::engine::stack::{Kind, Outcome, Raise, Stack};
+use crate::engine::state::VmState;
 
 /// The name under which the settings of libraries are registered: a table with their environments as weak keys.
 const OWN: &CStr = c"shadow.cjson";
@@ -61,7 +61,7 @@ impl Settings {
         if stack.kind(Stack::CAPTURED) == Kind::Table {
             return Self::read(stack, Stack::CAPTURED);
         }
-        if !Context::of(stack).json.changed.get() {
+        if !VmState::of(stack).json.changed.get() {
             return Self::default();
         }
         let top = stack.top();
@@ -160,7 +160,7 @@ fn push_own(stack: &Stack) -> Kind {
 /// may have another one, when it was made by `loadstring`.
 fn push_library(stack: &Stack) {
     Slots::push_root(stack);
-    slots::push(stack, stack.top(), Context::of(stack).running_slot.get());
+    slots::push(stack, stack.top(), VmState::of(stack).running_slot.get());
     stack.push_environment(-1);
     stack.replace(-3);
     stack.pop(1);
@@ -178,7 +178,7 @@ fn change(stack: &Stack, setting: Setting, value: i32) {
         stack.push_value(-1);
         stack.insert(-3);
         stack.raw_set(-4);
-        Context::of(stack).json.changed.set(true);
+        VmState::of(stack).json.changed.set(true);
     }
     stack.push_number(value.into());
     stack.raw_set_at(-2, setting as i32);
@@ -195,14 +195,14 @@ struct Options<'a> {
 impl<'a> Options<'a> {
     fn of(stack: &'a Stack, name: &'static str, most: i32) -> Result<Self, Raise> {
         if stack.top() > most {
-            return Err(bad_argument(stack, name, most + 1, "found too many arguments"));
+            return Err(bad(stack, name, most + 1, "found too many arguments"));
         }
         stack.set_top(most);
         Ok(Self { stack, name, settings: Settings::of(stack) })
     }
 
     fn error(&self, argument: i32, text: &str) -> Raise {
-        bad_argument(self.stack, self.name, argument, text)
+        bad(self.stack, self.name, argument, text)
     }
 
     fn set(&mut self, setting: Setting, value: i32) {

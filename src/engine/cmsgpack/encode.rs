@@ -3,16 +3,13 @@
 use rmp::encode::{self, ByteBuf};
 
 use crate::engine::argument::check_slots;
-use crate::engine::context::Context;
+use crate::engine::limits::LENGTH;
 use crate::engine::pace::Pace;
 use crate::engine::stack::{Kind, Raise, Stack};
+use crate::engine::state::VmState;
 
 /// How deep tables are encoded; one below is nil. So cycles end too.
 const NESTING: u32 = 16;
-
-/// How long the result may become: as long as that of every other built-in. Tables that share others write them again and again,
-/// and could ask for any amount of memory.
-const LENGTH: usize = crate::engine::builtin::LENGTH_LIMIT;
 
 /// After how many bytes written in vain tables are looked through before they are written. A hole at the end of an array,
 /// and again in every array that it holds, would double the work with each level.
@@ -37,7 +34,7 @@ pub struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     pub fn new(stack: &'a Stack) -> Self {
-        let room = Context::of(stack).memory.room(stack);
+        let room = VmState::of(stack).memory.room(stack);
         Self { stack, out: ByteBuf::with_capacity(128), wasted: 0, pace: Pace::default(), room }
     }
 

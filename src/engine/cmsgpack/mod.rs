@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 
 use super::argument::{self, bad, check_slots};
+use super::limits::SLOTS;
 use super::stack::{Outcome, Raise, Stack, natives};
 use decode::Decoder;
 use encode::Encoder;
@@ -29,7 +30,7 @@ fn pack(stack: &Stack) -> Outcome {
     if count == 0 {
         return Err(bad(stack, "pack", 0, "MessagePack pack needs input."));
     }
-    if count > argument::SLOTS / 2 {
+    if count > SLOTS / 2 {
         return Err(bad(stack, "pack", 0, "Too many arguments for MessagePack pack."));
     }
     let mut encoder = Encoder::new(stack);

@@ -1,5 +1,7 @@
 //! Numbers read from text as the C library reads them.
 
+#![allow(unsafe_code)]
+
 use std::ffi::c_char;
 
 /// The number at the start of `text`, and how many bytes it has, as C's `strtod` reads it; None when there is none.

@@ -17,8 +17,11 @@
 //!   between may own values: unwinding drops them. A method that raises for want of memory alone may be called
 //!   elsewhere while the VM has no limit: then there is no memory for the server either, which ends itself.
 
+#![allow(unsafe_code)]
+
 mod callbacks;
 mod codegen;
+mod collation;
 mod compiler;
 mod conversion;
 
@@ -30,6 +33,9 @@ use mlua::ffi;
 pub use callbacks::{Callback, Growth, Interrupt, InterruptSlot};
 pub use codegen::Compiled;
 pub use compiler::{bytecode, fit_nesting_to_stack};
+
+/// The VM's error when its allocator refuses memory.
+pub const REFUSED: &[u8] = b"not enough memory";
 
 /// How many bytes a string may have that is pushed; the VM raises for one of a GiB.
 pub const STRING_LIMIT: usize = (1 << 30) - 64;
@@ -189,7 +195,7 @@ impl Stack {
                 self.raw_set_field(-2, c"err");
             }
             // The VM keeps this string, so pushing it takes no memory.
-            Raise::Memory => self.push_bytes(super::memory::REFUSED.as_bytes()),
+            Raise::Memory => self.push_bytes(REFUSED),
             Raise::Top => {}
         }
     }
@@ -359,11 +365,11 @@ impl Stack {
         unsafe { ffi::lua_pushvalue(self.state, index) }
     }
 
-    /// Pushes the native `F`; `context` is what `Stack::context` answers inside it. May raise.
-    pub fn push_native<F: Native, C>(&self, context: *const C) {
+    /// Pushes the native `F`; `carried` is what [`Stack::carried`] gives inside it. May raise.
+    pub fn push_native<F: Native, C>(&self, carried: *const C) {
         // SAFETY: Alive, Bounds, Raising; one upvalue is pushed and consumed. The name is static.
         unsafe {
-            ffi::lua_pushlightuserdata(self.state, context.cast_mut().cast());
+            ffi::lua_pushlightuserdata(self.state, carried.cast_mut().cast());
             ffi::lua_pushcclosured(self.state, enter::<F>, F::NAME.as_ptr(), 1);
         }
     }
@@ -372,10 +378,10 @@ impl Stack {
     pub const CAPTURED: i32 = ffi::lua_upvalueindex(2);
 
     /// Pops a value and pushes the native `F` that captures it. May raise.
-    pub fn push_capturing<F: Native, C>(&self, context: *const C) {
-        // SAFETY: Alive, Bounds, Raising; the context goes below the value, and both are consumed. The name is static.
+    pub fn push_capturing<F: Native, C>(&self, carried: *const C) {
+        // SAFETY: Alive, Bounds, Raising; the address goes below the value, and both are consumed. The name is static.
         unsafe {
-            ffi::lua_pushlightuserdata(self.state, context.cast_mut().cast());
+            ffi::lua_pushlightuserdata(self.state, carried.cast_mut().cast());
             ffi::lua_insert(self.state, -2);
             ffi::lua_pushcclosured(self.state, enter::<F>, F::NAME.as_ptr(), 2);
         }
@@ -394,8 +400,8 @@ impl Stack {
     }
 
     /// The address that the running native was pushed with.
-    pub fn context<C>(&self) -> *const C {
-        // SAFETY: Alive; every native has its context as upvalue 1 (`push_native`).
+    pub fn carried<C>(&self) -> *const C {
+        // SAFETY: Alive; every native has that address as upvalue 1 (`push_native`).
         unsafe { ffi::lua_tolightuserdata(self.state, ffi::lua_upvalueindex(1)).cast() }
     }
 

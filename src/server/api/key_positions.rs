@@ -8,7 +8,7 @@ use redis_module::raw;
 
 use super::{Context, Words, api};
 
-/// The positions of the keys among the words of a command: an array of the server's that we own.
+/// The positions of the keys among the words of a command: an array of the server, which we own.
 pub struct KeyPositions {
     /// None when there is no key.
     array: Option<NonNull<c_int>>,
@@ -19,12 +19,12 @@ impl KeyPositions {
     /// Asks the server about a command.
     ///
     /// # Errors
-    /// The errno of the refusal: ENOENT when there is no such command, EINVAL when it is one with keys that takes another
-    /// number of words.
+    /// The errno of the refusal: ENOENT for an unknown command, EINVAL for a command with keys and a wrong number of
+    /// words.
     pub fn of(context: &Context, words: &mut Words) -> Result<Self, c_int> {
         let (argv, argc) = (words.as_mut_ptr(), words.len() as c_int);
         let mut count: c_int = 0;
-        // SAFETY: Living context; the words are alive. The answer is an array of `count` positions, or null with an
+        // SAFETY: Living context; the words are alive. The result is an array of `count` positions, or null with an
         // errno, which is 0 when there is no key.
         unsafe {
             let array = api!(RedisModule_GetCommandKeys)(context.raw(), argv, argc, &raw mut count);
@@ -35,9 +35,9 @@ impl KeyPositions {
         }
     }
 
-    /// The positions.
+    /// The positions, counted from 0.
     pub fn get(&self) -> &[c_int] {
-        // SAFETY: the array has so many elements and is freed with this value.
+        // SAFETY: the array has `count` elements and is freed with this value.
         self.array.map_or(&[], |array| unsafe { slice::from_raw_parts(array.as_ptr(), self.count) })
     }
 }

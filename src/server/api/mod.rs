@@ -1,31 +1,53 @@
-//! The server's module API, as far as more than one place uses it. What registers callbacks with the server calls it
-//! where the callbacks are.
+//! The server's module API: the one place that calls it, and that it calls.
 //!
-//! Thin and unopinionated: each function is one call of the API, with Rust's types. The invariants that the unsafe
-//! code leans on:
+//! Thin and without opinions: a function is one call of the API with Rust's types. What the server calls is a trait,
+//! which the rest of `server` implements in safe code; the C functions behind it make the context and run the body in
+//! the guard. The invariants that the unsafe code leans on:
 //!
-//! * **Initialised**: the API's pointers are filled by `init` before anything else runs, and never change. A pointer
-//!   that an older server lacks is None; only calls marked optional may meet that.
+//! * **Initialised**: the API's pointers are filled before anything else runs, and never change. A pointer that an
+//!   older server lacks is None; only calls marked optional may meet that.
 //! * **Main thread**: everything here runs on the server's thread, inside a callback of the server.
 //! * **Living context**: a `Context` lives no longer than the callback that got it.
 //! * **C strings**: a text passed as one has no NUL inside, or is cut there.
 
+#![allow(unsafe_code)]
+
+mod acl;
+mod call;
 mod call_reply;
+pub mod cluster;
+pub mod command;
+pub mod config;
 mod context;
+pub mod entry;
+pub mod events;
+mod filter;
+mod guard;
+pub mod info;
 mod key_positions;
+pub mod rdb;
+mod server_string;
 mod text;
 mod words;
 
 use std::ffi::{CStr, c_int};
+use std::ptr;
 
 use bitflags::bitflags;
 use redis_module::raw;
 
+pub use acl::{User, command_info};
+pub use call::{Flags, call};
 pub use call_reply::CallReply;
-pub use context::{Context, KeyAccess};
+pub use command::KeyAccess;
+pub use context::Context;
+pub use filter::{CommandFilter, FilteredCommand, InstalledFilter};
+pub use guard::guarded;
 pub use key_positions::KeyPositions;
-pub use text::{Text, c_text, string_bytes};
-pub use words::{Arguments, FilteredCommand, Word, Words};
+pub use server_string::ServerString;
+use server_string::string_bytes;
+pub use text::c_text;
+pub use words::{Arguments, Word, Words};
 
 /// A function of the API that every supported server has.
 macro_rules! api {
@@ -34,19 +56,19 @@ macro_rules! api {
         raw::$name.expect(concat!(stringify!($name), " is missing in this server"))
     };
 }
-pub(in crate::server) use api;
+use api;
 
 /// The server refused a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// OK or an error, as the API's functions return.
-pub fn checked(status: c_int) -> Result<(), Refused> {
+/// The status that a function of the API returned.
+fn checked(status: c_int) -> Result<(), Refused> {
     if status as isize == raw::REDISMODULE_OK { Ok(()) } else { Err(Refused) }
 }
 
 bitflags! {
-    /// The server's state, as `RM_GetContextFlags` tells it; the bits used here.
+    /// The server's state, as `RM_GetContextFlags` returns it; the bits that are used.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct State: u32 {
         const SLAVE = raw::REDISMODULE_CTX_FLAGS_SLAVE;
@@ -68,15 +90,17 @@ impl State {
     }
 }
 
-/// Registers the module under its name and fills the API's pointers.
-///
-/// # Safety
-/// Called first thing from the module's entry point with the context that the server gave it.
-pub unsafe fn init(context: *mut raw::RedisModuleCtx, name: &CStr, version: c_int) -> Result<(), Refused> {
-    // SAFETY: the caller's promise.
-    let status =
-        unsafe { raw::Export_RedisModule_Init(context, name.as_ptr(), version, raw::REDISMODULE_APIVER_1 as c_int) };
-    checked(status)
+bitflags! {
+    /// Features of the server that a module must know to live with.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Options: u32 {
+        /// A load can break off.
+        const HANDLE_IO_ERRORS = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS;
+        /// A replica can load beside what it serves.
+        const HANDLE_ASYNC_LOAD = raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
+        /// Slots can move to another node in one step (Valkey's `CLUSTER MIGRATESLOTS`).
+        const HANDLE_ATOMIC_SLOT_MIGRATION = 1 << 5;
+    }
 }
 
 /// The version of the server: major << 16 | minor << 8 | patch.
@@ -85,9 +109,15 @@ pub fn server_version() -> u32 {
     unsafe { raw::RedisModule_GetServerVersion }.map_or(0, |version| unsafe { version() } as u32)
 }
 
-/// Writes a line to the server's log; `context` may be null.
-pub fn log(context: *mut raw::RedisModuleCtx, level: &CStr, text: &[u8]) {
+/// Writes a line to the server's log, without the name of the module. The level is `debug`, `verbose`, `notice` or
+/// `warning`.
+pub fn log(level: &CStr, text: &[u8]) {
+    log_in(None, level, text);
+}
+
+fn log_in(context: Option<&Context>, level: &CStr, text: &[u8]) {
     let text = c_text(text);
-    // SAFETY: the format is ours and takes one C string; a null context is allowed.
+    let context = context.map_or(ptr::null_mut(), Context::raw);
+    // SAFETY: Living context. The format is ours and takes one C string; a null context is allowed.
     unsafe { api!(RedisModule_Log)(context, level.as_ptr(), c"%s".as_ptr(), text.as_ptr()) }
 }

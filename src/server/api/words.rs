@@ -2,11 +2,11 @@
 
 use std::ffi::c_int;
 use std::marker::PhantomData;
-use std::{ptr, slice};
+use std::slice;
 
 use redis_module::raw;
 
-use super::{Text, api, string_bytes};
+use super::{ServerString, string_bytes};
 
 /// The words of a command, its name first.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ pub struct Arguments<'a>(&'a [*mut raw::RedisModuleString]);
 impl<'a> Arguments<'a> {
     /// # Safety
     /// `argv` and `argc` are what the server gave the callback that is running.
-    pub unsafe fn new(argv: *mut *mut raw::RedisModuleString, argc: c_int) -> Self {
+    pub(super) unsafe fn new(argv: *mut *mut raw::RedisModuleString, argc: c_int) -> Self {
         let count = usize::try_from(argc).unwrap_or(0);
         if count == 0 {
             return Self(&[]);
@@ -24,21 +24,24 @@ impl<'a> Arguments<'a> {
         Self(unsafe { slice::from_raw_parts(argv, count) })
     }
 
+    /// The number of words.
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the command's name is the very string `name`, not only one that reads the same.
-    pub fn is_named_by(&self, name: &Text) -> bool {
+    /// Whether the command's name is the string `name` itself, and not another one with the same bytes.
+    pub fn is_named_by(&self, name: &ServerString) -> bool {
         self.0.first() == Some(&name.raw())
     }
 
     /// The words with another name.
-    pub fn with_name<'b>(&self, name: &'b Text) -> Words<'b>
+    pub fn with_name<'b>(&self, name: &'b ServerString) -> Words<'b>
     where
         'a: 'b,
     {
-        Words::of(std::iter::once(name.raw()).chain(self.0.iter().skip(1).copied()))
+        let words = std::iter::once(name.raw()).chain(self.0.iter().skip(1).copied());
+        // SAFETY: the name lives for `'b`, and the words for `'a`, which is as long.
+        unsafe { Words::of(words) }
     }
 
     /// The word at `index`; empty beyond the end.
@@ -60,21 +63,28 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// The words of a command that is only asked about.
+/// The words of a command that the server is asked about and does not run.
 pub struct Words<'a> {
     strings: Vec<*mut raw::RedisModuleString>,
-    lifetime: PhantomData<&'a Text>,
+    /// The word that pads them.
+    empty: Option<ServerString>,
+    lifetime: PhantomData<&'a ServerString>,
 }
 
 impl<'a> Words<'a> {
-    pub fn new(texts: &'a [Text]) -> Self {
-        Self::of(texts.iter().map(Text::raw))
+    /// These words.
+    pub fn new(texts: &'a [ServerString]) -> Self {
+        // SAFETY: the strings are borrowed for `'a`.
+        unsafe { Self::of(texts.iter().map(ServerString::raw)) }
     }
 
-    fn of(strings: impl Iterator<Item = *mut raw::RedisModuleString>) -> Self {
-        Self { strings: strings.collect(), lifetime: PhantomData }
+    /// # Safety
+    /// The strings live for `'a`.
+    unsafe fn of(strings: impl Iterator<Item = *mut raw::RedisModuleString>) -> Self {
+        Self { strings: strings.collect(), empty: None, lifetime: PhantomData }
     }
 
+    /// The number of words.
     pub const fn len(&self) -> usize {
         self.strings.len()
     }
@@ -85,13 +95,14 @@ impl<'a> Words<'a> {
         self.strings.get(index).map(|&string| unsafe { string_bytes(string) })
     }
 
-    /// Adds `word` so many times.
-    pub fn extend(&mut self, word: &'a Text, times: usize) {
-        self.strings.extend(std::iter::repeat_n(word.raw(), times));
+    /// Adds this number of empty words.
+    pub fn pad(&mut self, count: usize) {
+        let empty = self.empty.get_or_insert_with(|| ServerString::new(b""));
+        self.strings.extend(std::iter::repeat_n(empty.raw(), count));
     }
 
     /// Their array, as the API takes it.
-    pub const fn as_mut_ptr(&mut self) -> *mut *mut raw::RedisModuleString {
+    pub(super) const fn as_mut_ptr(&mut self) -> *mut *mut raw::RedisModuleString {
         self.strings.as_mut_ptr()
     }
 }
@@ -105,56 +116,12 @@ pub struct Word<'a> {
 
 impl<'a> Word<'a> {
     /// The string itself. It lives as long as the command, which `'a` does not outlive.
-    pub const fn raw(self) -> *mut raw::RedisModuleString {
+    pub(super) const fn raw(self) -> *mut raw::RedisModuleString {
         self.raw
     }
 
+    /// Its bytes.
     pub const fn bytes(self) -> &'a [u8] {
         self.bytes
-    }
-}
-
-/// A command that passes the module's filter, before the server looks it up.
-#[derive(Clone, Copy)]
-pub struct FilteredCommand(*mut raw::RedisModuleCommandFilterCtx);
-
-impl FilteredCommand {
-    /// # Safety
-    /// `context` is that of the filter callback that is running, which the result does not outlive.
-    pub const unsafe fn new(context: *mut raw::RedisModuleCommandFilterCtx) -> Self {
-        Self(context)
-    }
-
-    /// The number of words, the name included.
-    pub fn len(&self) -> usize {
-        // SAFETY: the context is alive during the callback.
-        usize::try_from(unsafe { api!(RedisModule_CommandFilterArgsCount)(self.0) }).unwrap_or(0)
-    }
-
-    /// The word at `position`; empty beyond the end. It lives until it is replaced.
-    pub fn word(&self, position: usize) -> &[u8] {
-        // SAFETY: the context is alive during the callback; beyond the end the server answers null.
-        unsafe {
-            let word = api!(RedisModule_CommandFilterArgGet)(self.0, position as c_int);
-            if word.is_null() { &[] } else { string_bytes(word) }
-        }
-    }
-
-    /// Puts `word` in the place of the one at `position`.
-    pub fn replace(&self, position: usize, word: &Text) {
-        // SAFETY: the context is alive; the server takes over the reference that is added here.
-        unsafe {
-            api!(RedisModule_RetainString)(ptr::null_mut(), word.raw());
-            api!(RedisModule_CommandFilterArgReplace)(self.0, position as c_int, word.raw());
-        }
-    }
-
-    /// Puts `word` before the one at `position`.
-    pub fn insert(&self, position: usize, word: &Text) {
-        // SAFETY: as in `replace`.
-        unsafe {
-            api!(RedisModule_RetainString)(ptr::null_mut(), word.raw());
-            api!(RedisModule_CommandFilterArgInsert)(self.0, position as c_int, word.raw());
-        }
     }
 }

@@ -1,11 +1,8 @@
 use std::ffi::CString;
 
-use redis_module::raw;
-
-use super::super::api::{Arguments, CallReply, Context};
+use super::super::api::{self, Arguments, CallReply, Context};
 use super::super::host::PLAIN_FLAGS;
-use super::super::variadic;
-use super::super::{guard, intercept, module, persistence};
+use super::super::{intercept, module, persistence};
 use super::entry::Command;
 use super::table::registered;
 use crate::error::Error;
@@ -24,7 +21,7 @@ impl Command for Debug {
                 context.reply_array(2);
                 panic!("a panic in a reply was asked for");
             }
-            b"PANIC-IN-CALLBACK" => context.soon(panic_in_callback),
+            b"PANIC-IN-CALLBACK" => context.soon(|_| panic!("a panic in a callback was asked for")),
             b"PANIC-IN-WORKER" => module::read()?.reclaim.panic(),
             b"PANIC-IN-WATCH" => module::read()?.watch.panic(),
             b"PANIC-IN-SAVE" => persistence::panic_at_next_save(),
@@ -46,7 +43,7 @@ fn call(context: &Context, arguments: Arguments) -> Result<(), Error> {
     let (times, name) = times.zip(name).ok_or("ERR CALL needs a number and a command")?;
     let words: Vec<&[u8]> = arguments.range(4, arguments.len()).collect();
     for _ in 0..times {
-        let (reply, _) = variadic::call(context, &name, &words, None, PLAIN_FLAGS);
+        let (reply, _) = api::call(context, &name, &words, None, PLAIN_FLAGS);
         if let Some(refusal) = reply.as_ref().map(CallReply::wire).and_then(|wire| wire.strip_prefix(b"-")) {
             return Err(Error::new(refusal));
         }
@@ -66,8 +63,4 @@ fn filter(context: &Context, word: &[u8]) -> Result<(), Error> {
         intercept::install(context, dialect, registered()).map_err(Error::new)?;
     }
     Ok(())
-}
-
-unsafe extern "C" fn panic_in_callback(context: *mut raw::RedisModuleCtx, _: *mut std::ffi::c_void) {
-    guard::callback(context, || panic!("a panic in a callback was asked for"));
 }

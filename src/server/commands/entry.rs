@@ -1,18 +1,14 @@
 //! How the server enters a command.
 
-use std::ffi::c_int;
-
-use redis_module::raw;
-
+use super::super::api::command::Enter;
 use super::super::api::{Arguments, Context};
-use super::super::guard;
 use super::super::intercept::authorise;
 use crate::error::Error;
 
-/// What a command that panicked answers.
+/// The reply of a command that panicked.
 const INTERNAL: &[u8] = b"ERR internal error in the shadow module, see the server's log";
 
-/// A command of the module: what its C function does.
+/// A command of the module.
 pub trait Command {
     /// Runs the command and replies.
     ///
@@ -21,24 +17,20 @@ pub trait Command {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error>;
 }
 
-/// The C function of the command `C`.
-pub extern "C" fn command<C: Command>(
-    context: *mut raw::RedisModuleCtx,
-    argv: *mut *mut raw::RedisModuleString,
-    argc: c_int,
-) -> c_int {
-    // SAFETY: the server calls this with the context and the arguments of a command, which live until it returns.
-    let (context, arguments) = unsafe { (Context::new(context), Arguments::new(argv, argc)) };
-    let outcome = guard::callback(context.raw(), || {
-        authorise(&context, arguments)?;
-        C::run(&context, arguments)
-    });
-    match outcome {
-        Some(Ok(())) => {}
-        Some(Err(error)) => context.reply_error(error.text()),
-        // Half a reply is on its way: whatever followed would be taken for the rest of it.
-        None if context.replied() => drop(guard::callback(context.raw(), || context.close_client())),
-        None => drop(guard::callback(context.raw(), || context.reply_error(INTERNAL))),
+impl<C: Command> Enter for C {
+    fn enter(context: &Context, arguments: Arguments) {
+        let result = authorise(context, arguments).and_then(|()| C::run(context, arguments));
+        if let Err(error) = result {
+            context.reply_error(error.text());
+        }
     }
-    raw::REDISMODULE_OK as c_int
+
+    fn recover(context: &Context) {
+        if context.replied() {
+            // Part of a reply is on its way: the client would take whatever follows for the rest of it.
+            context.close_client();
+        } else {
+            context.reply_error(INTERNAL);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 use super::super::api::{Arguments, Context};
 use super::super::module::{self, FlushMode};
+use super::super::stock;
 use super::entry::Command;
 use super::{is_option, wrong_arguments};
 use crate::error::Error;
@@ -34,7 +35,7 @@ fn mode(word: &[u8]) -> Result<FlushMode, Error> {
 
 /// The server's setting decides, read anew each time: it can be changed while the server runs.
 fn default_mode(context: &Context) -> FlushMode {
-    match context.setting(c"lazyfree-lazy-user-flush").as_deref() {
+    match stock::setting(context, c"lazyfree-lazy-user-flush").as_deref() {
         Some(b"yes") => FlushMode::Async,
         _ => FlushMode::Sync,
     }

@@ -6,7 +6,7 @@ use super::spec::Line;
 use super::table::function_subcommands;
 use crate::error::Error;
 
-/// `SHADOW.FUNCTION HELP`: what the subcommands are, out of the table of commands.
+/// `SHADOW.FUNCTION HELP`: lists the subcommands, out of the table of commands.
 pub struct Help;
 
 impl Command for Help {

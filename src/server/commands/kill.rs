@@ -1,5 +1,6 @@
 use super::super::api::{Arguments, Context};
 use super::super::running::with_current;
+use super::super::stock;
 use super::entry::Command;
 use super::wrong_arity;
 use crate::error::Error;
@@ -23,7 +24,7 @@ impl Command for Kill {
         with_current(|running| {
             let Some(running) = running else {
                 // A script of the server's own may be the one that everybody waits for.
-                return Err(context.own_busy().map_or_else(|| NOT_BUSY.into(), Error::new));
+                return Err(stock::busy_error(context).map_or_else(|| NOT_BUSY.into(), Error::new));
             };
             if running.obeys {
                 return Err(FROM_MASTER.into());

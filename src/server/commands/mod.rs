@@ -18,6 +18,7 @@ mod stats;
 mod table;
 
 pub use registration::register;
+pub use restore::replicate_restore;
 pub use table::registered;
 
 use super::api::Arguments;
@@ -39,7 +40,7 @@ fn wrong_arguments(arguments: Arguments) -> Error {
     )
 }
 
-/// The server's text for a subcommand that does not take so many words.
+/// The server's text for a subcommand with a wrong number of words.
 fn wrong_arity(arguments: Arguments) -> Error {
     let subcommand = arguments.get(1).to_ascii_lowercase();
     Error::new(
@@ -54,7 +55,7 @@ fn wrong_arity(arguments: Arguments) -> Error {
     )
 }
 
-/// Whether a word of a command is `option`, in any case. The server reads such words as C strings: up to a NUL.
+/// Whether a word of a command is `option`, in any case. The server reads such words up to the first NUL.
 fn is_option(word: &[u8], option: &str) -> bool {
     to_nul(word).eq_ignore_ascii_case(option.as_bytes())
 }

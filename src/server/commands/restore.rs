@@ -1,5 +1,6 @@
 use super::super::api::{Arguments, Context};
 use super::super::module::{self, Policy};
+use super::super::stock;
 use super::entry::Command;
 use super::{is_option, wrong_arguments};
 use crate::error::Error;
@@ -29,13 +30,18 @@ impl Command for Import {
             return Err(wrong_arguments(arguments));
         }
         let policy = policy(arguments.range(2, arguments.len()).next())?;
-        let payload = context.own_functions().ok_or("ERR The server's own functions cannot be read")?;
+        let payload = stock::functions(context).ok_or("ERR The server's own functions cannot be read")?;
         module::write(context)?.restore(context, &payload, policy)?;
         // Replicas have functions of their own: they get what was imported here.
-        context.replicate_restore(&payload, policy.word());
+        replicate_restore(context, &payload, policy);
         context.reply_ok();
         Ok(())
     }
+}
+
+/// Sends a RESTORE to the replicas and the append-only file.
+pub fn replicate_restore(context: &Context, payload: &[u8], policy: Policy) {
+    context.replicate(c"SHADOW.FUNCTION", &[b"RESTORE", payload, policy.word().to_bytes()]);
 }
 
 fn policy(word: Option<&[u8]>) -> Result<Policy, Error> {

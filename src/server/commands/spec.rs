@@ -2,40 +2,42 @@
 
 use std::ffi::{CStr, c_int};
 
-use redis_module::raw;
-
 use super::super::api::KeyAccess;
-
-/// The C function of a command.
-pub type Handler = extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;
+use super::super::api::command::{Argument, Handler};
 
 /// A command or subcommand.
 pub struct Spec {
+    /// In lower case; a subcommand's without that of its container.
     pub name: &'static CStr,
     /// None for a container.
     pub handler: Option<Handler>,
-    /// The version of the module that it came with.
+    /// The version of the module that introduced it.
     pub since: &'static CStr,
-    /// The words that the command takes, its names included; negative: at least so many.
+    /// The number of words that the command takes, its names included; negative: at least this number.
     pub arity: c_int,
     /// The arity of the server's own command of that name, less the prefix; None where there is none.
     pub stock: Option<c_int>,
-    /// Flags in the API's words.
+    /// Its flags, in the words of `RM_CreateCommand`.
     pub flags: &'static CStr,
-    /// Its ACL categories, in full: servers that let modules choose derive none from the flags then.
+    /// All its ACL categories: servers that let modules choose do not derive any from the flags.
     pub acl: &'static CStr,
+    /// For COMMAND DOCS.
     pub summary: &'static CStr,
+    /// For COMMAND DOCS.
     pub complexity: &'static CStr,
+    /// Command tips, separated by spaces.
     pub tips: Option<&'static CStr>,
-    /// What is done with its keys, which follow their number, word 2. None without keys.
+    /// What it may do with its keys, which follow their number. None without keys.
     pub keys: Option<KeyAccess>,
+    /// For COMMAND DOCS.
     pub arguments: &'static [Argument],
+    /// Of a container.
     pub subcommands: &'static [Spec],
     /// Its part of HELP: a line with the syntax, then lines of explanation. Empty when HELP does not list it.
     pub help: &'static [Line],
 }
 
-/// What the names of the module's commands have before the server's.
+/// The prefix of the module's command names.
 const PREFIX: &str = "shadow.";
 
 impl Spec {
@@ -45,7 +47,7 @@ impl Spec {
         self.stock.map(|_| name.strip_prefix(PREFIX).unwrap_or(name))
     }
 
-    /// Whether the server's own command takes so many words.
+    /// Whether the server's own command takes this number of words.
     pub fn stock_takes(&self, words: usize) -> bool {
         let fits = |arity: c_int| {
             let least = arity.unsigned_abs() as usize;
@@ -54,12 +56,12 @@ impl Spec {
         self.stock.is_some_and(fits)
     }
 
-    /// Whether it is in the ACL category of that name, which has no `@`.
+    /// Whether it is in the ACL category of that name, without `@`.
     pub fn is_in(&self, category: &[u8]) -> bool {
         self.acl.to_bytes().split(|&byte| byte == b' ').any(|own| own == category)
     }
 
-    /// What ACL rules call what of it is in a category: the command, or those of its subcommands that are.
+    /// What of it is in a category, by the names of ACL rules: the command, or those of its subcommands that are in it.
     pub fn names_in(&self, category: &[u8]) -> Vec<Vec<u8>> {
         let name = self.name.to_bytes();
         if self.subcommands.is_empty() {
@@ -81,47 +83,4 @@ pub enum Line {
     Only70(&'static str),
     /// On 7.0 in the first form, later in the second.
     Since72(&'static str, &'static str),
-}
-
-/// An argument in COMMAND DOCS.
-pub struct Argument {
-    pub name: &'static CStr,
-    pub kind: Kind,
-    pub token: Option<&'static CStr>,
-    pub optional: bool,
-    pub multiple: bool,
-    pub parts: &'static [Argument],
-}
-
-/// The type of an argument.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    String,
-    Integer,
-    /// A key of the command's only key spec.
-    Key,
-    PureToken,
-    OneOf,
-}
-
-impl Argument {
-    pub const fn new(name: &'static CStr, kind: Kind) -> Self {
-        Self { name, kind, token: None, optional: false, multiple: false, parts: &[] }
-    }
-
-    pub const fn token(self, token: &'static CStr) -> Self {
-        Self { token: Some(token), ..self }
-    }
-
-    pub const fn optional(self) -> Self {
-        Self { optional: true, ..self }
-    }
-
-    pub const fn multiple(self) -> Self {
-        Self { multiple: true, ..self }
-    }
-
-    pub const fn of(self, parts: &'static [Argument]) -> Self {
-        Self { parts, ..self }
-    }
 }

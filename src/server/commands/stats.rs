@@ -2,6 +2,7 @@ use super::super::api::{Arguments, Context};
 use super::super::intercept::intercepted_name;
 use super::super::module;
 use super::super::running::{Running, is_any, with_current};
+use super::super::stock;
 use super::entry::Command;
 use crate::error::Error;
 
@@ -12,7 +13,7 @@ impl Command for Stats {
     fn run(context: &Context, _: Arguments) -> Result<(), Error> {
         // A script of the server's own may be the one that everybody waits for.
         if !is_any()
-            && let Some(busy) = context.own_busy()
+            && let Some(busy) = stock::busy_error(context)
         {
             return Err(Error::new(busy));
         }

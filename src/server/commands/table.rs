@@ -1,19 +1,15 @@
-//! The one table of the module's commands: what drives registration, COMMAND DOCS, HELP, interception and the ACL rules
-//! that go with it.
+//! The one table of the module's commands. Registration, COMMAND DOCS, HELP, interception and its ACL rules all use it.
 
 use std::ffi::CStr;
 
 use super::super::api::KeyAccess;
+use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
-use super::entry::{Command, command};
-use super::spec::{Argument, Handler, Kind, Line, Spec};
+use super::spec::{Line, Spec};
 use super::{debug, delete, dump, fcall, flush, help, kill, list, load, resetstat, restore, stats};
 
-const fn handler<C: Command>() -> Option<Handler> {
-    Some(command::<C>)
-}
-
-/// A subcommand of the module alone, without keys or arguments; the rest is filled in with `..`.
+/// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
+/// end with `..BLANK`.
 const BLANK: Spec = Spec {
     name: c"",
     handler: None,
@@ -40,7 +36,7 @@ const CALL_ARGUMENTS: &[Argument] = &[
     Argument::new(c"arg", Kind::String).optional().multiple(),
 ];
 
-/// What RESTORE and IMPORT do with the libraries that are there.
+/// What RESTORE and IMPORT do with the existing libraries.
 const POLICY: Argument = Argument::new(c"policy", Kind::OneOf).optional().of(&[
     Argument::new(c"flush", Kind::PureToken).token(c"FLUSH"),
     Argument::new(c"append", Kind::PureToken).token(c"APPEND"),
@@ -61,7 +57,7 @@ const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: c"shadow.fcall",
-        handler: handler::<fcall::Fcall>(),
+        handler: Some(Handler::of::<fcall::Fcall>()),
         arity: -3,
         stock: Some(-3),
         flags: c"deny-script allow-stale no-monitor may-replicate no-mandatory-keys getkeys-api",
@@ -73,7 +69,7 @@ const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: c"shadow.fcall_ro",
-        handler: handler::<fcall::FcallReadOnly>(),
+        handler: Some(Handler::of::<fcall::FcallReadOnly>()),
         arity: -3,
         stock: Some(-3),
         flags: c"readonly deny-script allow-stale no-monitor no-mandatory-keys getkeys-api",
@@ -88,7 +84,7 @@ const COMMANDS: &[Spec] = &[
 const FUNCTION: &[Spec] = &[
     Spec {
         name: c"load",
-        handler: handler::<load::Load>(),
+        handler: Some(Handler::of::<load::Load>()),
         arity: -3,
         stock: Some(-3),
         flags: c"write deny-oom deny-script",
@@ -108,7 +104,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"delete",
-        handler: handler::<delete::Delete>(),
+        handler: Some(Handler::of::<delete::Delete>()),
         arity: 3,
         stock: Some(3),
         flags: c"write deny-script",
@@ -121,7 +117,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"list",
-        handler: handler::<list::List>(),
+        handler: Some(Handler::of::<list::List>()),
         arity: -2,
         stock: Some(-2),
         flags: c"deny-script",
@@ -150,7 +146,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"stats",
-        handler: handler::<stats::Stats>(),
+        handler: Some(Handler::of::<stats::Stats>()),
         stock: Some(2),
         flags: c"deny-script allow-busy",
         summary: c"Returns information about a function during execution.",
@@ -168,7 +164,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"kill",
-        handler: handler::<kill::Kill>(),
+        handler: Some(Handler::of::<kill::Kill>()),
         arity: -2,
         stock: Some(2),
         flags: c"deny-script allow-busy",
@@ -180,7 +176,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"flush",
-        handler: handler::<flush::Flush>(),
+        handler: Some(Handler::of::<flush::Flush>()),
         arity: -2,
         stock: Some(-2),
         flags: c"write deny-script",
@@ -204,7 +200,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"dump",
-        handler: handler::<dump::Dump>(),
+        handler: Some(Handler::of::<dump::Dump>()),
         stock: Some(2),
         flags: c"deny-script",
         summary: c"Dumps all libraries into a serialized binary payload.",
@@ -212,14 +208,15 @@ const FUNCTION: &[Spec] = &[
         help: &[
             Line::Always("DUMP"),
             Line::Always(
-                "    Return a serialized payload representing the current libraries, can be restored using FUNCTION RESTORE command",
+                "    Return a serialized payload representing the current libraries, can be restored using \
+                 FUNCTION RESTORE command",
             ),
         ],
         ..BLANK
     },
     Spec {
         name: c"restore",
-        handler: handler::<restore::Restore>(),
+        handler: Some(Handler::of::<restore::Restore>()),
         arity: -3,
         stock: Some(-3),
         flags: c"write deny-oom deny-script",
@@ -231,7 +228,8 @@ const FUNCTION: &[Spec] = &[
         help: &[
             Line::Always("RESTORE <PAYLOAD> [FLUSH|APPEND|REPLACE]"),
             Line::Always(
-                "    Restore the libraries represented by the given payload, it is possible to give a restore policy to",
+                "    Restore the libraries represented by the given payload, it is possible to give a restore \
+                 policy to",
             ),
             Line::Always("    control how to handle existing libraries (default APPEND):"),
             Line::Always("    * FLUSH: delete all existing libraries."),
@@ -239,7 +237,8 @@ const FUNCTION: &[Spec] = &[
                 "    * APPEND: appends the restored libraries to the existing libraries. On collision, abort.",
             ),
             Line::Always(
-                "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace the old",
+                "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace \
+                 the old",
             ),
             Line::Always(
                 "      libraries with the new libraries (notice that even on this option there is a chance of failure",
@@ -250,7 +249,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"import",
-        handler: handler::<restore::Import>(),
+        handler: Some(Handler::of::<restore::Import>()),
         arity: -2,
         flags: c"write deny-oom deny-script",
         acl: c"write slow scripting",
@@ -266,7 +265,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"resetstat",
-        handler: handler::<resetstat::ResetStat>(),
+        handler: Some(Handler::of::<resetstat::ResetStat>()),
         flags: c"admin deny-script allow-loading allow-stale",
         acl: c"admin slow dangerous scripting",
         summary: c"Resets the statistics of functions.",
@@ -281,7 +280,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"help",
-        handler: handler::<help::Help>(),
+        handler: Some(Handler::of::<help::Help>()),
         stock: Some(2),
         flags: c"allow-loading allow-stale",
         summary: c"Returns helpful text about the different subcommands.",
@@ -295,7 +294,7 @@ pub const fn function_subcommands() -> &'static [Spec] {
     FUNCTION
 }
 
-/// The commands of this server: all but SHADOW.DEBUG, unless it was asked for.
+/// The commands to register: SHADOW.DEBUG only if the load argument asks for it.
 pub fn registered() -> impl Iterator<Item = &'static Spec> {
     COMMANDS.iter().chain(settings::ENABLE_DEBUG_COMMAND.is_on().then_some(&DEBUG))
 }
@@ -303,7 +302,7 @@ pub fn registered() -> impl Iterator<Item = &'static Spec> {
 /// Fault injection for tests; registered only when the load argument `enable-debug-command` asks for it.
 const DEBUG: Spec = Spec {
     name: c"shadow.debug",
-    handler: handler::<debug::Debug>(),
+    handler: Some(Handler::of::<debug::Debug>()),
     arity: -2,
     flags: c"admin deny-script",
     acl: c"admin slow dangerous",

@@ -1,18 +1,17 @@
 //! Permissions of intercepted commands.
 //!
-//! The server checks permissions for the shadow command, whose name it finds in the place of the typed one. So that
-//! rules written for FCALL and FUNCTION keep their meaning, two things are done. A rule that `ACL SETUSER` gives for one
-//! of these is given for the shadow command as well. And an intercepted command is checked once more as it was typed,
-//! so that a user from a file, who has all commands but FCALL, does not get it by the other name.
+//! The server checks the permissions for the shadow command, whose name has replaced the typed one. Two things keep the
+//! meaning of rules that were written for FCALL and FUNCTION. When `ACL SETUSER` sets a rule for one of these, the rule
+//! is set for the shadow command as well. And an intercepted command is checked once more under its typed name, so that
+//! a user from an ACL file who may run everything but FCALL cannot run it by the other name.
 
-use super::super::api::{Arguments, Context, FilteredCommand, Text};
+use super::super::api::{Arguments, Context, FilteredCommand, ServerString, User};
 use super::super::commands::spec::Spec;
-use super::super::permission;
 use super::Interception;
 use crate::engine::{Dialect, Permission};
 use crate::error::Error;
 
-/// Checks that the user may run an intercepted command by the name that was typed.
+/// Checks that the user may run an intercepted command under its typed name.
 ///
 /// # Errors
 /// The server's refusal of the typed command.
@@ -23,9 +22,9 @@ pub fn check(
     dialect: &Dialect,
 ) -> Result<(), Error> {
     let typed = interception.typed.as_bytes();
-    let name = Text::new(typed);
-    let Some(user) = context.user_name() else { return Ok(()) };
-    if permission::of(context, &user, arguments.with_name(&name)) != Permission::Denied {
+    let name = ServerString::new(typed);
+    let Some(user) = User::of_caller(context) else { return Ok(()) };
+    if user.may_run(context, arguments.with_name(&name)) != Permission::Denied {
         return Ok(());
     }
     let mut full = typed.to_vec();
@@ -33,21 +32,21 @@ pub fn check(
         full.push(b'|');
         full.extend(arguments.get(1).to_ascii_lowercase());
     }
-    let whose = if dialect.is_7_0() { b"NOPERM this user".to_vec() } else { [b"NOPERM User ", user.bytes()].concat() };
+    let whose = if dialect.is_7_0() { b"NOPERM this user".to_vec() } else { [b"NOPERM User ", user.name()].concat() };
     Err(Error::new([&whose, b" has no permissions to run the '".as_slice(), &full, b"' command"].concat()))
 }
 
-/// Adds the rules for the module's `commands` to an `ACL SETUSER` that passes the filter. `categories`: rules for
-/// categories stand for them by name, too.
-pub fn translate(command: &FilteredCommand, commands: &[&Spec], categories: bool) {
+/// Adds rules for the module's `commands` to an `ACL SETUSER` that passes the filter. With `categories`, a rule for a
+/// category adds rules for those of the commands that are in it.
+pub fn translate(command: &mut FilteredCommand, commands: &[&Spec], categories: bool) {
     const FIRST_RULE: usize = 3;
     if !command.word(1).eq_ignore_ascii_case(b"setuser") {
         return;
     }
     let mut position = FIRST_RULE;
-    while position < command.len() {
+    while position < command.word_count() {
         let rule = command.word(position).to_ascii_lowercase();
-        // A selector may be one word in parentheses, or several of which the outer ones carry them.
+        // A selector is one word in parentheses, or several words, the first and the last of which have them.
         let opens = rule.starts_with(b"(");
         let closes = rule.ends_with(b")");
         let inner = rule.strip_prefix(b"(").unwrap_or(&rule);
@@ -58,26 +57,27 @@ pub fn translate(command: &FilteredCommand, commands: &[&Spec], categories: bool
                 .flat_map(|word| shadow_rules(word, commands, categories))
                 .collect();
             if !added.is_empty() {
-                // As it was written: patterns of keys keep their case.
+                // Patterns of keys must keep their case.
                 let written = command.word(position);
                 let kept = &written[1..written.len() - 1];
-                command.replace(position, &Text::new(&[b"(", kept, b" ", &added.join(&b' '), b")"].concat()));
+                let selector = ServerString::new(&[b"(", kept, b" ", &added.join(&b' '), b")"].concat());
+                command.replace(position, &selector);
             }
             position += 1;
             continue;
         }
         let added = shadow_rules(inner, commands, categories);
         let count = added.len();
-        // Beside the rule, on the inner side of a parenthesis.
+        // Next to the rule, inside of the parentheses.
         let place = if closes { position } else { position + 1 };
         for (offset, rule) in added.into_iter().enumerate() {
-            command.insert(place + offset, &Text::new(&rule));
+            command.insert(place + offset, &ServerString::new(&rule));
         }
         position += 1 + count;
     }
 }
 
-/// The rules for the module's `commands` that a rule for the server's own stands for.
+/// The rules for the module's `commands` that go with a rule for the server's own commands.
 fn shadow_rules(rule: &[u8], commands: &[&Spec], categories: bool) -> Vec<Vec<u8>> {
     let Some((sign @ (b'+' | b'-'), what)) = rule.split_first() else { return Vec::new() };
     let names: Vec<Vec<u8>> = match what.strip_prefix(b"@") {

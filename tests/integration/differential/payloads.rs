@@ -3,7 +3,7 @@
 use crc::{CRC_64_REDIS, Crc};
 
 use super::Pair;
-use crate::library::{numbered, source};
+use crate::support::library::{numbered, source};
 use crate::support::{Flavour, Server, Value};
 
 /// The bytes behind the records: the version and the checksum.
@@ -369,7 +369,7 @@ fn relaxed_version_checks_are_relaxed_alike() {
 fn payloads_of_another_server_process_are_taken_alike() {
     let other = Server::start();
     let mut client = other.client();
-    (0..5).for_each(|number| crate::library::load(&mut client, &numbered(number)));
+    (0..5).for_each(|number| crate::support::library::load(&mut client, &numbered(number)));
     let Value::Bulk(payload) = client.run("SHADOW.FUNCTION DUMP") else { panic!("a payload") };
     let mut pair = Pair::start();
     compare_restore(&mut pair, &[], &payload, &[]);

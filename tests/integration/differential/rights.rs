@@ -1,7 +1,7 @@
 //! `redis.acl_check_cmd` with any number of words, by a user with rules about keys and by one without.
 
 use super::Pair;
-use crate::library::source;
+use crate::support::library::source;
 use crate::support::{Options, Server};
 
 /// Commands whose keys are in fixed places: every server sees where the words end.
@@ -149,7 +149,7 @@ fn rules_about_databases_are_respected_alike() {
     pair.command(&format!("{ANN} db=0").split(' ').collect::<Vec<_>>());
     pair.load(&library());
     pair.log_in("ann");
-    for function in functions()[0].iter() {
+    for function in &functions()[0] {
         pair.compare(&["FCALL", function, "0"]);
     }
     pair.finish();

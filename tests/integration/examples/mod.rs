@@ -11,7 +11,7 @@ mod rate_limiter;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::library::load;
+use crate::support::library::load;
 use crate::support::{Client, Server, Value};
 
 /// A file of the project.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{BYSTANDER, impatient, load_bystander};
 use crate::kill::busy;
-use crate::library::{callback, load};
+use crate::support::library::{callback, load};
 use crate::support::{Server, wait_until};
 
 /// How long after KILL was sent the caller has its reply. It is the time that the server's thread runs, so that a

@@ -6,7 +6,7 @@ mod refused;
 
 use std::collections::BTreeSet;
 
-use crate::library::{load, source};
+use crate::support::library::{load, source};
 use crate::support::{Options, Server};
 
 /// A call of the library that is loaded before the hostile ones.

@@ -1,7 +1,7 @@
 //! Hostile scripts that end by themselves.
 
 use super::{BYSTANDER, load_bystander};
-use crate::library::{callback, source};
+use crate::support::library::{callback, source};
 use crate::support::{Client, Server};
 
 /// A hostile script and how it ends.

@@ -1,8 +1,8 @@
 //! The rules of the grammar, by the kind of hole that they fill.
 //!
 //! None makes what docs/compatibility.md lists: the order of `pairs`, the length of tables with holes, a base of
-//! logarithms, `%g`, syntax that Luau adds. Nor what ends a server or never ends. What the rules would say without a row
-//! is left out where `rows` says so.
+//! logarithms, `%g`, syntax that Luau adds. Nor what ends a server or never ends. What the rules would say without a
+//! row is left out where `rows` says so.
 
 mod codecs;
 mod numbers;

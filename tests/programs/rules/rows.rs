@@ -1,7 +1,7 @@
 //! Rules that lead to a difference that is known.
 
-/// What is left out for a row of docs/compatibility.md: the row, the kind of hole (any, if it is empty), and a text that
-/// the rules for it contain.
+/// What is left out for a row of docs/compatibility.md: the row, the kind of hole (any, if it is empty), and a text
+/// that the rules for it contain.
 const ROWS: &[(&str, &str, &str)] = &[
     ("table-constructor", "", "[1] = <a>"),
     ("integer-arguments", "", "<i>, <a>, <a>, <a>"),

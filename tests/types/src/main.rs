@@ -2,8 +2,8 @@
 //!
 //!     types DEFINITIONS FILE...
 //!
-//! A file is a library or a page of Markdown, whose libraries are its fenced blocks of Lua that begin with `#!lua`. A line
-//! that ends with `-- wrong` is one that the checker must complain about.
+//! A file is a library or a page of Markdown, whose libraries are its fenced blocks of Lua that begin with `#!lua`. A
+//! line that ends with `-- wrong` is one that the checker must complain about.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};

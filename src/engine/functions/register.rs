@@ -2,20 +2,11 @@
 
 use crate::registry::{FunctionFlags, name::is_valid_name};
 
-use super::context::Context;
-use super::error::ScriptError;
-use super::slots::Slots;
-use super::stack::{Kind, Outcome, Raise, Stack, natives};
-
-/// A function that a library registered while it was loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
-    pub name: Box<str>,
-    pub description: Option<Box<[u8]>>,
-    pub flags: FunctionFlags,
-    /// The slot of its callback.
-    pub slot: u32,
-}
+use crate::engine::error::ScriptError;
+use crate::engine::registration::{Registration, Registrations};
+use crate::engine::slots::Slots;
+use crate::engine::stack::{Kind, Outcome, Raise, Stack, natives};
+use crate::engine::state::VmState;
 
 natives! {
     RegisterFunction = c"register_function", register_function;
@@ -32,52 +23,54 @@ struct Request {
 }
 
 fn register_function(stack: &Stack) -> Outcome {
-    let context = Context::of(stack);
-    if !context.loading() {
-        return Err(context.api_error("redis.register_function can only be called on FUNCTION LOAD command"));
+    let state = VmState::of(stack);
+    if !state.is_loading() {
+        return Err(state.api_error("redis.register_function can only be called on FUNCTION LOAD command"));
     }
     let request = match stack.top() {
-        1 => named(stack, context)?,
-        2 => positional(stack, context)?,
-        _ => return Err(context.api_error("wrong number of arguments to redis.register_function")),
+        1 => named(stack, state)?,
+        2 => positional(stack, state)?,
+        _ => return Err(state.api_error("wrong number of arguments to redis.register_function")),
     };
     let name =
-        request.name.ok_or_else(|| context.api_error("redis.register_function must get a function name argument"))?;
+        request.name.ok_or_else(|| state.api_error("redis.register_function must get a function name argument"))?;
     let callback =
-        request.callback.ok_or_else(|| context.api_error("redis.register_function must get a callback argument"))?;
-    let name = match new_name(context, name) {
+        request.callback.ok_or_else(|| state.api_error("redis.register_function must get a callback argument"))?;
+    let name = match new_name(state, name) {
         Ok(name) => name,
-        Err(refusal) if context.dialect.checks_names_at_the_end() => {
-            context.refuse_registrations(refusal);
+        Err(refusal) if state.dialect.checks_names_at_the_end() => {
+            state.with_registrations(|library| {
+                library.refusal.get_or_insert(refusal);
+            });
             return Ok(0);
         }
         Err(ScriptError(text)) => return Err(Raise::Table(text)),
     };
-    check_case(context, &name)?;
+    check_case(state, &name)?;
     Slots::push_root(stack);
     stack.push_value(callback);
-    let slot = context.slots.borrow_mut().store(stack, stack.top() - 1);
-    context.with_registrations(|registered| {
-        registered.push(Registration { name, description: request.description, flags: request.flags, slot });
+    let slot = state.slots.borrow_mut().store(stack, stack.top() - 1);
+    state.with_registrations(|library| {
+        library.functions.push(Registration { name, description: request.description, flags: request.flags, slot });
     });
     Ok(0)
 }
 
-fn positional(stack: &Stack, context: &Context) -> Result<Request, Raise> {
-    let complaint = || context.api_error("first argument to redis.register_function must be a string");
+fn positional(stack: &Stack, state: &VmState) -> Result<Request, Raise> {
+    let complaint = || state.api_error("first argument to redis.register_function must be a string");
     let name = text(stack, 1).ok_or_else(complaint)?;
     if stack.kind(2) != Kind::Function {
-        return Err(context.api_error("second argument to redis.register_function must be a function"));
+        return Err(state.api_error("second argument to redis.register_function must be a function"));
     }
     Ok(Request { name: Some(name), callback: Some(2), ..Request::default() })
 }
 
 /// The form with one table of named arguments; the first offending entry, in the table's order, is reported.
-fn named(stack: &Stack, context: &Context) -> Result<Request, Raise> {
+fn named(stack: &Stack, state: &VmState) -> Result<Request, Raise> {
     let no_string =
-        |which: &str| context.api_error(&format!("{which} argument given to redis.register_function must be a string"));
+        |which: &str| state.api_error(&format!("{which} argument given to redis.register_function must be a string"));
     if stack.kind(1) != Kind::Table {
-        return Err(context.api_error(
+        return Err(state.api_error(
             "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
         ));
     }
@@ -89,7 +82,7 @@ fn named(stack: &Stack, context: &Context) -> Result<Request, Raise> {
         // A copy, for reading a number as text would change the key under the iteration.
         stack.push_value(value - 1);
         let key = text(stack, -1)
-            .ok_or_else(|| context.api_error("named argument key given to redis.register_function is not a string"))?;
+            .ok_or_else(|| state.api_error("named argument key given to redis.register_function is not a string"))?;
         stack.pop(1);
         match key.to_ascii_lowercase().as_slice() {
             b"function_name" => {
@@ -102,7 +95,7 @@ fn named(stack: &Stack, context: &Context) -> Result<Request, Raise> {
             b"callback" => {
                 if stack.kind(value) != Kind::Function {
                     return Err(
-                        context.api_error("callback argument given to redis.register_function must be a function")
+                        state.api_error("callback argument given to redis.register_function must be a function")
                     );
                 }
                 // Kept below the pairs of the iteration.
@@ -112,13 +105,13 @@ fn named(stack: &Stack, context: &Context) -> Result<Request, Raise> {
             }
             b"flags" => {
                 if stack.kind(value) != Kind::Table {
-                    return Err(context.api_error(
+                    return Err(state.api_error(
                         "flags argument to redis.register_function must be a table representing function flags",
                     ));
                 }
                 request.flags = flags(stack, value)?;
             }
-            _ => return Err(context.api_error("unknown argument given to redis.register_function")),
+            _ => return Err(state.api_error("unknown argument given to redis.register_function")),
         }
         stack.pop(2);
     }
@@ -148,11 +141,11 @@ fn text(stack: &Stack, index: i32) -> Option<Vec<u8>> {
 }
 
 /// The name of a new function, if it is one and the library has no function of that name.
-fn new_name(context: &Context, name: Vec<u8>) -> Result<Box<str>, ScriptError> {
+fn new_name(state: &VmState, name: Vec<u8>) -> Result<Box<str>, ScriptError> {
     let name = String::from_utf8(name).ok().filter(|name| is_valid_name(name.as_bytes()));
-    let Some(name) = name else { return Err(ScriptError::plain(context.dialect.words.bad_function_name)) };
-    let is_taken = |registered: &mut Vec<Registration>| registered.iter().any(|other| *other.name == *name);
-    if context.with_registrations(is_taken) == Some(true) {
+    let Some(name) = name else { return Err(ScriptError::plain(state.dialect.words.bad_function_name)) };
+    let is_taken = |library: &mut Registrations| library.functions.iter().any(|other| *other.name == *name);
+    if state.with_registrations(is_taken) == Some(true) {
         return Err(ScriptError::plain("Function already exists in the library"));
     }
     Ok(name.into_boxed_str())
@@ -160,9 +153,9 @@ fn new_name(context: &Context, name: Vec<u8>) -> Result<Box<str>, ScriptError> {
 
 /// Refuses a name that differs from another one by case alone, for lookup ignores case: the stock server takes it, calls
 /// one of the two at random and aborts when the library is deleted.
-fn check_case(context: &Context, name: &str) -> Result<(), Raise> {
-    let other = context.with_registrations(|registered| {
-        let other = registered.iter().find(|other| other.name.eq_ignore_ascii_case(name))?;
+fn check_case(state: &VmState, name: &str) -> Result<(), Raise> {
+    let other = state.with_registrations(|library| {
+        let other = library.functions.iter().find(|other| other.name.eq_ignore_ascii_case(name))?;
         Some(other.name.clone())
     });
     other.flatten().map_or(Ok(()), |other| {

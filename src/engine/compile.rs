@@ -1,5 +1,7 @@
 //! Source text to functions.
 
+#![allow(unsafe_code)]
+
 use std::ffi::{CStr, CString};
 
 use super::source::settled;

@@ -1,6 +1,6 @@
 //! Sources of libraries, and what most tests do with them.
 
-use crate::support::{Client, Value};
+use super::{Client, Value};
 
 /// A library with this name and body; the body begins on line 2.
 pub fn source(name: &str, body: &str) -> String {

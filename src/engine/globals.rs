@@ -1,9 +1,9 @@
 //! Global functions that the server has and Luau lacks or does otherwise.
 
-use super::chunk;
-use super::context::Context;
+use super::compile;
 use super::error::{READONLY, translate};
 use super::stack::{Collect, Kind, Outcome, Raise, Stack, natives};
+use super::state::VmState;
 use crate::c_string::to_nul;
 use crate::clock;
 
@@ -166,7 +166,7 @@ fn collect_all(stack: &Stack) {
 
 /// A copy of a source or of its name, not of what is far too long: a source of that length is refused.
 fn bounded(text: &[u8]) -> Vec<u8> {
-    text[..text.len().min(chunk::SOURCE_LIMIT + 1)].to_vec()
+    text[..text.len().min(compile::SOURCE_LIMIT + 1)].to_vec()
 }
 /// How many times the size of a source the compiler may take while it is at work, outside of the VM.
 const COMPILER: usize = 24;
@@ -196,7 +196,7 @@ fn load(stack: &Stack) -> Outcome {
     };
     let mut source = Vec::new();
     // A reader that is not written in Lua passes no safepoint, and may never end.
-    while source.len() <= chunk::SOURCE_LIMIT {
+    while source.len() <= compile::SOURCE_LIMIT {
         stack.safepoint();
         stack.push_value(1);
         if stack.protected_call(0, 1).is_err() {
@@ -212,7 +212,7 @@ fn load(stack: &Stack) -> Outcome {
                     break;
                 }
                 let piece = bounded(piece);
-                Context::of(stack).memory.check(source.len() + piece.len())?;
+                VmState::of(stack).memory.check(source.len() + piece.len())?;
                 source.extend_from_slice(&piece);
                 stack.pop(1);
             }
@@ -228,10 +228,10 @@ fn load(stack: &Stack) -> Outcome {
 
 /// Compiles text (never bytecode) into a function that sees the globals; on an error gives nil and the message.
 fn compile(stack: &Stack, source: &[u8], name: &[u8]) -> Outcome {
-    Context::of(stack).memory.check(source.len().saturating_mul(COMPILER))?;
+    VmState::of(stack).memory.check(source.len().saturating_mul(COMPILER))?;
     stack.reserve(4);
     stack.push_globals();
-    if chunk::compile(stack, source, name, stack.top()).is_ok() {
+    if compile::compile(stack, source, name, stack.top()).is_ok() {
         return Ok(1);
     }
     stack.push_nil();

@@ -5,6 +5,8 @@
 //! client calls is rarely alone: what it can reach through its upvalues, other functions of its library, is compiled
 //! with it.
 
+#![allow(unsafe_code)]
+
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -34,7 +36,7 @@ const ELEMENTS_LIMIT: usize = 4_096;
 
 /// The machine code of one VM.
 #[derive(Default)]
-pub struct Native {
+pub struct MachineCode {
     generator: Cell<Generator>,
     bytes: Cell<usize>,
     functions: Cell<u32>,
@@ -63,8 +65,8 @@ pub struct NativeCode {
     pub open: bool,
 }
 
-impl Native {
-    pub fn state(&self) -> NativeCode {
+impl MachineCode {
+    pub fn figures(&self) -> NativeCode {
         NativeCode { bytes: self.bytes.get(), functions: self.functions.get(), open: self.is_open() }
     }
 
@@ -195,11 +197,11 @@ mod tests {
 
     /// Compiles all; a busy machine may need several goes.
     fn compile(engine: &Engine, slot: u32) {
-        while !engine.compile_native(slot) {}
+        while !engine.vm().compile_native(slot) {}
     }
 
     fn functions(engine: &Engine) -> u32 {
-        engine.native_code().functions
+        engine.vm().native_code().functions
     }
 
     #[test]
@@ -241,7 +243,7 @@ mod tests {
     fn the_generators_figures_are_read_as_it_writes_them() {
         let (engine, ..) =
             compiled("local function a() return 1 end local function b() return a() end return a() + b()");
-        let code = engine.native_code();
+        let code = engine.vm().native_code();
         assert_eq!(code.functions, 3);
         assert!((pages(1)..=16 * pages(1)).contains(&code.bytes), "{code:?}");
         assert!(code.bytes.is_multiple_of(pages(1)) && code.open);
@@ -250,9 +252,9 @@ mod tests {
     #[test]
     fn what_is_compiled_is_not_compiled_again() {
         let (engine, slot, _) = compiled("return 1");
-        let before = engine.native_code();
+        let before = engine.vm().native_code();
         compile(&engine, slot);
-        assert_eq!(engine.native_code(), before);
+        assert_eq!(engine.vm().native_code(), before);
     }
 
     #[test]
@@ -294,7 +296,7 @@ mod tests {
     fn code_can_be_left_to_the_interpreter_and_back() {
         let (engine, slot, mut host) = compiled("local n = 0 for i = 1, 10 do n = n + i end return n");
         for runs in [false, true, false] {
-            engine.set_native_running(runs);
+            engine.vm().set_native_running(runs);
             assert_eq!(call(&engine, slot, &mut host), Ok("55".to_owned()));
         }
     }
@@ -304,15 +306,15 @@ mod tests {
         let (mut engine, mut host) = (engine(), Echo::default());
         let slot = load(&mut engine, "return ('x'):rep(1000):sub(1, 1)", &mut host);
         // Not enough is left for the largest piece of code: later, perhaps.
-        engine.set_memory_limit(BLOCK);
-        assert!(!engine.compile_native(slot));
+        engine.vm().set_memory_limit(BLOCK);
+        assert!(!engine.vm().compile_native(slot));
         assert_eq!(functions(&engine), 0);
-        engine.set_memory_limit(2 * BLOCK);
-        let before = engine.context.memory.room(&engine.stack);
+        engine.vm().set_memory_limit(2 * BLOCK);
+        let before = engine.vm().state.memory.room(&engine.vm().stack);
         compile(&engine, slot);
-        let code = engine.native_code();
+        let code = engine.vm().native_code();
         assert!(code.bytes > 0);
-        let room = engine.context.memory.room(&engine.stack);
+        let room = engine.vm().state.memory.room(&engine.vm().stack);
         assert!(room <= before - code.bytes, "{before} to {room}: {code:?}");
         assert_eq!(call(&engine, slot, &mut host), Ok("x".to_owned()));
     }
@@ -328,7 +330,7 @@ mod tests {
         for &slot in &slots {
             compile(&engine, slot);
         }
-        let code = engine.native_code();
+        let code = engine.vm().native_code();
         assert_eq!((code.functions, code.open), (PIECES_LIMIT, false));
         assert!(code.bytes <= BYTES_LIMIT);
         for (number, &slot) in slots.iter().enumerate() {
@@ -351,7 +353,7 @@ mod tests {
             compile(&engine, slot);
             call(&engine, slot, &mut host).unwrap();
             engine.release([slot]);
-            engine.stack.collect(super::super::stack::Collect::Full, 0);
+            engine.vm().stack.collect(super::super::stack::Collect::Full, 0);
         }
     }
 }

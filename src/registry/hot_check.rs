@@ -1,36 +1,36 @@
-//! When a function is next looked at whether it has proved hot.
+//! When a function is next checked for being hot.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// After how many calls a function is looked at whether it has proved hot. One thread at a time reads and writes it.
+/// The number of calls at which to check next whether the function is hot. One thread at a time reads and writes it.
 #[derive(Debug)]
-pub struct Look(AtomicU64);
+pub struct HotCheck(AtomicU64);
 
-impl Look {
+impl HotCheck {
     /// Whether it is time after `calls` calls.
     #[inline]
     pub fn is_due(&self, calls: u64) -> bool {
         calls >= self.0.load(Relaxed)
     }
 
-    /// Has the next look wait for so many calls.
+    /// Puts the next check off until the function has this many calls.
     pub fn set(&self, calls: u64) {
         self.0.store(calls, Relaxed);
     }
 
-    /// Whether there will be another look.
+    /// Whether there will be another check.
     pub fn is_open(&self) -> bool {
         self.0.load(Relaxed) != u64::MAX
     }
 
-    /// Has it never looked at again.
+    /// Ends the checks.
     pub fn close(&self) {
         self.0.store(u64::MAX, Relaxed);
     }
 }
 
-impl Default for Look {
-    /// The first look is after the first call.
+impl Default for HotCheck {
+    /// The first check is after the first call.
     fn default() -> Self {
         Self(AtomicU64::new(1))
     }

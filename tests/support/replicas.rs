@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::support::{Client, Options, Server, wait_until};
+use super::{Client, Options, Server, wait_until};
 
-/// Has a server follow `master` from here on.
+/// Makes a server follow `master` from here on.
 pub fn follow(replica: &Server, master: &Server) {
     let reply = replica.client().run(&format!("REPLICAOF {} {}", Ipv4Addr::LOCALHOST, master.port()));
     assert!(!reply.is_error(), "{reply:?}");

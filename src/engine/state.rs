@@ -1,28 +1,40 @@
-//! What a VM's native functions share: the call that is running, and what it has set.
+//! What the natives of a VM share: the call that is running, and what it has set.
+
+#![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
-use super::alarm::{self, Patience};
-use super::cjson;
-use super::error::{Place, ScriptError};
-use super::host::{CallMode, Dialect, Host, Replication};
+use super::cjson::shared::Shared;
+use super::dialect::Dialect;
+use super::error::Place;
+use super::host::{CallMode, Host, Replication};
+use super::machine_code::MachineCode;
 use super::memory::Memory;
-use super::native::Native;
-use super::register::Registration;
+use super::patience::Patience;
+use super::registration::Registrations;
 use super::slots::Slots;
 use super::stack::{Raise, Stack};
 
+thread_local! {
+    /// The VM whose call or load runs on this thread.
+    static CURRENT: Cell<*const VmState> = const { Cell::new(ptr::null()) };
+}
+
+/// Lends the state of the VM whose call or load runs on this thread to `body`; None without one.
+pub fn with_current<T>(body: impl FnOnce(&VmState) -> T) -> Option<T> {
+    // SAFETY: `running` borrows the state for as long as its address is there.
+    unsafe { CURRENT.get().as_ref() }.map(body)
+}
+
 /// One per VM, at a fixed address: every native carries it.
-pub struct Context {
+pub struct VmState {
     /// The host of the running call or load. Set by `running` for exactly that time.
     host: Cell<Option<NonNull<dyn Host>>>,
     /// Set for as long; the host is not there while one of its own calls runs.
     running: Cell<bool>,
-    /// Inside LOAD: what the library has registered so far.
-    registrations: RefCell<Option<Vec<Registration>>>,
-    /// Why the server will refuse them when the body has ended.
-    refusal: RefCell<Option<ScriptError>>,
+    /// While the body of a library runs: what it has registered.
+    registrations: RefCell<Option<Registrations>>,
     /// The protocol of inner replies, and so of booleans that the function returns.
     resp3: Cell<bool>,
     replication: Cell<Replication>,
@@ -31,38 +43,37 @@ pub struct Context {
     pub slots: RefCell<Slots>,
     /// The slot of the callback that runs, or ran last.
     pub running_slot: Cell<u32>,
-    pub json: cjson::Shared,
+    pub json: Shared,
     pub patience: Patience,
     pub memory: Memory,
-    pub native: Native,
+    pub machine_code: MachineCode,
     pub dialect: Dialect,
 }
 
-impl Context {
+impl VmState {
     pub fn new(dialect: Dialect) -> Self {
         Self {
             host: Cell::new(None),
             running: Cell::new(false),
             registrations: RefCell::new(None),
-            refusal: RefCell::new(None),
             resp3: Cell::new(false),
             replication: Cell::new(Replication::all()),
             failure: RefCell::new(None),
             slots: RefCell::default(),
             running_slot: Cell::new(0),
-            json: cjson::Shared::default(),
+            json: Shared::default(),
             patience: Patience::default(),
             memory: Memory::default(),
-            native: Native::default(),
+            machine_code: MachineCode::default(),
             dialect,
         }
     }
 
-    /// The context of the native that runs on `stack`.
+    /// The state of the native that runs on `stack`.
     pub fn of(stack: &Stack) -> &Self {
-        // SAFETY: every native is pushed with the address of its VM's context, which the engine keeps in a box that is
+        // SAFETY: every native is pushed with the address of its VM's state, which the engine keeps in a box that is
         // dropped after the VM.
-        unsafe { &*stack.context::<Self>() }
+        unsafe { &*stack.carried::<Self>() }
     }
 
     /// An error of the server's API. The text is as Redis has it; what it calls `redis` gets the name that this server
@@ -78,10 +89,11 @@ impl Context {
 
     /// Runs `body` as one call or load: natives reach `host`, and what they set starts from the defaults.
     pub fn running<T>(&self, host: &mut dyn Host, body: impl FnOnce() -> T) -> T {
-        /// Forgets the host however `body` ends.
-        struct Leave<'a>(&'a Context);
+        /// Forgets the host, and goes back to the call around this one, that of another VM, however `body` ends.
+        struct Leave<'a>(&'a VmState, *const VmState);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
+                CURRENT.set(self.1);
                 self.0.host.set(None);
                 self.0.running.set(false);
             }
@@ -92,8 +104,9 @@ impl Context {
         self.running.set(true);
         self.resp3.set(false);
         self.replication.set(Replication::all());
-        let _leave = Leave(self);
-        alarm::during(self, body)
+        self.patience.begin();
+        let _leave = Leave(self, CURRENT.replace(self));
+        body()
     }
 
     /// Runs `body` with the host of the running call. The host must not be asked for again inside.
@@ -114,32 +127,23 @@ impl Context {
         Ok(body(unsafe { back.1.as_mut() }))
     }
 
-    /// Whether a function (rather than the body of a library) is running.
-    pub fn loading(&self) -> bool {
+    /// Whether the body of a library is running, rather than a function.
+    pub fn is_loading(&self) -> bool {
         self.registrations.borrow().is_some()
     }
 
+    /// The body of a library begins to run.
     pub fn begin_load(&self) {
-        *self.registrations.borrow_mut() = Some(Vec::new());
-        self.refusal.take();
+        self.registrations.replace(Some(Registrations::default()));
     }
 
-    pub fn end_load(&self) -> Vec<Registration> {
-        self.registrations.borrow_mut().take().unwrap_or_default()
+    /// It has ended. Gives what it registered.
+    pub fn end_load(&self) -> Registrations {
+        self.registrations.take().unwrap_or_default()
     }
 
-    /// Has the load fail when the library's body has ended. The first refusal counts.
-    pub fn refuse_registrations(&self, refusal: ScriptError) {
-        self.refusal.borrow_mut().get_or_insert(refusal);
-    }
-
-    /// Why the load fails although the library's body did not.
-    pub fn take_refusal(&self) -> Option<ScriptError> {
-        self.refusal.take()
-    }
-
-    /// Runs `body` with the registrations of the load; None outside one.
-    pub fn with_registrations<T>(&self, body: impl FnOnce(&mut Vec<Registration>) -> T) -> Option<T> {
+    /// Runs `body` with what the library has registered so far; None when no library is being loaded.
+    pub fn with_registrations<T>(&self, body: impl FnOnce(&mut Registrations) -> T) -> Option<T> {
         self.registrations.borrow_mut().as_mut().map(body)
     }
 

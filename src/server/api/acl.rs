@@ -1,0 +1,133 @@
+//! What a user may run.
+//!
+//! The server finds the keys of a command to check them. Most servers do so for any number of words and read past the
+//! last word when there are too few. Clients cannot cause that, because the server checks their number of words first;
+//! a script that asks what its caller may run can. So missing words are added here before the server is asked.
+
+use std::ffi::c_int;
+use std::ptr;
+use std::sync::OnceLock;
+
+use redis_module::raw;
+
+use super::{CallReply, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked};
+use crate::engine::Permission;
+
+/// A user, known by name.
+pub struct User(ServerString);
+
+impl User {
+    /// The user of the client whose command is running; None for a caller without one (another module).
+    pub fn of_caller(context: &Context) -> Option<Self> {
+        // SAFETY: Living context. The name is asked for by the client's id, because the direct call reads through a
+        // null user. The name is a new string, which we own.
+        unsafe {
+            let id = api!(RedisModule_GetClientId)(context.raw());
+            ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id)).map(Self)
+        }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    /// Whether the user may run the command `words`, with its keys and channels. Where there are rules for databases,
+    /// the selected database decides.
+    pub fn may_run(&self, context: &Context, mut words: Words) -> Permission {
+        if KeyPositions::of(context, &mut words).err() == Some(libc::EINVAL) && !self.server_checks_arity(context) {
+            let Some(missing) = missing_words(context, &words) else { return Permission::WrongArity };
+            // An empty word is no number of keys, or an empty key: the server looks for none behind it.
+            words.pad(missing);
+        }
+        // SAFETY: there are enough words by the server's own count or with what was added, or the server checks.
+        unsafe { self.check(context, &mut words) }
+    }
+
+    /// Whether the server refuses a command for its number of words before it looks for keys. Tested with a command
+    /// that has no keys.
+    fn server_checks_arity(&self, context: &Context) -> bool {
+        let container = [ServerString::new(b"shadow.function")];
+        // SAFETY: the command has no keys.
+        unsafe { self.check(context, &mut Words::new(&container)) == Permission::WrongArity }
+    }
+
+    /// Asks the server.
+    ///
+    /// # Safety
+    /// The command has at least as many words as it needs, or its keys are in fixed places, or the server checks the
+    /// number of words.
+    unsafe fn check(&self, context: &Context, words: &mut Words) -> Permission {
+        let (argv, argc) = (words.as_mut_ptr(), words.len() as c_int);
+        // SAFETY: the caller's promise. The user is freed here.
+        unsafe {
+            let user = api!(RedisModule_GetModuleUserFromUserName)(self.0.raw());
+            if user.is_null() {
+                // The user was deleted, and its clients with it: there is nothing to refuse.
+                return Permission::Granted;
+            }
+            *libc::__errno_location() = 0;
+            let (status, unknown) = match check_in_database() {
+                Some(check) => (check(user, argv, argc, context.selected_db(), ptr::null_mut()), libc::EINVAL),
+                None => (api!(RedisModule_ACLCheckCommandPermissions)(user, argv, argc), libc::ENOENT),
+            };
+            let errno = *libc::__errno_location();
+            api!(RedisModule_FreeModuleUser)(user);
+            match (checked(status), errno) {
+                (Ok(()), _) => Permission::Granted,
+                (Err(Refused), errno) if errno == unknown => Permission::Unknown,
+                (Err(Refused), libc::EINVAL) => Permission::WrongArity,
+                (Err(Refused), _) => Permission::Denied,
+            }
+        }
+    }
+}
+
+/// How many words to add so that the server does not read past the last one: none when the keys are in fixed places,
+/// where it sees the end of the words. None when the server does not tell how many words the command takes.
+fn missing_words(context: &Context, words: &Words) -> Option<usize> {
+    /// Where COMMAND INFO has the arity.
+    const ARITY: usize = 1;
+    let name = words.get(0)?;
+    let subcommand = words.get(1).map(|subcommand| [name, b"|", subcommand].concat());
+    let info = [subcommand.as_deref(), Some(name)]
+        .into_iter()
+        .flatten()
+        .filter_map(|name| command_info(context, name))
+        .find(|info| info.len(&[0]) > 0)?;
+    if !info.mentions("movablekeys") && !info.mentions("variable_flags") {
+        return Some(0);
+    }
+    let least = usize::try_from(info.integer(&[0, ARITY])?.unsigned_abs()).ok()?;
+    Some(least.saturating_sub(words.len()))
+}
+
+/// What COMMAND INFO returns for a command or, as `command|subcommand`, for a subcommand; None where COMMAND was
+/// renamed away.
+pub fn command_info(context: &Context, name: &[u8]) -> Option<CallReply> {
+    call(context, c"COMMAND", &[b"INFO", name], None, Flags::new(b"")).0
+}
+
+/// Valkey's check of permissions in a database: a user, the words of a command and their number, the database, a place
+/// for a reason.
+type CheckInDatabase = unsafe extern "C" fn(
+    *mut raw::RedisModuleUser,
+    *mut *mut raw::RedisModuleString,
+    c_int,
+    c_int,
+    *mut c_int,
+) -> c_int;
+
+/// That check, from Valkey 9.1 on. The older check knows no databases: there it refuses everything to a user who may
+/// not use all of them.
+fn check_in_database() -> Option<CheckInDatabase> {
+    static FOUND: OnceLock<Option<CheckInDatabase>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let mut found: Option<CheckInDatabase> = None;
+        // SAFETY: Initialised. The server writes the address of its function of that name, whose type this is, or
+        // nothing.
+        let status =
+            unsafe { api!(RedisModule_GetApi)(c"RedisModule_ACLCheckPermissions".as_ptr(), (&raw mut found).cast()) };
+        checked(status).ok().and(found)
+    })
+}
