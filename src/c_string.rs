@@ -1,4 +1,4 @@
-//! Texts that the server handles as C strings.
+//! Texts that the server treats as C strings.
 
 use memchr::memchr;
 

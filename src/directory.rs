@@ -1,4 +1,4 @@
-//! A directory of library files, which is how libraries are deployed beside a server.
+//! A directory of library files, the way to deploy libraries together with a server.
 
 use std::ffi::CStr;
 use std::ffi::OsStr;
@@ -9,10 +9,10 @@ use crate::engine::{CallMode, Dialect, Host, LOAD_LIMIT, LogLevel, Permission, T
 use crate::generation::Generation;
 use crate::registry::{Library, Registry, shebang};
 
-/// What the names of library files end in.
+/// The extensions of library files.
 const EXTENSIONS: [&str; 2] = ["lua", "luau"];
 
-/// The libraries of a directory. Each of them loads, and no two of them have a name in common.
+/// The libraries of a directory. Each of them loads, and no two share a name or a function.
 pub struct Directory {
     path: String,
     files: Vec<LibraryFile>,
@@ -27,9 +27,9 @@ struct LibraryFile {
 }
 
 impl Directory {
-    /// Reads the library files of the directory at `path` in the order of their names, and tries them in a VM of their
-    /// own that may hold `memory_limit` bytes (0 for no limit). Files of other names, those that a `*` of the shell
-    /// leaves out, names that are not UTF-8, and what is no file are passed over; symbolic links are followed.
+    /// Reads the library files of the directory at `path` in the order of their names, and loads them into a generation
+    /// of their own to see that they load; its VM may hold `memory_limit` bytes (0 for no limit). Symbolic links are
+    /// followed. Skipped are other extensions, names that begin with a dot or are not UTF-8, and whatever is not a file.
     ///
     /// # Errors
     /// A sentence for the log that names the directory or the files.
@@ -63,12 +63,12 @@ impl Directory {
         &self.path
     }
 
-    /// How many libraries there are.
+    /// The number of libraries.
     pub fn library_count(&self) -> usize {
         self.files.len()
     }
 
-    /// The names and sources of the libraries that `registry` does not have just so.
+    /// The names and sources of the libraries that `registry` lacks or has with another source.
     pub fn changes<'d>(&'d self, registry: &Registry) -> Vec<(&'d str, &'d [u8])> {
         let is_there =
             |file: &LibraryFile| registry.library(file.library.as_bytes()).is_some_and(|own| *own.code == *file.code);
@@ -76,11 +76,10 @@ impl Directory {
         changed.map(|file| (&*file.library, &*file.code)).collect()
     }
 
-    /// Checks that all libraries of the directory can be in `registry` together, in the places of those of the same
-    /// names.
+    /// Checks that `registry` can take all libraries of the directory, in the places of those of the same names.
     ///
     /// # Errors
-    /// A sentence for the log that names a function that another library of `registry` has.
+    /// A sentence for the log that names a function which belongs to another library of `registry`.
     pub fn check_beside(&self, registry: &Registry) -> Result<(), String> {
         let is_replaced = |owner: &Library| self.files.iter().any(|file| file.library == owner.name);
         for file in &self.files {
@@ -104,8 +103,8 @@ fn new_generation(dialect: &Dialect, memory_limit: usize) -> Result<Generation, 
     Ok(generation)
 }
 
-/// A function that `code`, which loads only by itself, has in common with one of `files`: the path of that file and the
-/// function's name.
+/// The function because of which `code` does not load beside `files`, and the path of the file that has it. None if
+/// `code` does not load into the empty generation `alone` either.
 fn shared_function<'f>(
     code: &[u8],
     mut alone: Generation,
@@ -152,7 +151,8 @@ fn is_library_file(name: &str) -> bool {
     !name.starts_with('.') && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-/// No server: the files are tried before it can be asked for anything. What they log is heard when they are loaded.
+/// The host of the libraries while they are checked. It runs no command, and drops what they log: they log it again
+/// when they are loaded.
 struct Absent;
 
 impl Host for Absent {

@@ -1,12 +1,12 @@
-//! The error that commands end with: its text is what goes over the wire. What goes wrong deeper down becomes one.
+//! The error of a command, whose text goes over the wire. Errors of the layers below become one.
 
 use std::fmt;
 
 use crate::engine::ScriptError;
 use crate::registry::RegistryError;
 
-/// A refusal or failure of a command. The text has the error code first and no leading dash; it may hold any bytes,
-/// those of a script included: whoever replies takes the line breaks out.
+/// A refusal or failure of a command. The text begins with the error code and has no leading dash. It can hold any
+/// bytes, since scripts choose some of them: the reply replaces line breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Vec<u8>);
 

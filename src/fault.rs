@@ -1,21 +1,21 @@
-//! Panics of the module's threads. They end neither the thread nor the server; their words are kept until the server's
-//! thread writes them to the log.
+//! Panics of the module's threads. They end neither the thread nor the server. Their messages are kept until the main
+//! thread logs them.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// As many are kept; what comes on top of them is forgotten.
+/// At most this many messages are kept; later ones are dropped.
 const LIMIT: usize = 16;
 
-/// What a panic says.
+/// The message of a panic.
 pub fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
 }
 
-/// The panics of a thread.
+/// The messages of a thread's panics.
 #[derive(Default)]
 pub struct Faults {
     any: AtomicBool,
@@ -23,7 +23,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Runs `body`; None after a panic, which is kept.
+    /// Runs `body`. Returns None after a panic, whose message is kept.
     pub fn catch<T>(&self, body: impl FnOnce() -> T) -> Option<T> {
         catch_unwind(AssertUnwindSafe(body)).map_err(|panic| self.keep(words(&*panic))).ok()
     }
@@ -36,7 +36,7 @@ impl Faults {
         self.any.store(true, Ordering::Release);
     }
 
-    /// What was kept; it is forgotten here.
+    /// Takes the messages that were kept since the last call.
     pub fn take(&self) -> Vec<String> {
         if !self.any.swap(false, Ordering::Acquire) {
             return Vec::new();

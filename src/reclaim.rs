@@ -1,7 +1,8 @@
 //! The worker that frees retired generations and builds spare ones.
 //!
-//! A flush hands the old generation to the thread `shadow-reclaim` and takes a spare that the thread built beforehand,
-//! so that the server's thread neither frees nor builds. The queue is bounded: what does not fit is the caller's.
+//! A flush hands the old generation over to the thread `shadow-reclaim` and takes a spare that the thread has built
+//! beforehand, so that the main thread neither frees nor builds. The queue is bounded: what does not fit stays with the
+//! caller.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,16 +18,17 @@ use crate::thread;
 /// The worker's name among the server's threads.
 pub const THREAD_NAME: &str = "shadow-reclaim";
 
-/// What the worker is asked to do. It builds a spare before each job if there is none.
+/// A request to the worker. Before each one it builds a spare if there is none.
 enum Job {
+    /// Free a generation.
     Free(Box<Generation>),
-    /// Only build a spare.
+    /// Nothing more than the spare.
     Prepare,
-    /// End by a panic. Tests ask for it.
+    /// Panic, for tests.
     Panic,
 }
 
-/// Libraries, and the bytes of the generations that they are in.
+/// An [`Amount`] that both threads change.
 #[derive(Default)]
 struct Tally {
     libraries: AtomicU64,
@@ -49,11 +51,12 @@ impl Tally {
     }
 }
 
-/// How much a generation holds, or several do.
+/// What one or more generations hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
+    /// Loaded libraries.
     pub libraries: u64,
-    /// Of the VM and the registry together.
+    /// Bytes of the VM and the registry together.
     pub bytes: u64,
 }
 
@@ -63,33 +66,32 @@ impl Amount {
     }
 }
 
-/// What both sides see.
+/// State of the worker that both threads reach.
 #[derive(Default)]
 struct Shared {
     /// Handed over and not yet freed.
     pending: Tally,
-    /// Freed in all.
+    /// Freed since the start or the last reset.
     freed: Tally,
-    /// The process is about to end: what waits is left to it.
+    /// The process is about to end: queued generations are not freed any more.
     abandon: AtomicBool,
-    /// A generation for the next flush. Locked for a moment only, so the main thread need not wait: it does without.
+    /// A generation for the next flush. The main thread never waits for this lock: it goes without a spare.
     spare: Mutex<Option<Box<Generation>>>,
-    /// What panicked.
+    /// Panics of the worker.
     faults: Faults,
-    /// Holds the worker before its next job.
+    /// Whether the worker is to wait before its next job, for tests.
     held: Mutex<bool>,
     release: Condvar,
 }
 
 impl Shared {
-    /// Whether there is a spare. Not while it is being put there or taken: nobody waits for that.
+    /// Whether there is a spare. False as well while the other thread puts or takes one: nobody waits for that.
     fn has_spare(&self) -> bool {
         self.spare.try_lock().is_ok_and(|spare| spare.is_some())
     }
 
-    /// Frees what a job holds and counts it.
-    fn free(&self, job: Job) {
-        let Job::Free(generation) = job else { return };
+    /// Frees a generation that was handed over, and counts it.
+    fn free(&self, generation: Box<Generation>) {
         let amount = Amount::of(&generation);
         if self.abandon.load(Ordering::Relaxed) {
             std::mem::forget(generation);
@@ -98,23 +100,31 @@ impl Shared {
         }
         self.pending.take(amount);
     }
+
+    /// Frees what is in a job that the worker did not do.
+    fn undo(&self, job: Job) {
+        match job {
+            Job::Free(generation) => self.free(generation),
+            Job::Prepare | Job::Panic => {}
+        }
+    }
 }
 
-/// The worker, as its owner on the main thread sees it. Dropping it ends the thread after what is queued.
+/// The main thread's side of the worker. Dropping it ends the thread once its queue is empty.
 ///
-/// All of it is done through a shared reference: the process may end, and the worker with it, while a function runs.
+/// Every method takes a shared reference, because the server can end, and the worker with it, while a function runs.
 pub struct Reclaim {
     jobs: RefCell<Option<Sender<Job>>>,
-    /// The worker's end, to take back what it has left when it is gone.
+    /// The worker's end of the queue, to empty it when the worker is gone.
     left: Receiver<Job>,
     shared: Arc<Shared>,
     thread: RefCell<Option<JoinHandle<()>>>,
-    /// A job that is not sent yet. There is room for it in the queue.
+    /// The job that `deliver` will send. The queue has room for it.
     parked: RefCell<Option<Job>>,
 }
 
 impl Reclaim {
-    /// Starts the worker. `capacity`: generations that may wait. `build` makes a spare; None when it cannot now.
+    /// Starts the worker. At most `capacity` jobs wait in its queue. `build` makes a spare, or None if it cannot now.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -134,21 +144,19 @@ impl Reclaim {
         self.shared.spare.try_lock().ok()?.take()
     }
 
-    /// Has a spare built if there is none, from the next `deliver` on.
+    /// Parks the request for a spare. The worker gets it with the next `deliver`.
     pub fn prepare(&self) {
-        // Before any other job the worker does that anyway.
+        // The worker builds one before any other job as well.
         if !self.has_parked() && !self.is_full() {
             self.parked.replace(Some(Job::Prepare));
         }
     }
 
-    /// Hands over a generation to be freed, from the next `deliver` on.
-    ///
-    /// Sending it wakes a thread, which takes longer than all the rest of a flush: that is left to `deliver`, which
-    /// the server's event loop calls once the reply is on its way.
+    /// Parks a generation to be freed. The worker gets it with the next `deliver`: sending wakes a thread, which takes
+    /// longer than all the rest of a flush, so it is done once the reply is on its way.
     ///
     /// # Errors
-    /// Gives it back when the queue is full or the worker is gone.
+    /// Returns the generation when the queue is full or the worker is gone.
     pub fn hand_over(&self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
         self.deliver();
         if self.is_full() {
@@ -159,59 +167,59 @@ impl Reclaim {
         Ok(())
     }
 
-    /// Whether something waits for `deliver`.
+    /// Whether a job is parked.
     pub fn has_parked(&self) -> bool {
         self.parked.borrow().is_some()
     }
 
-    /// Sends the worker what waits.
+    /// Sends the worker the parked job, if there is one.
     pub fn deliver(&self) {
         if let (Some(jobs), Some(job)) = (&*self.jobs.borrow(), self.parked.take()) {
-            // There is room: only this side sends, and it looked.
+            // The queue has room: only this thread sends, and it has checked.
             if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = jobs.try_send(job) {
-                self.shared.free(job);
+                self.shared.undo(job);
             }
         }
     }
 
-    /// Whether the worker takes no more: its queue is full, or it is gone.
+    /// Whether no job can be sent: the queue is full or the worker is gone.
     fn is_full(&self) -> bool {
         !self.is_alive() || self.jobs.borrow().as_ref().is_none_or(Sender::is_full)
     }
 
-    /// Whether the worker is there. Without it, everything is freed in place.
+    /// Whether the worker is running. Without it, everything is freed in place.
     pub fn is_alive(&self) -> bool {
         self.thread.borrow().as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Frees here what a worker that is gone has left.
+    /// Frees on this thread what is still queued, if the worker is gone.
     pub fn recover(&self) {
         if !self.is_alive() {
-            self.left.try_iter().for_each(|job| self.shared.free(job));
+            self.left.try_iter().for_each(|job| self.shared.undo(job));
         }
     }
 
-    /// What panicked in the worker since this was asked last.
+    /// The messages of the worker's panics since the last call.
     pub fn faults(&self) -> Vec<String> {
         self.shared.faults.take()
     }
 
-    /// Jobs that wait for the worker.
+    /// The number of jobs that wait, a parked one included.
     pub fn queued(&self) -> usize {
         self.jobs.borrow().as_ref().map_or(0, Sender::len) + usize::from(self.has_parked())
     }
 
-    /// What was handed over and is not yet freed.
+    /// The generations that were handed over and are not freed yet.
     pub fn pending(&self) -> Amount {
         self.shared.pending.get()
     }
 
-    /// What the worker has freed in all, or since this was reset.
+    /// What was freed since the start or the last reset.
     pub fn freed(&self) -> Amount {
         self.shared.freed.get()
     }
 
-    /// Counts what is freed from 0 again.
+    /// Starts counting what is freed from 0.
     pub fn reset_freed(&self) {
         self.shared.freed.take(self.freed());
     }
@@ -221,27 +229,27 @@ impl Reclaim {
         self.shared.has_spare()
     }
 
-    /// Holds the worker before its next job, or lets it go on.
+    /// Makes the worker wait before its next job, or go on, for tests.
     pub fn hold(&self, held: bool) {
         *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
         self.shared.release.notify_all();
     }
 
-    /// Has the worker end by a panic after what is queued.
+    /// Makes the worker panic once its queue is empty, for tests.
     pub fn panic(&self) {
         self.deliver();
         self.parked.replace(Some(Job::Panic));
         self.deliver();
     }
 
-    /// Ends the worker. What is queued is freed first, unless `abandon`: then it is left to the end of the process.
+    /// Ends the worker. Queued generations are freed first, or left to the end of the process if `abandon`.
     pub fn stop(&self, abandon: bool) {
         self.shared.abandon.store(abandon, Ordering::Relaxed);
         self.deliver();
         self.jobs.take();
         self.hold(false);
         if let Some(thread) = self.thread.take() {
-            // A worker that panicked outside of its jobs has ended all the same.
+            // A worker that panicked has ended as well.
             let _ = thread.join();
         }
         self.recover();
@@ -254,7 +262,7 @@ impl Drop for Reclaim {
     }
 }
 
-/// The worker's side.
+/// The worker's side. It calls nothing of the server but its allocator.
 struct Worker<B> {
     incoming: Receiver<Job>,
     shared: Arc<Shared>,
@@ -266,12 +274,13 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
         self.prepare();
         while let Ok(job) = self.incoming.recv() {
             self.wait_while_held();
-            // The spare comes first: the next flush may be waiting for it, and freeing takes its time.
+            // The spare comes first: the next flush may need it before a large generation is freed.
             self.prepare();
-            if let Job::Panic = job {
-                panic!("a panic of the worker was asked for");
+            match job {
+                Job::Free(generation) => self.shared.free(generation),
+                Job::Prepare => {}
+                Job::Panic => panic!("a panic of the worker was asked for"),
             }
-            self.shared.free(job);
         }
     }
 

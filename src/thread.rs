@@ -1,4 +1,4 @@
-//! Threads beside the server's.
+//! The start of threads beside the server's.
 
 #![allow(unsafe_code, reason = "sets the signals and the priority of a thread")]
 
@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::thread::{Builder, JoinHandle};
 
-/// Starts a thread that the server does not notice: it gets no signals, which are the server's to handle, and it does
-/// not take the processor from the server's thread when it wakes.
+/// Starts a thread that leaves the server alone: it gets no signals, which are the server's to handle, and it does not
+/// take the processor from the main thread when it wakes.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -21,8 +21,8 @@ pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Joi
     })
 }
 
-/// Makes this thread one that does not take the processor from another when it wakes. Without it, a flush on a busy
-/// machine can find its own thread put aside for the one that it has just woken.
+/// Keeps this thread from preempting another when it wakes. Without it, a flush on a busy machine could lose the
+/// processor to the worker that it has just woken.
 fn yield_to_the_server() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: concerns the calling thread (0) alone. Where it is refused, the thread runs as any other.

@@ -1,7 +1,7 @@
 //! The watch over calls that take long.
 //!
-//! The server's thread only writes down which call it is at. The thread `shadow-watch` looks at that now and then, and
-//! when it has seen the same call for too long, rings the alarm of the VM. A call that ends in time pays three stores.
+//! The main thread stores the number of the call that is running. The thread `shadow-watch` reads it now and then, and
+//! rings the VM's alarm when it has seen the same number for too long. A call that ends in time pays three stores.
 
 #![allow(unsafe_code, reason = "rings the alarm")]
 
@@ -19,40 +19,41 @@ use crate::thread;
 /// The watch's name among the server's threads.
 pub const THREAD_NAME: &str = "shadow-watch";
 
-/// A call is let run for so long before it is asked about, in milliseconds. The host then knows the server's own limit
-/// and postpones the next question to that.
-const FIRST_LOOK: u64 = 10;
+/// How long a call may run before the alarm is first rung, in milliseconds. The host, which knows the server's own limit,
+/// then postpones the next time to that.
+const FIRST_RING: u64 = 10;
 
-/// How often the thread looks while calls come in, and while none do.
+/// How often the thread reads the number while calls come in, and while none do.
 const BUSY_PERIOD: Duration = Duration::from_millis(5);
 const IDLE_PERIOD: Duration = Duration::from_millis(50);
 
-/// What both sides see.
+/// State of the watch that both threads reach.
 struct Shared {
     /// The number of the call that is running; 0 for none.
     call: AtomicU64,
-    /// For how long it may run before the alarm is rung, in milliseconds.
+    /// How long it may run before the alarm is rung, in milliseconds.
     limit: AtomicU64,
-    /// The alarm of the VM that calls run in. Whoever gives up that VM takes the alarm away first, under this lock.
+    /// The alarm of the VM that calls run in. Before that VM can be freed, its alarm is taken away under this lock.
     alarm: Mutex<Option<Alarm>>,
     order: Mutex<Order>,
     ordered: Condvar,
-    /// What panicked.
+    /// Panics of the thread.
     faults: Faults,
 }
 
-/// What the thread is to do.
+/// What the thread is told to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     Watch,
-    /// Panic once. Tests ask for it.
+    /// Panic once, for tests.
     Panic,
     Stop,
 }
 
-/// The watch, as the server's thread sees it. Dropping it ends the thread.
+/// The main thread's side of the watch. Dropping it ends the thread.
 pub struct Watch {
     shared: Arc<Shared>,
+    /// The number of the last call.
     calls: Cell<u64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -65,19 +66,19 @@ impl Watch {
     pub fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared {
             call: AtomicU64::new(0),
-            limit: AtomicU64::new(FIRST_LOOK),
+            limit: AtomicU64::new(FIRST_RING),
             alarm: Mutex::new(None),
             order: Mutex::new(Order::Watch),
             ordered: Condvar::new(),
             faults: Faults::default(),
         });
         let seen = Arc::clone(&shared);
-        // A call without end could not be ended without the watch, so it survives whatever happens to it.
+        // Without the watch an endless call could not be ended, so it goes on after a panic.
         let thread = thread::spawn(THREAD_NAME, move || while seen.faults.catch(|| seen.watch()).is_none() {})?;
         Ok(Self { shared, calls: Cell::new(0), thread: Some(thread) })
     }
 
-    /// Calls run in the VM of this alarm from now on. Nobody rings the one that was there before any more.
+    /// From now on calls run in the VM of this alarm. When this returns, nobody rings the one before any more.
     pub fn set_alarm(&self, alarm: Option<Alarm>) {
         *self.shared.alarm.lock().unwrap_or_else(PoisonError::into_inner) = alarm;
     }
@@ -85,21 +86,26 @@ impl Watch {
     /// A call begins.
     pub fn begin(&self) {
         self.calls.set(self.calls.get() + 1);
-        self.shared.limit.store(FIRST_LOOK, Ordering::Relaxed);
+        self.shared.limit.store(FIRST_RING, Ordering::Relaxed);
         self.shared.call.store(self.calls.get(), Ordering::Relaxed);
     }
 
-    /// The alarm is to be rung only when the call has run for so many milliseconds; u64::MAX for never.
+    /// The call has ended.
+    pub fn end(&self) {
+        self.shared.call.store(0, Ordering::Relaxed);
+    }
+
+    /// Puts off the alarm until the running call has run for `limit` milliseconds; u64::MAX for never.
     pub fn postpone(&self, limit: u64) {
         self.shared.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Has the thread panic, and go on after it.
+    /// Makes the thread panic and go on, for tests.
     pub fn panic(&self) {
         self.order(Order::Panic);
     }
 
-    /// What panicked in the thread since this was asked last.
+    /// The messages of the thread's panics since the last call.
     pub fn faults(&self) -> Vec<String> {
         self.shared.faults.take()
     }
@@ -107,11 +113,6 @@ impl Watch {
     fn order(&self, order: Order) {
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
         self.shared.ordered.notify_all();
-    }
-
-    /// The call has ended.
-    pub fn end(&self) {
-        self.shared.call.store(0, Ordering::Relaxed);
     }
 }
 
@@ -131,11 +132,11 @@ impl Shared {
         while !self.wait(period) {
             let call = self.call.load(Ordering::Relaxed);
             period = if call == 0 && seen.call == 0 { IDLE_PERIOD } else { BUSY_PERIOD };
-            self.look(call, &mut seen);
+            self.check(call, &mut seen);
         }
     }
 
-    /// Waits for `period`; true when the watch is over.
+    /// Waits for `period`. Returns whether the thread is to end.
     fn wait(&self, period: Duration) -> bool {
         let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.ordered.wait_timeout_while(order, period, |order| *order == Order::Watch);
@@ -148,7 +149,8 @@ impl Shared {
         *order == Order::Stop
     }
 
-    fn look(&self, call: u64, seen: &mut Seen) {
+    /// Rings the alarm if the running call, which has the number `call`, has run for too long.
+    fn check(&self, call: u64, seen: &mut Seen) {
         if call != seen.call {
             *seen = Seen { call, since: Instant::now() };
         }
@@ -157,9 +159,10 @@ impl Shared {
             return;
         }
         let alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
-        // Should the call end in this moment, the next one finds a callback that sends itself away, and a load keeps its
-        // deadline: the alarm adds a reason to ask and takes none away. Rung again each time, because once may be lost: the clocks of both sides differ a little, so that the host may find that it is too
-        // early and send the callback away, and it may do so just after this.
+        // If the call ends at this moment, the next one finds a callback that removes itself, and a load keeps its
+        // deadline: the alarm adds a reason to ask and takes none away. It is rung each time, because one ring can be
+        // lost: the clocks of the threads differ a little, so the host may find that it is too early and remove the
+        // callback, and it may do so just after this.
         if let Some(alarm) = *alarm {
             // SAFETY: the lock is held, and the alarm is taken away under it before its VM goes.
             unsafe { alarm.ring() };
@@ -167,7 +170,7 @@ impl Shared {
     }
 }
 
-/// What the thread has seen of the running call.
+/// The number that the thread has read last, and since when it has been the same.
 struct Seen {
     call: u64,
     since: Instant,
@@ -197,7 +200,7 @@ mod tests {
             if self.asked > 3 {
                 return Tick::Kill("ERR ended");
             }
-            self.watch.postpone(FIRST_LOOK);
+            self.watch.postpone(FIRST_RING);
             Tick::Silence
         }
         fn log(&mut self, _: LogLevel, _: &[u8]) {}

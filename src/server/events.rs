@@ -86,8 +86,8 @@ fn follow_reset(context: &Context) -> Result<(), Error> {
 }
 
 /// Logs an error that nobody waits for.
-fn report(result: Result<(), Error>) {
+fn report(result: Result<(), impl Into<Error>>) {
     if let Err(error) = result {
-        log(c"warning", error.text());
+        log(c"warning", error.into().text());
     }
 }

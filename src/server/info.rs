@@ -29,7 +29,7 @@ impl Report for Sections {
         });
         // While a library is loaded the registry is lent; the sections are left out then.
         if let Err(error) = result {
-            log(c"debug", error.text());
+            log(c"debug", error.as_bytes());
         }
     }
 }

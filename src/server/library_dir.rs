@@ -1,9 +1,9 @@
 //! The libraries of the directory `shadow.library-dir`: when they are loaded.
 //!
-//! Their files are read and tried when the module is loaded, so that a bad one keeps the server from starting before it
-//! has done anything. At that time the server has not loaded its own files, in which the libraries may be, in this or
-//! another version. So they are loaded when it has: at the end of that, and where there is nothing to load, in the first
-//! turn of the event loop, before any client is served. In a server that is running they are loaded with the module.
+//! The files are read and checked when the module is loaded, so that a bad one keeps the server from starting. At that
+//! time the server has not loaded its own files, which may hold the libraries in this or another version. So the
+//! libraries are loaded after that: at the end of the load, or in the first turn of the event loop if there is nothing
+//! to load. No client is served before. In a running server they are loaded together with the module.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::process;
 use crate::registry::payload;
 
-/// Whether the server starts and is to load libraries before it serves anybody.
+/// Whether the server is starting and has libraries to load before it serves a client.
 static AWAITED: AtomicBool = AtomicBool::new(false);
 
 /// Reads the directory, if one is set.
@@ -36,8 +36,8 @@ pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
     Directory::read(Path::new(OsStr::from_bytes(&path)), dialect, module::memory_limit()).map(Some)
 }
 
-/// Loads the libraries if the server is running, for [`announce`]. Comes before the module registers anything: a server
-/// that has taken the module's callbacks does not give them up when the load of the module fails.
+/// Loads the libraries if the server is running. Returns the payload for [`announce`], if there is anything to announce.
+/// Called before the module registers anything: a server keeps the module's callbacks even when the module's load fails.
 ///
 /// # Errors
 /// A sentence for the log.
@@ -51,8 +51,8 @@ pub fn begin(context: &Context) -> Result<Option<Vec<u8>>, String> {
     module::write(context).and_then(|mut module| load(&mut module, context)).map_err(|error| error.to_string())
 }
 
-/// Ends what [`begin`] has begun, when the module's commands are there: tells the replicas what was `loaded`, or has the
-/// libraries loaded when the server has started.
+/// Completes [`begin`] once the module's commands are registered: replicates what was `loaded`, or arranges that the
+/// libraries are loaded when the server has started.
 pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
     if let Some(payload) = loaded {
         replicate_restore(context, &payload, Policy::Replace);
@@ -63,19 +63,20 @@ pub fn announce(context: &Context, loaded: Option<Vec<u8>>) {
     }
 }
 
-/// Whether the server is not running yet. A client asks for the load of a module; there is none while the server starts.
+/// Whether the server is starting: it has no clients then. In a running server a client loads the module.
 fn is_starting(context: &Context) -> bool {
     let [clients] = context.info(c"clients", [c"connected_clients"]);
     clients.as_deref() == Some(b"0")
 }
 
-/// Loads the libraries that the server has not started with yet. When they cannot be loaded it ends, as it does when its
-/// own files cannot be: it must not serve without them.
+/// Loads the libraries that a starting server waits for. If they cannot be loaded the process ends, as it does when the
+/// server's own files cannot be loaded: it must not serve without them.
 pub fn load_awaited(context: &Context) {
     if !AWAITED.swap(false, Ordering::Relaxed) {
         return;
     }
     let loaded = context.guarded(|| {
+        // Apart, for the state is not to be borrowed while the server replicates.
         let payload = load(&mut *module::write(context)?, context)?;
         if let Some(payload) = payload {
             replicate_restore(context, &payload, Policy::Replace);
@@ -87,14 +88,15 @@ pub fn load_awaited(context: &Context) {
     }
     if !matches!(loaded, Some(Ok(()))) {
         context.log(c"warning", b"the server ends: it must not serve without the libraries of 'shadow.library-dir'");
-        // What the server had on disk when it started is what it must find there the next time.
+        // An orderly exit is not wanted: other threads are at work, and the server's files must stay as they were when it
+        // started.
         process::end_at_once(1);
     }
 }
 
-/// Loads the libraries that are not there just so, all or none, unless that was done before. Returns the payload of a
-/// RESTORE REPLACE that does the same. None when nothing had to be loaded: on a replica, whose libraries are its master's,
-/// nothing ever has.
+/// Loads those libraries that are missing or differ, all or none, and only the first time. Returns the payload of a
+/// RESTORE REPLACE that does the same; None if nothing had to be loaded. A replica loads none: its libraries are its
+/// master's.
 ///
 /// # Errors
 /// A sentence for the log. Nothing has changed then.

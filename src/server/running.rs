@@ -109,10 +109,10 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The running call. Two more places know of one, and none can stand in for another. The engine's context holds the
-/// host that the natives of its VM reach, which knows of no caller, and of which a load has one as well. The engine's
-/// thread-local tells the VM's callbacks, which get no context, in which VM this thread is; it would be the only one
-/// to say so in a thread without a server. This one outlives neither, and it is what other commands may see.
+/// The running call, for commands that come in meanwhile. The engine notes it in two more places, none of which follows
+/// from the others. Each VM notes its host, which its native functions reach; a load has a host as well, and a host
+/// knows nothing of a caller. The thread notes the VM that it is in, for the VM's callbacks, which are told nothing: a
+/// call can run a load in another VM, and the worker and tests run VMs without a server.
 static CURRENT: MainThread<Cell<Option<NonNull<Running<'static>>>>> = MainThread::new(Cell::new(None));
 
 /// Runs `body` as the call `running`, under the watch. There must be no other one.

@@ -267,15 +267,23 @@ fn an_empty_registry_is_not_swapped() {
     assert_eq!(client.info_number("shadow_flushes"), 1);
 }
 
+/// The body of a library that needs more than a megabyte.
+const LARGE: &str =
+    "local t = {} for i = 1, 1e5 do t[i] = {} end redis.register_function('f', function() return #t end)";
+
+/// All libraries as a payload.
+fn dump(client: &mut Client) -> Vec<u8> {
+    let reply = client.raw(&["SHADOW.FUNCTION", "DUMP"]);
+    let start = 2 + reply.windows(2).position(|end| end == b"\r\n").expect("a length");
+    reply[start..reply.len() - 2].to_vec()
+}
+
 #[test]
 fn what_fails_or_finds_nothing_is_not_counted_as_a_flush() {
     let server = Options::new().module_arguments("reclaim-queue 1 enable-debug-command yes").start();
     let mut client = server.client();
-    let large = "local t = {} for i = 1, 1e5 do t[i] = {} end redis.register_function('f', function() return #t end)";
-    load(&mut client, &source("large", large));
-    let dump = client.raw(&["SHADOW.FUNCTION", "DUMP"]);
-    let start = 2 + dump.windows(2).position(|end| end == b"\r\n").expect("a length");
-    let payload = &dump[start..dump.len() - 2];
+    load(&mut client, &source("large", LARGE));
+    let payload = dump(&mut client);
     client.run("SHADOW.DEBUG RECLAIM-HOLD");
     // One with the worker, one in the queue, one in place.
     for _ in 0..3 {
@@ -288,16 +296,29 @@ fn what_fails_or_finds_nothing_is_not_counted_as_a_flush() {
     assert!(before[0] == 3 && before[1] > 0, "{before:?}");
     assert_eq!(client.call(&["CONFIG", "SET", "shadow.memory-limit", "1mb"]), ok());
     for _ in 0..3 {
-        let restore: [&[u8]; 4] = [b"SHADOW.FUNCTION", b"RESTORE", payload, b"FLUSH"];
+        let restore: [&[u8]; 4] = [b"SHADOW.FUNCTION", b"RESTORE", &payload, b"FLUSH"];
         assert!(client.call(&restore).text().starts_with("OOM "), "there is no room for it");
     }
     assert_eq!(counted(&mut client), before, "nothing was flushed");
     assert_eq!(client.call(&["CONFIG", "SET", "shadow.memory-limit", "0"]), ok());
-    let restore: [&[u8]; 4] = [b"SHADOW.FUNCTION", b"RESTORE", payload, b"FLUSH"];
+    let restore: [&[u8]; 4] = [b"SHADOW.FUNCTION", b"RESTORE", &payload, b"FLUSH"];
     assert_eq!(client.call(&restore), ok());
     assert_eq!(counted(&mut client), before, "there was nothing to flush");
     assert_eq!(client.call(&restore), ok());
     assert_eq!(counted(&mut client), [before[0] + 1, before[1] + 1]);
+}
+
+#[test]
+fn what_a_failed_restore_leaves_goes_to_the_worker() {
+    let server = Server::start();
+    let mut client = server.client();
+    load(&mut client, &source("large", LARGE));
+    let payload = dump(&mut client);
+    assert_eq!(client.call(&["CONFIG", "SET", "shadow.memory-limit", "1mb"]), ok());
+    let restore: [&[u8]; 4] = [b"SHADOW.FUNCTION", b"RESTORE", &payload, b"FLUSH"];
+    assert!(client.call(&restore).text().starts_with("OOM "), "there is no room for it");
+    wait_until("the worker has taken it", || client.info_number("shadow_reclaim_queue") == 0);
+    assert_eq!(client.info_number("shadow_libraries"), 1);
 }
 
 #[test]

@@ -339,9 +339,10 @@ const ABSENT: &str = "ERR The shadow module is not loaded";
 ///
 /// # Errors
 /// While the state is being changed, and when the module is not installed.
-pub fn read() -> Result<Ref<'static, Module>, Error> {
+#[inline]
+pub fn read() -> Result<Ref<'static, Module>, &'static str> {
     let state = MODULE.try_borrow().map_err(|_| BUSY)?;
-    Ref::filter_map(state, Option::as_ref).map_err(|_| ABSENT.into())
+    Ref::filter_map(state, Option::as_ref).map_err(|_| ABSENT)
 }
 
 /// The module's state, to change it.
