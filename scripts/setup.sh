@@ -5,6 +5,7 @@
 #   clang    the C++ compiler whose sanitizers are those of Rust
 #   deb      what builds a Debian package
 #   lintian  what checks one
+#   locales  what a locale is made of
 #   node     Node.js and npm
 #   pip      Python's pip
 #   tcl      Tcl
@@ -71,12 +72,13 @@ for extra in "$@"; do
     clang) have clang++ || packages="$packages clang" ;;
     deb) have dpkg-shlibdeps || packages="$packages dpkg-dev" ;;
     lintian) have lintian || packages="$packages lintian" ;;
+    locales) [ -e /usr/share/i18n/locales/en_US ] || packages="$packages locales" ;;
     node) { have node && have npm; } || packages="$packages nodejs npm" ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip" ;;
     tcl) have tclsh8.6 || packages="$packages tcl" ;;
     venv) python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv" ;;
     *)
-        say "unknown argument $extra (known: clang, deb, lintian, node, pip, tcl, venv)" >&2
+        say "unknown argument $extra (known: clang, deb, lintian, locales, node, pip, tcl, venv)" >&2
         exit 2
         ;;
     esac

@@ -156,8 +156,8 @@ impl Dialect {
         self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 1))
     }
 
-    /// 7.0 prints numbers with 17 digits; later servers by shortest round trip, integers first.
-    pub const fn shortest_numbers(&self) -> bool {
+    /// 7.0 prints numbers with 17 digits; later servers as short as reads back, integers first.
+    pub const fn short_numbers(&self) -> bool {
         !self.is_7_0()
     }
 

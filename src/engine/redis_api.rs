@@ -120,7 +120,7 @@ fn collect<'a>(
             None => match stack.number(index) {
                 Some(number) => {
                     let text = text.write(number::Text::EMPTY);
-                    text.set_argument(number, context.dialect.shortest_numbers());
+                    text.set_argument(number, context.dialect.short_numbers());
                     text.with_nul()
                 }
                 None => return Err(Raise::api(context.dialect.words.bad_argument)),

@@ -458,6 +458,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("stored-encoding", "call"),
     ("intercept-permissions", "intercept"),
     ("nan-sign", "native"),
+    ("long-strings-order", "order"),
 ];
 
 /// The sections of the page that have a table of differences.

@@ -37,6 +37,28 @@ impl Decimal {
         decimal
     }
 
+    /// No digits yet.
+    pub const EMPTY: Self = Self { digits: [0; 24], count: 0, exponent: 0 };
+
+    /// Appends a digit, unless it is a zero and the first.
+    pub fn push_significant(&mut self, digit: u8) {
+        if self.count > 0 || digit != 0 {
+            self.digits[self.count] = b'0' + digit;
+            self.count += 1;
+        }
+    }
+
+    /// Makes the last digit one less.
+    pub fn lower_last(&mut self) {
+        self.digits[self.count - 1] -= 1;
+    }
+
+    /// The digits, of which the last one counts this power of ten.
+    pub fn scaled(mut self, last: i32) -> Self {
+        self.exponent = last + self.count as i32 - 1;
+        self
+    }
+
     /// The digits as text.
     pub fn digits(&self) -> &[u8] {
         &self.digits[..self.count]

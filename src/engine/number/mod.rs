@@ -1,6 +1,7 @@
 //! Numbers as the server prints and reads them.
 
 mod decimal;
+mod grisu;
 mod print;
 mod read;
 
@@ -72,14 +73,14 @@ impl Text {
 
     /// Makes it, which is empty, the text of a number that a script passes to a command.
     ///
-    /// `shortest` is the newer servers' form (integers as such, else the shortest text that reads back as the same
-    /// number); without it 17 digits are printed, as 7.0 does.
+    /// `short` is the newer servers' form (integers as such, else a short text that reads back as the same number);
+    /// without it 17 digits are printed, as 7.0 does.
     #[inline]
-    pub fn set_argument(&mut self, number: f64, shortest: bool) {
+    pub fn set_argument(&mut self, number: f64, short: bool) {
         // Nearly every number is a small integer, which all print alike.
         match small_integer(number) {
             Some(integer) => self.set(itoa::Buffer::new().format(integer).as_bytes()),
-            None => *self = argument_text(number, shortest),
+            None => *self = argument_text(number, short),
         }
     }
 }
@@ -100,17 +101,17 @@ fn small_integer(number: f64) -> Option<i32> {
 }
 
 /// The text for [`Text::set_argument`].
-fn argument_text(number: f64, shortest: bool) -> Text {
-    if !shortest || !number.is_finite() {
+fn argument_text(number: f64, short: bool) -> Text {
+    if !short || !number.is_finite() {
         return general(number, 17);
     }
-    // The server tries integers up to 2^62 only; what is larger takes the shortest text.
+    // The server tries integers up to 2^62 only; what is larger takes the short text.
     if number.abs() <= 4_611_686_018_427_387_904.0
         && let Some(integer) = exact_integer(number)
     {
         return integer_text(integer);
     }
-    print::shortest(number)
+    print::short(number)
 }
 
 fn integer_text(integer: i64) -> Text {
@@ -142,9 +143,9 @@ mod tests {
             .map(|step| step.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23).wrapping_mul(0xbf58_476d_1ce4_e5b9))
     }
 
-    fn argument(number: f64, shortest: bool) -> String {
+    fn argument(number: f64, short: bool) -> String {
         let mut text = Text::EMPTY;
-        text.set_argument(number, shortest);
+        text.set_argument(number, short);
         String::from_utf8(text.to_vec()).unwrap()
     }
 
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn later_servers_print_integers_first_and_then_the_shortest_text() {
+    fn later_servers_print_integers_first_and_then_a_short_text() {
         assert_eq!(new(1e17), "100000000000000000");
         assert_eq!(new(-0.0), "0");
         assert_eq!(new(0.1), "0.1");
@@ -186,6 +187,10 @@ mod tests {
         assert_eq!(new(-0.000_123_456_7), "-1.234567e-4");
         assert_eq!(new(0.001_234_567_89), "0.00123456789");
         assert_eq!(new(f64::NEG_INFINITY), "-inf");
+        // Neither the closest nor the fewest digits, but the servers'.
+        assert_eq!(new(2.045_599_743_943_924_3e133), "2.0455997439439244e+133");
+        assert_eq!(new(228_429_866_853_658_850.0), "228429866853658848");
+        assert_eq!(new(1.539_920_307_372_461_3e100), "1.5399203073724613e+100");
     }
 
     #[test]

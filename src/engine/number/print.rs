@@ -1,6 +1,7 @@
 //! Numbers printed as the C library and the server print them.
 
 use super::decimal::Decimal;
+use super::grisu;
 use super::read::POWERS;
 use super::{Text, exact_integer, integer_text};
 
@@ -88,10 +89,10 @@ fn push_scientific(text: &mut Text, decimal: &Decimal, least: usize) {
     text.push(exponent);
 }
 
-/// The shortest digits that read back as the finite `number`, laid out as the newer servers' own printer does: as an
+/// Short digits that read back as the finite `number`, as the newer servers' own printer finds and lays them out: as an
 /// integer while fewer than 8 zeros follow the digits, as a fraction while it is not far below 1, else with an exponent.
-pub fn shortest(number: f64) -> Text {
-    let decimal = Decimal::shortest(number.abs());
+pub fn short(number: f64) -> Text {
+    let decimal = grisu::digits(number.abs());
     let (digits, exponent) = (decimal.digits(), decimal.exponent);
     // The number is 0.DIGITS times ten to the `point`.
     let point = exponent + 1;

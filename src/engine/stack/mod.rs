@@ -19,6 +19,7 @@
 
 mod callbacks;
 mod codegen;
+mod collation;
 mod compiler;
 mod conversion;
 
