@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use super::api::Context;
 use super::cluster_reset::ClusterReset;
 use super::gate::Gate;
-use super::host::ServerHost;
+use super::host::LoadHost;
 use super::intercept::debug::Reload;
 use super::running::{self, Ended, Running};
 use super::settings;
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::{self, Reclaim};
 use crate::registry::payload::{self, Rules, Versions};
-use crate::registry::{FunctionFlags, shebang};
+use crate::registry::shebang;
 use crate::watch::{self, Watch};
 
 /// How a flush frees the old generation.
@@ -228,7 +228,7 @@ impl Module {
     /// # Errors
     /// A sentence for the log that names the library.
     pub fn load_from_file(&mut self, context: &Context, code: &[u8]) -> Result<(), Error> {
-        let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
+        let mut host = LoadHost(context);
         let replace = self.reload.is_some_and(|reload| reload.merge);
         let target = self.staged.as_mut().unwrap_or(&mut self.generation);
         let load = |target: &mut Generation| target.load(code, replace, None, &mut host);
@@ -266,7 +266,7 @@ impl Module {
         let (pre_ga, unsealed) = (self.dialect.is_7_0(), self.dialect.takes_unsealed_payloads());
         let records = payload::read(payload, Rules { versions, pre_ga, unsealed })?;
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
-        let mut host = ServerHost::new(context, FunctionFlags::empty(), &self.dialect);
+        let mut host = LoadHost(context);
         let target = fresh.as_mut().unwrap_or(&mut self.generation);
         let replace = policy == Policy::Replace;
         let restored = if context.state().obeys() {
@@ -274,7 +274,6 @@ impl Module {
         } else {
             target.restore(records, replace, &mut host)
         };
-        drop(host);
         match (fresh, restored) {
             (Some(fresh), Ok(())) => {
                 self.retire(fresh, FlushMode::Async, clock::ticks());

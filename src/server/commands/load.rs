@@ -1,11 +1,10 @@
 use super::super::api::{Arguments, Context};
-use super::super::host::ServerHost;
+use super::super::host::LoadHost;
 use super::super::module;
 use super::entry::Command;
 use super::is_option;
 use crate::engine::LOAD_LIMIT;
 use crate::error::Error;
-use crate::registry::FunctionFlags;
 
 /// `SHADOW.FUNCTION LOAD [REPLACE] code`: loads a library and replies with its name.
 pub struct Load;
@@ -23,7 +22,7 @@ impl Command for Load {
         }
         let obeys = context.state().obeys();
         let name = module::change(|module| {
-            let mut host = ServerHost::new(context, FunctionFlags::empty(), &module.dialect);
+            let mut host = LoadHost(context);
             let code = arguments.get(code);
             if obeys {
                 module.generation.without_memory_limit(|generation| generation.load(code, replace, None, &mut host))
