@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint deny advisories install deb deb-check clean
+.PHONY: help setup run demo build test checked matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint deny advisories install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -46,6 +46,9 @@ build: ## build target/release/libshadow.so
 test: setup build ## run every test; SERVER=path picks the server, TESTS="name" some tests
 	@scripts/setup.sh locales
 	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
+
+checked: setup ## run the unit tests with debug assertions, overflow checks and the checks of the VM's stack
+	cargo test --profile checked --lib
 
 matrix: ## run every test on Redis 7.0, 8.0, 8.2, 8.6 and Valkey 8.1, 9.1; ON="name ..." picks some
 	@scripts/setup.sh locales pip

@@ -82,7 +82,7 @@ impl Counter {
     /// `ticks` as a time. The counter reads `now`, and was first read `elapsed` ago.
     fn duration(&self, ticks: u64, now: u64, elapsed: Duration) -> Duration {
         let counted = u128::from(now.saturating_sub(self.first).max(1));
-        let nanoseconds = u128::from(ticks) * elapsed.as_nanos() / counted;
+        let nanoseconds = u128::from(ticks).saturating_mul(elapsed.as_nanos()) / counted;
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 }

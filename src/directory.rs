@@ -1,11 +1,10 @@
 //! A directory of library files, the way to deploy libraries together with a server.
 
-use std::ffi::CStr;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use crate::engine::{CallMode, Dialect, Host, LOAD_LIMIT, LogLevel, Permission, Tick};
+use crate::engine::{Dialect, LOAD_LIMIT, NoServer};
 use crate::generation::Generation;
 use crate::registry::{Library, Registry, shebang};
 
@@ -42,7 +41,7 @@ impl Directory {
             if let Some(other) = files.iter().find(|other| other.library == name) {
                 return Err(format!("library files '{}' and '{path}' both hold the library '{name}'", other.path));
             }
-            if let Err(error) = generation.load(&code, false, Some(LOAD_LIMIT), &mut Absent) {
+            if let Err(error) = generation.load(&code, false, Some(LOAD_LIMIT), &mut NoServer) {
                 let alone = new_generation(dialect, memory_limit)?;
                 let shared = shared_function(&code, alone, generation.registry(), &files);
                 return Err(shared.map_or_else(
@@ -111,7 +110,7 @@ fn shared_function<'f>(
     registry: &Registry,
     files: &'f [LibraryFile],
 ) -> Option<(&'f str, Box<str>)> {
-    let name = alone.load(code, false, Some(LOAD_LIMIT), &mut Absent).ok()?;
+    let name = alone.load(code, false, Some(LOAD_LIMIT), &mut NoServer).ok()?;
     let names = functions(alone.registry(), &name);
     let taken = registry.conflict(names.iter().map(|name| &**name), |_| false)?;
     let owner = registry.function(taken.as_bytes())?.library();
@@ -149,24 +148,4 @@ fn read_files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
 fn is_library_file(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(OsStr::to_str);
     !name.starts_with('.') && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
-}
-
-/// The host of the libraries while they are checked. It runs no command, and drops what they log: they log it again
-/// when they are loaded.
-struct Absent;
-
-impl Host for Absent {
-    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
-        b"-ERR no command can be run while a library is tried\r\n"
-    }
-
-    fn permits(&mut self, _: &[&[u8]]) -> Permission {
-        Permission::Unknown
-    }
-
-    fn tick(&mut self) -> Tick {
-        Tick::Silence
-    }
-
-    fn log(&mut self, _: LogLevel, _: &[u8]) {}
 }

@@ -252,30 +252,10 @@ impl From<Registration> for Function {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::{CallMode, LogLevel, Permission};
+    use crate::engine::NoServer;
     use crate::registry::payload::{Rules, Versions};
-    use std::ffi::CStr;
 
     use super::*;
-
-    /// A server that does nothing.
-    struct Silent;
-
-    impl Host for Silent {
-        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
-            b"+OK\r\n"
-        }
-
-        fn permits(&mut self, _: &[&[u8]]) -> Permission {
-            Permission::Granted
-        }
-
-        fn tick(&mut self) -> crate::engine::Tick {
-            crate::engine::Tick::Silence
-        }
-
-        fn log(&mut self, _: LogLevel, _: &[u8]) {}
-    }
 
     fn source(library: &str, functions: &[&str]) -> String {
         let functions = functions.iter().map(|name| format!("\nredis.register_function('{name}', function() end)"));
@@ -283,10 +263,9 @@ mod tests {
     }
 
     fn generation(libraries: &[(&str, &[&str])]) -> Generation {
-        let dialect = Dialect::redis("7.0.15");
-        let mut generation = Generation::new(dialect).unwrap();
+        let mut generation = Generation::new(Dialect::default()).unwrap();
         for (library, functions) in libraries {
-            generation.load(source(library, functions).as_bytes(), false, None, &mut Silent).unwrap();
+            generation.load(source(library, functions).as_bytes(), false, None, &mut NoServer).unwrap();
         }
         generation
     }
@@ -294,7 +273,7 @@ mod tests {
     fn restore(generation: &mut Generation, sources: &[&str], replace: bool) -> Result<(), String> {
         let payload = payload::write(sources.iter().map(|source| source.as_bytes()), 10, true);
         let sources = payload::read(&payload, Rules::new(Versions::Redis(10))).unwrap();
-        generation.restore(sources, replace, &mut Silent).map_err(|error| error.to_string())
+        generation.restore(sources, replace, &mut NoServer).map_err(|error| error.to_string())
     }
 
     /// Everything that is loaded, callbacks included.
@@ -318,7 +297,7 @@ mod tests {
         let dump = generation(&[("a", &["f", "g"]), ("b", &["h"])]).dump(10, true);
         let mut other = generation(&[]);
         let sources = payload::read(&dump, Rules::new(Versions::Redis(10))).unwrap();
-        other.restore(sources, false, &mut Silent).unwrap();
+        other.restore(sources, false, &mut NoServer).unwrap();
         assert_eq!(["f", "g", "h"].map(|name| owner(&other, name)), ["a", "a", "b"].map(Some));
         assert_eq!(&*other.registry().library(b"a").unwrap().code, source("a", &["f", "g"]).as_bytes());
     }
@@ -360,7 +339,7 @@ mod tests {
             assert_eq!(contents(&generation), before, "{text}");
         }
         // Two slots are taken, and no attempt needed more than three.
-        generation.load(source("d", &["d1", "d2", "d3"]).as_bytes(), false, None, &mut Silent).unwrap();
+        generation.load(source("d", &["d1", "d2", "d3"]).as_bytes(), false, None, &mut NoServer).unwrap();
         assert!(["d1", "d2", "d3"].into_iter().all(|name| slot(&generation, name) < 5));
     }
 
@@ -378,11 +357,11 @@ mod tests {
         let mut generation = generation(&[]);
         let code = source("a", &["f"]);
         let sources = [Ok(Cow::Borrowed(code.as_bytes())), Err(RegistryError::NotAFunction)];
-        let refused = generation.restore(sources, false, &mut Silent);
+        let refused = generation.restore(sources, false, &mut NoServer);
         assert_eq!(refused, Err(RegistryError::NotAFunction.into()));
         assert!(generation.registry().is_empty());
         let sources = [Ok(Cow::Borrowed(&b"return"[..])), Err(RegistryError::NotAFunction)];
-        let refused = generation.restore(sources, false, &mut Silent);
+        let refused = generation.restore(sources, false, &mut NoServer);
         assert_eq!(refused, Err(RegistryError::MissingMetadata.into()));
     }
 }

@@ -303,29 +303,13 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CStr;
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Tick};
-
-    struct NoServer;
-
-    impl Host for NoServer {
-        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
-            b"-ERR no server\r\n"
-        }
-        fn permits(&mut self, _: &[&[u8]]) -> Permission {
-            Permission::Unknown
-        }
-        fn tick(&mut self) -> Tick {
-            Tick::Silence
-        }
-        fn log(&mut self, _: LogLevel, _: &[u8]) {}
-    }
+    use crate::engine::{Dialect, NoServer};
 
     fn generation() -> Option<Generation> {
-        Generation::new(Dialect::redis("7.0.15")).ok()
+        Generation::new(Dialect::default()).ok()
     }
 
     fn loaded(libraries: usize) -> Box<Generation> {

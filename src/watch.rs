@@ -179,8 +179,7 @@ struct Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{CallMode, Dialect, Engine, Host, LogLevel, Permission, Tick};
-    use std::ffi::CStr;
+    use crate::engine::{Dialect, Engine, Host, Tick};
 
     /// Finds a few times that it is too early, and then ends the call.
     struct Hesitant<'a> {
@@ -189,12 +188,6 @@ mod tests {
     }
 
     impl Host for Hesitant<'_> {
-        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
-            b"+OK\r\n"
-        }
-        fn permits(&mut self, _: &[&[u8]]) -> Permission {
-            Permission::Unknown
-        }
         fn tick(&mut self) -> Tick {
             self.asked += 1;
             if self.asked > 3 {
@@ -203,13 +196,11 @@ mod tests {
             self.watch.postpone(FIRST_RING);
             Tick::Silence
         }
-        fn log(&mut self, _: LogLevel, _: &[u8]) {}
     }
 
     #[test]
     fn a_host_that_finds_it_too_early_is_asked_again() {
-        let dialect = Dialect::redis("7.0.15");
-        let mut engine = Engine::new(dialect).unwrap();
+        let mut engine = Engine::new(Dialect::default()).unwrap();
         let watch = Watch::start().unwrap();
         watch.set_alarm(Some(engine.vm().alarm()));
         let mut host = Hesitant { watch: &watch, asked: 0 };

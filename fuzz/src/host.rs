@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use shadow::engine::{CallMode, Host, LogLevel, Permission, Tick};
+use shadow::engine::{CallMode, Host, Permission, Tick};
 
 /// The text that ends a call.
 pub const KILLED: &str = "ERR Script killed by user with FUNCTION KILL.";
@@ -55,6 +55,4 @@ impl Host for Scripted {
     fn tick(&mut self) -> Tick {
         Tick::Kill(KILLED)
     }
-
-    fn log(&mut self, _: LogLevel, _: &[u8]) {}
 }

@@ -1,6 +1,6 @@
 //! What a function replies, and whether it is one whole reply.
 
-use shadow::engine::Sink;
+use shadow::engine::{Item, Sink};
 
 /// Takes a reply and writes it down. Panics when values come that no array or map has asked for.
 #[derive(Debug)]
@@ -37,48 +37,23 @@ impl Reply {
         self.text.extend_from_slice(bytes);
         self.text.push(b'\n');
     }
-
-    /// A text that goes into one line on the wire.
-    fn line(&mut self, kind: u8, text: &[u8]) {
-        self.value(kind, text, 0);
-    }
 }
 
 impl Sink for Reply {
-    fn null(&mut self, _: bool) {
-        self.value(b'_', b"", 0);
-    }
-    fn boolean(&mut self, value: bool) {
-        self.value(b'#', if value { b"t" } else { b"f" }, 0);
-    }
-    fn integer(&mut self, value: i64) {
-        self.value(b':', value.to_string().as_bytes(), 0);
-    }
-    fn double(&mut self, value: f64) {
-        self.value(b',', value.to_string().as_bytes(), 0);
-    }
-    fn bulk(&mut self, bytes: &[u8]) {
-        self.value(b'$', bytes, 0);
-    }
-    fn status(&mut self, text: &[u8]) {
-        self.line(b'+', text);
-    }
-    fn error(&mut self, text: &[u8]) {
-        self.line(b'-', text);
-    }
-    fn big_number(&mut self, digits: &[u8]) {
-        self.line(b'(', digits);
-    }
-    fn verbatim(&mut self, _: [u8; 3], text: &[u8]) {
-        self.value(b'=', text, 0);
-    }
-    fn array(&mut self, length: usize) {
-        self.value(b'*', b"", length);
-    }
-    fn map(&mut self, pairs: usize) {
-        self.value(b'%', b"", 2 * pairs);
-    }
-    fn set(&mut self, length: usize) {
-        self.value(b'~', b"", length);
+    fn put(&mut self, item: Item<'_>) {
+        match item {
+            Item::Null | Item::NullBulk => self.value(b'_', b"", 0),
+            Item::Boolean(value) => self.value(b'#', if value { b"t" } else { b"f" }, 0),
+            Item::Integer(value) => self.value(b':', value.to_string().as_bytes(), 0),
+            Item::Double(value) => self.value(b',', value.to_string().as_bytes(), 0),
+            Item::Bulk(bytes) => self.value(b'$', bytes, 0),
+            Item::Status(text) => self.value(b'+', text, 0),
+            Item::Error(text) => self.value(b'-', text, 0),
+            Item::BigNumber(digits) => self.value(b'(', digits, 0),
+            Item::Verbatim { text, .. } => self.value(b'=', text, 0),
+            Item::Array(length) => self.value(b'*', b"", length),
+            Item::Map(pairs) => self.value(b'%', b"", 2 * pairs),
+            Item::Set(length) => self.value(b'~', b"", length),
+        }
     }
 }

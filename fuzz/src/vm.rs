@@ -22,7 +22,7 @@ thread_local! {
 }
 
 pub fn redis_7_0() -> Dialect {
-    Dialect::redis("7.0.15")
+    Dialect::default()
 }
 
 pub fn redis_8_2() -> Dialect {

@@ -108,7 +108,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::tests::{Echo, Last, engine, load};
-    use super::super::{Alarm, CallMode, Engine, Host, LogLevel, Permission, Tick, load_timeouts};
+    use super::super::{Alarm, CallMode, Engine, Host, LogLevel, Tick, load_timeouts};
 
     const LIMIT: Duration = Duration::from_millis(50);
 
@@ -135,9 +135,6 @@ mod tests {
             }
             self.ring();
             b"+OK\r\n"
-        }
-        fn permits(&mut self, _: &[&[u8]]) -> Permission {
-            Permission::Unknown
         }
         fn tick(&mut self) -> Tick {
             self.asked += 1;

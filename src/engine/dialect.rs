@@ -35,6 +35,13 @@ pub struct Dialect {
     pub words: &'static Words,
 }
 
+impl Default for Dialect {
+    /// That of the oldest server that the module serves.
+    fn default() -> Self {
+        Self::redis("7.0.15")
+    }
+}
+
 impl Dialect {
     /// That of a Redis.
     pub fn redis(version: &str) -> Self {

@@ -60,21 +60,35 @@ pub enum Tick {
     Kill(&'static str),
 }
 
-/// The server, as one call of a function or one load of a library sees it.
+/// The server, as one call of a function or one load of a library sees it. What an implementation leaves out is as it is
+/// without a server: commands fail, log lines are lost, and nothing is ended. A load runs no commands, so its host may leave
+/// out all but the log.
 ///
 /// A host never raises into the VM: what goes wrong comes back as a reply.
 pub trait Host {
     /// Runs the command `name`, which is also the first of `arguments`, and returns its raw reply in RESP. Refusals
     /// (unknown command, wrong arity, not allowed in scripts, no permission, ...) are error replies with the texts that
     /// scripts know. The bytes stay valid until the next call.
-    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8];
+    fn call(&mut self, _name: &CStr, _arguments: &[&[u8]], _mode: CallMode) -> &[u8] {
+        b"-ERR there is no server\r\n"
+    }
 
     /// Whether the calling user may run the command `arguments`.
-    fn permits(&mut self, arguments: &[&[u8]]) -> Permission;
+    fn permits(&mut self, _arguments: &[&[u8]]) -> Permission {
+        Permission::Unknown
+    }
 
     /// Asked now and then while a call is overdue.
-    fn tick(&mut self) -> Tick;
+    fn tick(&mut self) -> Tick {
+        Tick::Silence
+    }
 
     /// Writes a line to the server's log.
-    fn log(&mut self, level: LogLevel, message: &[u8]);
+    fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
 }
+
+/// The host where there is no server.
+#[derive(Clone, Copy, Debug)]
+pub struct NoServer;
+
+impl Host for NoServer {}

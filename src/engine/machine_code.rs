@@ -132,12 +132,12 @@ impl MachineCode {
 /// functions and tables, each once, near ones first.
 fn push_reached(stack: &Stack) {
     let mut index = stack.top();
-    let mut seen = HashSet::from([stack.identity(index)]);
+    let mut seen = HashSet::from([stack.address(index)]);
     let mut elements = 0;
     // Keeps the value on top if it leads on.
     let mut keep = |stack: &Stack| {
         let leads_on = stack.kind(-1) == Kind::Table || stack.is_lua_function(-1);
-        if !leads_on || seen.len() >= OBJECTS_LIMIT || !seen.insert(stack.identity(-1)) {
+        if !leads_on || seen.len() >= OBJECTS_LIMIT || !seen.insert(stack.address(-1)) {
             stack.pop(1);
         }
     };

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::sink::Sink;
+use super::sink::{Item, Sink};
 use super::stack::{Kind, Stack};
 
 /// Pushes a reply onto the stack as the value that `redis.call` gives for it. What it pushes may raise.
@@ -13,9 +13,9 @@ pub struct Pusher<'a> {
     failed: bool,
 }
 
-/// A table under construction.
+/// A table that is being filled.
 struct Open {
-    shape: Shape,
+    container: Container,
     /// Values still to come.
     remaining: usize,
     /// Values that came.
@@ -23,7 +23,7 @@ struct Open {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
+enum Container {
     Array,
     /// Pairs of the inner table of `{map=...}`.
     Map,
@@ -32,6 +32,7 @@ enum Shape {
 }
 
 impl<'a> Pusher<'a> {
+    /// Pushes onto this stack.
     pub const fn new(stack: &'a Stack) -> Self {
         Self { stack, open: Vec::new(), failed: false }
     }
@@ -46,12 +47,12 @@ impl<'a> Pusher<'a> {
         while let Some(open) = self.open.last_mut() {
             open.taken += 1;
             open.remaining -= 1;
-            match open.shape {
-                Shape::Array => self.stack.raw_set_at(-2, open.taken),
+            match open.container {
+                Container::Array => self.stack.raw_set_at(-2, open.taken),
                 // A pair is stored when its value has come; the key stays on the stack until then.
-                Shape::Map if open.taken % 2 == 0 => store_pair(self.stack),
-                Shape::Map => {}
-                Shape::Set => {
+                Container::Map if open.taken % 2 == 0 => store_pair(self.stack),
+                Container::Map => {}
+                Container::Set => {
                     self.stack.push_boolean(true);
                     store_pair(self.stack);
                 }
@@ -65,33 +66,42 @@ impl<'a> Pusher<'a> {
 
     /// Ends the innermost table: its wrapper (for maps and sets) or itself is the value on top then.
     fn close(&mut self) {
-        match self.open.pop().map(|open| open.shape) {
-            Some(Shape::Map) => self.stack.raw_set_field(-2, c"map"),
-            Some(Shape::Set) => self.stack.raw_set_field(-2, c"set"),
-            Some(Shape::Array) | None => {}
+        match self.open.pop().map(|open| open.container) {
+            Some(Container::Map) => self.stack.raw_set_field(-2, c"map"),
+            Some(Container::Set) => self.stack.raw_set_field(-2, c"set"),
+            Some(Container::Array) | None => {}
         }
     }
 
-    fn begin(&mut self, shape: Shape, values: usize, array: usize, fields: usize) {
+    fn begin(&mut self, container: Container, values: usize, array: usize, fields: usize) {
         // A deep reply takes three slots a level; beyond the VM's limit it raises for want of memory.
         self.stack.reserve(4);
-        if shape != Shape::Array {
+        if container != Container::Array {
             self.stack.push_table(0, 1);
         }
         self.stack.push_table(array, fields);
-        self.open.push(Open { shape, remaining: values, taken: 0 });
+        self.open.push(Open { container, remaining: values, taken: 0 });
         if values == 0 {
             self.close();
             self.attach();
         }
     }
+}
 
-    fn wrapped(&mut self, field: &CStr, push: impl FnOnce(&Stack)) {
-        self.stack.push_table(0, 1);
-        push(self.stack);
-        self.stack.raw_set_field(-2, field);
-        self.attach();
-    }
+/// Pushes a table with what `push` pushes in the field `field`.
+fn push_wrapped(stack: &Stack, field: &CStr, push: impl FnOnce()) {
+    stack.push_table(0, 1);
+    push();
+    stack.raw_set_field(-2, field);
+}
+
+/// Pushes the table of an error reply. Its second field is the server's own mark.
+fn push_error(stack: &Stack, text: &[u8]) {
+    stack.push_table(0, 2);
+    stack.push_bytes(text);
+    stack.raw_set_field(-2, c"err");
+    stack.push_boolean(true);
+    stack.raw_set_field(-2, c"ignore_error_stats_update");
 }
 
 /// Stores the key and value on top in the table below them, unless the key is a null, which a table cannot hold.
@@ -104,71 +114,33 @@ fn store_pair(stack: &Stack) {
 }
 
 impl Sink for Pusher<'_> {
-    fn null(&mut self, typed: bool) {
-        if typed {
-            self.stack.push_nil()
-        } else {
-            self.stack.push_boolean(false)
+    #[inline(always)]
+    fn put(&mut self, item: Item<'_>) {
+        let stack = self.stack;
+        match item {
+            Item::Null => stack.push_nil(),
+            Item::NullBulk => stack.push_boolean(false),
+            Item::Boolean(value) => stack.push_boolean(value),
+            Item::Integer(value) => stack.push_number(value as f64),
+            Item::Bulk(bytes) => stack.push_bytes(bytes),
+            Item::Double(value) => push_wrapped(stack, c"double", || stack.push_number(value)),
+            Item::Status(text) => push_wrapped(stack, c"ok", || stack.push_bytes(text)),
+            Item::BigNumber(digits) => push_wrapped(stack, c"big_number", || stack.push_bytes(digits)),
+            Item::Verbatim { format, text } => push_wrapped(stack, c"verbatim_string", || {
+                stack.push_table(0, 2);
+                stack.push_bytes(text);
+                stack.raw_set_field(-2, c"string");
+                stack.push_bytes(&format);
+                stack.raw_set_field(-2, c"format");
+            }),
+            Item::Error(text) => {
+                self.failed = self.open.is_empty();
+                push_error(stack, text);
+            }
+            Item::Array(length) => return self.begin(Container::Array, length, length, 0),
+            Item::Map(pairs) => return self.begin(Container::Map, pairs * 2, 0, pairs),
+            Item::Set(length) => return self.begin(Container::Set, length, 0, length),
         }
         self.attach();
-    }
-
-    fn boolean(&mut self, value: bool) {
-        self.stack.push_boolean(value);
-        self.attach();
-    }
-
-    fn integer(&mut self, value: i64) {
-        self.stack.push_number(value as f64);
-        self.attach();
-    }
-
-    fn double(&mut self, value: f64) {
-        self.wrapped(c"double", |stack| stack.push_number(value));
-    }
-
-    fn bulk(&mut self, bytes: &[u8]) {
-        self.stack.push_bytes(bytes);
-        self.attach();
-    }
-
-    fn status(&mut self, text: &[u8]) {
-        self.wrapped(c"ok", |stack| stack.push_bytes(text));
-    }
-
-    fn error(&mut self, text: &[u8]) {
-        self.failed = self.open.is_empty();
-        self.stack.push_table(0, 2);
-        self.stack.push_bytes(text);
-        self.stack.raw_set_field(-2, c"err");
-        self.stack.push_boolean(true);
-        self.stack.raw_set_field(-2, c"ignore_error_stats_update");
-        self.attach();
-    }
-
-    fn big_number(&mut self, digits: &[u8]) {
-        self.wrapped(c"big_number", |stack| stack.push_bytes(digits));
-    }
-
-    fn verbatim(&mut self, format: [u8; 3], text: &[u8]) {
-        self.wrapped(c"verbatim_string", |stack| {
-            stack.push_table(0, 2);
-            stack.push_bytes(text);
-            stack.raw_set_field(-2, c"string");
-            stack.push_bytes(&format);
-            stack.raw_set_field(-2, c"format");
-        });
-    }
-
-    fn array(&mut self, length: usize) {
-        self.begin(Shape::Array, length, length, 0);
-    }
-
-    fn map(&mut self, pairs: usize) {
-        self.begin(Shape::Map, pairs * 2, 0, pairs);
-    }
-
-    fn set(&mut self, length: usize) {
-        self.begin(Shape::Set, length, 0, length);
     }
 }

@@ -7,10 +7,10 @@ use memchr::memchr;
 
 use super::host::{LogLevel, Permission, Replication};
 use super::limits::{LENGTH, STRIDE};
-use super::number;
+use super::number::{self, NumberText};
 use super::pusher::Pusher;
 use super::resp;
-use super::sink::Sink;
+use super::sink::{Item, Sink};
 use super::stack::{Kind, Outcome, Raise, Stack, natives};
 use super::state::VmState;
 use crate::c_string::to_nul;
@@ -67,7 +67,7 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
         Ok(name) => state.with_host(|host| resp::read(host.call(name, arguments, mode), &mut pusher)),
         // No command's name has a NUL in it: C would read another one.
         Err(_) => {
-            pusher.error(&[b"ERR ", state.dialect.words.unknown_command.as_bytes()].concat());
+            pusher.put(Item::Error(&[b"ERR ", state.dialect.words.unknown_command.as_bytes()].concat()));
             Ok(())
         }
     })?;
@@ -105,7 +105,7 @@ fn with_arguments<T>(
 fn collect<'a>(
     state: &VmState,
     stack: &'a Stack,
-    texts: &'a mut [MaybeUninit<number::Text>],
+    texts: &'a mut [MaybeUninit<NumberText>],
     words: &mut [&'a [u8]],
 ) -> Result<&'a [u8], Raise> {
     let mut name: &[u8] = &[];
@@ -116,8 +116,8 @@ fn collect<'a>(
             // What is no string is no number either, unless it is one.
             None => match stack.number(index) {
                 Some(number) => {
-                    let text = text.write(number::Text::EMPTY);
-                    text.set_argument(number, state.dialect.short_numbers());
+                    let text = text.write(NumberText::EMPTY);
+                    number::set_argument(text, number, state.dialect.short_numbers());
                     text.with_nul()
                 }
                 None => return Err(Raise::api(state.dialect.words.bad_argument)),

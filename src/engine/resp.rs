@@ -1,6 +1,6 @@
 //! Reads a raw reply of the server (RESP2 or RESP3) into a [`Sink`].
 
-use super::sink::Sink;
+use super::sink::{Item, Sink};
 
 /// Writes the first reply in `bytes` to `sink`.
 ///
@@ -9,7 +9,7 @@ use super::sink::Sink;
 pub fn read(bytes: &[u8], sink: &mut impl Sink) {
     match bytes {
         // Comes often, and takes less time than all the types that it could be.
-        [b':', rest @ ..] => sink.integer(Reader { rest }.number()),
+        [b':', rest @ ..] => sink.put(Item::Integer(Reader { rest }.number())),
         _ => Reader { rest: bytes }.value(sink),
     }
 }
@@ -63,42 +63,42 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, sink: &mut impl Sink) {
         let Some((&kind, rest)) = self.rest.split_first() else {
-            return sink.null(true);
+            return sink.put(Item::Null);
         };
         self.rest = rest;
         match kind {
-            b'+' => sink.status(self.line()),
-            b'-' => sink.error(self.line()),
-            b':' => sink.integer(self.number()),
+            b'+' => sink.put(Item::Status(self.line())),
+            b'-' => sink.put(Item::Error(self.line())),
+            b':' => sink.put(Item::Integer(self.number())),
             b'$' => match self.count() {
-                Some(length) => sink.bulk(self.block(length)),
-                None => sink.null(false),
+                Some(length) => sink.put(Item::Bulk(self.block(length))),
+                None => sink.put(Item::NullBulk),
             },
             b'*' => match self.count() {
                 Some(length) => {
-                    sink.array(length);
+                    sink.put(Item::Array(length));
                     self.values(length, sink);
                 }
-                None => sink.null(false),
+                None => sink.put(Item::NullBulk),
             },
-            b'#' => sink.boolean(self.line() == b"t"),
-            b',' => sink.double(double(self.line())),
-            b'(' => sink.big_number(self.line()),
+            b'#' => sink.put(Item::Boolean(self.line() == b"t")),
+            b',' => sink.put(Item::Double(double(self.line()))),
+            b'(' => sink.put(Item::BigNumber(self.line())),
             b'=' => {
                 let length = self.count().unwrap_or(0);
                 match self.block(length) {
-                    [a, b, c, b':', text @ ..] => sink.verbatim([*a, *b, *c], text),
-                    text => sink.verbatim(*b"txt", text),
+                    &[a, b, c, b':', ref text @ ..] => sink.put(Item::Verbatim { format: [a, b, c], text }),
+                    text => sink.put(Item::Verbatim { format: *b"txt", text }),
                 }
             }
             b'%' => {
                 let pairs = self.count().unwrap_or(0);
-                sink.map(pairs);
+                sink.put(Item::Map(pairs));
                 self.values(pairs * 2, sink);
             }
             b'~' => {
                 let length = self.count().unwrap_or(0);
-                sink.set(length);
+                sink.put(Item::Set(length));
                 self.values(length, sink);
             }
             // Attributes describe the reply that follows; scripts see only the reply.
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
             // The null, and what is not known.
             _ => {
                 self.line();
-                sink.null(true);
+                sink.put(Item::Null);
             }
         }
     }
@@ -130,18 +130,7 @@ fn double(text: &[u8]) -> f64 {
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn null(&mut self, _: bool) {}
-    fn boolean(&mut self, _: bool) {}
-    fn integer(&mut self, _: i64) {}
-    fn double(&mut self, _: f64) {}
-    fn bulk(&mut self, _: &[u8]) {}
-    fn status(&mut self, _: &[u8]) {}
-    fn error(&mut self, _: &[u8]) {}
-    fn big_number(&mut self, _: &[u8]) {}
-    fn verbatim(&mut self, _: [u8; 3], _: &[u8]) {}
-    fn array(&mut self, _: usize) {}
-    fn map(&mut self, _: usize) {}
-    fn set(&mut self, _: usize) {}
+    fn put(&mut self, _: Item<'_>) {}
 }
 
 #[cfg(test)]
@@ -153,41 +142,22 @@ mod tests {
     struct Transcript(String);
 
     impl Sink for Transcript {
-        fn null(&mut self, typed: bool) {
-            self.0 += if typed { "null " } else { "nil " };
-        }
-        fn boolean(&mut self, value: bool) {
-            self.0 += &format!("{value} ");
-        }
-        fn integer(&mut self, value: i64) {
-            self.0 += &format!("{value} ");
-        }
-        fn double(&mut self, value: f64) {
-            self.0 += &format!("d{value} ");
-        }
-        fn bulk(&mut self, bytes: &[u8]) {
-            self.0 += &format!("{} ", bytes.escape_ascii());
-        }
-        fn status(&mut self, text: &[u8]) {
-            self.0 += &format!("+{} ", text.escape_ascii());
-        }
-        fn error(&mut self, text: &[u8]) {
-            self.0 += &format!("-{} ", text.escape_ascii());
-        }
-        fn big_number(&mut self, digits: &[u8]) {
-            self.0 += &format!("({} ", digits.escape_ascii());
-        }
-        fn verbatim(&mut self, format: [u8; 3], text: &[u8]) {
-            self.0 += &format!("{}={} ", format.escape_ascii(), text.escape_ascii());
-        }
-        fn array(&mut self, length: usize) {
-            self.0 += &format!("*{length} ");
-        }
-        fn map(&mut self, pairs: usize) {
-            self.0 += &format!("%{pairs} ");
-        }
-        fn set(&mut self, length: usize) {
-            self.0 += &format!("~{length} ");
+        fn put(&mut self, item: Item<'_>) {
+            self.0 += &match item {
+                Item::Null => "null ".to_owned(),
+                Item::NullBulk => "nil ".to_owned(),
+                Item::Boolean(value) => format!("{value} "),
+                Item::Integer(value) => format!("{value} "),
+                Item::Double(value) => format!("d{value} "),
+                Item::Bulk(bytes) => format!("{} ", bytes.escape_ascii()),
+                Item::Status(text) => format!("+{} ", text.escape_ascii()),
+                Item::Error(text) => format!("-{} ", text.escape_ascii()),
+                Item::BigNumber(digits) => format!("({} ", digits.escape_ascii()),
+                Item::Verbatim { format, text } => format!("{}={} ", format.escape_ascii(), text.escape_ascii()),
+                Item::Array(length) => format!("*{length} "),
+                Item::Map(pairs) => format!("%{pairs} "),
+                Item::Set(length) => format!("~{length} "),
+            };
         }
     }
 

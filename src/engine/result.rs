@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use super::limits::SLOTS;
 use super::number;
 use super::pace::Pace;
-use super::sink::Sink;
+use super::sink::{Item, Sink};
 use super::stack::{Kind, Raise, Stack};
 use super::state::VmState;
 use crate::c_string::to_nul;
@@ -149,18 +149,18 @@ impl Writer<'_> {
     #[inline]
     fn value(&self, kind: Kind, index: i32, depth: u32, sink: &mut impl Sink) {
         if depth > DEPTH_LIMIT {
-            return sink.error(TOO_DEEP);
+            return sink.put(Item::Error(TOO_DEEP));
         }
         match kind {
-            Kind::String => sink.bulk(self.stack.bytes(index).unwrap_or_default()),
-            Kind::Number => sink.integer(number::truncated(self.stack.number(index).unwrap_or(f64::NAN))),
+            Kind::String => sink.put(Item::Bulk(self.stack.bytes(index).unwrap_or_default())),
+            Kind::Number => sink.put(Item::Integer(number::truncated(self.stack.number(index).unwrap_or(f64::NAN)))),
             Kind::Boolean => match (self.stack.boolean(index), self.typed_booleans) {
-                (value, true) => sink.boolean(value),
-                (true, false) => sink.integer(1),
-                (false, false) => sink.null(true),
+                (value, true) => sink.put(Item::Boolean(value)),
+                (true, false) => sink.put(Item::Integer(1)),
+                (false, false) => sink.put(Item::Null),
             },
             Kind::Table => self.table(index, depth, sink),
-            Kind::None | Kind::Nil | Kind::Function | Kind::Other => sink.null(true),
+            Kind::None | Kind::Nil | Kind::Function | Kind::Other => sink.put(Item::Null),
         }
     }
 
@@ -168,15 +168,18 @@ impl Writer<'_> {
     fn table(&self, index: i32, depth: u32, sink: &mut impl Sink) {
         let stack = self.stack;
         if !stack.reserve(4) {
-            return sink.error(TOO_DEEP);
+            return sink.put(Item::Error(TOO_DEEP));
         }
-        if self.field(index, c"err", Kind::String, |field| sink.error(to_nul(stack.bytes(field).unwrap_or_default())))
-            || self
-                .field(index, c"ok", Kind::String, |field| sink.status(to_nul(stack.bytes(field).unwrap_or_default())))
-            || self.field(index, c"double", Kind::Number, |field| sink.double(stack.number(field).unwrap_or(f64::NAN)))
+        let text = |field| to_nul(stack.bytes(field).unwrap_or_default());
+        if self.field(index, c"err", Kind::String, |field| sink.put(Item::Error(text(field))))
+            || self.field(index, c"ok", Kind::String, |field| sink.put(Item::Status(text(field))))
+            || self.field(index, c"double", Kind::Number, |field| {
+                sink.put(Item::Double(stack.number(field).unwrap_or(f64::NAN)));
+            })
             || self.field(index, c"big_number", Kind::String, |field| {
                 let digits = stack.bytes(field).unwrap_or_default();
-                sink.big_number(if self.state.dialect.runs_functions_by_module() { to_nul(digits) } else { digits });
+                let is_cut = self.state.dialect.runs_functions_by_module();
+                sink.put(Item::BigNumber(if is_cut { to_nul(digits) } else { digits }));
             })
             || self.verbatim(index, sink)
             || self.field(index, c"map", Kind::Table, |field| self.pairs(field, depth, true, sink))
@@ -208,7 +211,7 @@ impl Writer<'_> {
                     for (to, from) in three.iter_mut().zip(format) {
                         *to = *from;
                     }
-                    sink.verbatim(three, stack.bytes(string).unwrap_or_default());
+                    sink.put(Item::Verbatim { format: three, text: stack.bytes(string).unwrap_or_default() });
                     written = true;
                 });
             });
@@ -229,11 +232,7 @@ impl Writer<'_> {
         };
         let mut count = 0;
         each(&mut |_| count += 1);
-        if values {
-            sink.map(count)
-        } else {
-            sink.set(count)
-        }
+        sink.put(if values { Item::Map(count) } else { Item::Set(count) });
         each(&mut |top| {
             self.value(stack.kind(top - 1), top - 1, depth + MAP_COST, sink);
             if values {
@@ -256,7 +255,7 @@ impl Writer<'_> {
     /// The elements 1 to `length`, which are not nil.
     fn elements(&self, index: i32, length: i32, depth: u32, sink: &mut impl Sink) {
         let stack = self.stack;
-        sink.array(usize::try_from(length).unwrap_or(0));
+        sink.put(Item::Array(usize::try_from(length).unwrap_or(0)));
         let element = stack.top() + 1;
         for position in 1..=length {
             let kind = stack.raw_get_at(index, position);

@@ -37,9 +37,6 @@ impl Host for Echo {
         }
     }
 
-    fn tick(&mut self) -> Tick {
-        Tick::Silence
-    }
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         self.log.push((level, String::from_utf8_lossy(message).into_owned()));
     }
@@ -50,46 +47,25 @@ impl Host for Echo {
 pub struct Last(String);
 
 impl Sink for Last {
-    fn null(&mut self, _: bool) {
-        self.0 = "null".to_owned();
-    }
-    fn boolean(&mut self, value: bool) {
-        self.0 = value.to_string();
-    }
-    fn integer(&mut self, value: i64) {
-        self.0 = value.to_string();
-    }
-    fn double(&mut self, value: f64) {
-        self.0 = value.to_string();
-    }
-    fn bulk(&mut self, bytes: &[u8]) {
-        self.0 = String::from_utf8_lossy(bytes).into_owned();
-    }
-    fn status(&mut self, text: &[u8]) {
-        self.0 = format!("+{}", String::from_utf8_lossy(text));
-    }
-    fn error(&mut self, text: &[u8]) {
-        self.0 = format!("-{}", String::from_utf8_lossy(text));
-    }
-    fn big_number(&mut self, digits: &[u8]) {
-        self.bulk(digits);
-    }
-    fn verbatim(&mut self, _: [u8; 3], text: &[u8]) {
-        self.bulk(text);
-    }
-    fn array(&mut self, length: usize) {
-        self.0 = format!("*{length}");
-    }
-    fn map(&mut self, pairs: usize) {
-        self.0 = format!("%{pairs}");
-    }
-    fn set(&mut self, length: usize) {
-        self.0 = format!("~{length}");
+    fn put(&mut self, item: Item<'_>) {
+        let text = String::from_utf8_lossy;
+        self.0 = match item {
+            Item::Null | Item::NullBulk => "null".to_owned(),
+            Item::Boolean(value) => value.to_string(),
+            Item::Integer(value) => value.to_string(),
+            Item::Double(value) => value.to_string(),
+            Item::Bulk(bytes) | Item::BigNumber(bytes) | Item::Verbatim { text: bytes, .. } => text(bytes).into_owned(),
+            Item::Status(bytes) => format!("+{}", text(bytes)),
+            Item::Error(bytes) => format!("-{}", text(bytes)),
+            Item::Array(length) => format!("*{length}"),
+            Item::Map(pairs) => format!("%{pairs}"),
+            Item::Set(length) => format!("~{length}"),
+        };
     }
 }
 
 pub fn engine() -> Engine {
-    Engine::new(Dialect::redis("7.0.15")).unwrap()
+    Engine::new(Dialect::default()).unwrap()
 }
 
 /// Loads the body of a library that registers one function and gives its slot.
@@ -244,13 +220,6 @@ impl Host for Nested<'_> {
         self.answer = Some(outcome.unwrap_or_else(|error| error));
         b"+OK\r\n"
     }
-    fn permits(&mut self, _: &[&[u8]]) -> Permission {
-        Permission::Unknown
-    }
-    fn tick(&mut self) -> Tick {
-        Tick::Silence
-    }
-    fn log(&mut self, _: LogLevel, _: &[u8]) {}
 }
 
 #[test]

@@ -51,8 +51,17 @@ fn asks_to_block(arguments: &[&[u8]]) -> bool {
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
 
-/// The server as one call of a function (or one load of a library) sees it.
-pub struct ServerHost<'a> {
+/// The server as one load of a library sees it: the body can only log.
+pub struct LoadHost<'a>(pub &'a Context<'a>);
+
+impl Host for LoadHost<'_> {
+    fn log(&mut self, level: LogLevel, message: &[u8]) {
+        log(self.0, level, message);
+    }
+}
+
+/// The server as one call of a function sees it.
+pub struct CallHost<'a> {
     context: &'a Context<'a>,
     dialect: &'a Dialect,
     read_only: bool,
@@ -64,11 +73,15 @@ pub struct ServerHost<'a> {
     reply: Option<CallReply>,
     /// A reply that the server did not write.
     own_reply: Vec<u8>,
-    /// The call that is running, the watch over it, and where its end is counted; none for a load.
-    running: Option<(&'a Running<'a>, &'a Watch, &'a Totals)>,
+    /// The call that is running.
+    running: &'a Running<'a>,
+    /// The watch over it.
+    watch: &'a Watch,
+    /// Where it is counted when the host ends the call.
+    totals: &'a Totals,
     /// When others are let in, in milliseconds from the call's begin; once the server was asked for it.
     threshold: Option<u64>,
-    /// When the call is ended, likewise.
+    /// When the call is totals, likewise.
     timeout: Option<u64>,
     /// What others are told once it runs too long.
     busy: Option<CString>,
@@ -82,9 +95,15 @@ pub struct ServerHost<'a> {
     user: OnceCell<Option<User>>,
 }
 
-impl<'a> ServerHost<'a> {
-    /// The host of a call of a function with `flags`.
-    pub fn new(context: &'a Context<'a>, flags: FunctionFlags, dialect: &'a Dialect) -> Self {
+impl<'a> CallHost<'a> {
+    /// The host of the call `running` of a function with `flags`, whose first key is `key`.
+    pub fn new(
+        context: &'a Context<'a>,
+        dialect: &'a Dialect,
+        flags: FunctionFlags,
+        (running, watch, totals): (&'a Running<'a>, &'a Watch, &'a Totals),
+        key: Option<Word<'a>>,
+    ) -> Self {
         Self {
             context,
             dialect,
@@ -94,28 +113,17 @@ impl<'a> ServerHost<'a> {
             home_db: None,
             reply: None,
             own_reply: Vec::new(),
-            running: None,
+            running,
+            watch,
+            totals,
             threshold: None,
             timeout: None,
             busy: None,
-            key: None,
+            key,
             slot: None,
             hides_scattered_keys: false,
             user: OnceCell::new(),
         }
-    }
-
-    /// Makes it the host of this call, whose first key is `key`.
-    pub const fn of_call(
-        mut self,
-        running: &'a Running<'a>,
-        watch: &'a Watch,
-        totals: &'a Totals,
-        key: Option<Word<'a>>,
-    ) -> Self {
-        self.running = Some((running, watch, totals));
-        self.key = key;
-        self
     }
 
     /// Refuses commands whose keys are not in one slot: that of the declared key, else that of the first key used.
@@ -223,7 +231,8 @@ impl<'a> ServerHost<'a> {
     }
 
     /// When a call that has written nothing is ended.
-    fn timeout(&mut self, running: &Running) -> u64 {
+    fn timeout(&mut self) -> u64 {
+        let running = self.running;
         *self.timeout.get_or_insert_with(|| match READ_ONLY_TIMEOUT.get() {
             timeout if timeout > 0 && !running.obeys => timeout,
             _ => u64::MAX,
@@ -255,7 +264,7 @@ impl<'a> ServerHost<'a> {
     }
 }
 
-impl Host for ServerHost<'_> {
+impl Host for CallHost<'_> {
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
         self.reply = None;
         if self.read_only
@@ -303,10 +312,8 @@ impl Host for ServerHost<'_> {
         {
             return self.refuse(&text);
         }
-        if !self.read_only
-            && let Some((running, ..)) = self.running
-        {
-            running.note(arguments[0]);
+        if !self.read_only {
+            self.running.note(arguments[0]);
         }
         self.follow_select(arguments);
         match &self.reply {
@@ -326,12 +333,12 @@ impl Host for ServerHost<'_> {
     }
 
     fn tick(&mut self) -> Tick {
-        let Some((running, watch, totals)) = self.running else { return Tick::Silence };
+        let (running, totals) = (self.running, self.totals);
         if running.is_killed() {
             return end(&totals.kills, self.dialect.words.killed);
         }
         let elapsed = running.elapsed();
-        if elapsed >= self.timeout(running) {
+        if elapsed >= self.timeout() {
             if !running.has_written(self.context) {
                 self.log(LogLevel::Warning, format!("{TIMED_OUT} Script name is: {}.", running.name).as_bytes());
                 return end(&totals.timeouts, TIMED_OUT);
@@ -340,7 +347,7 @@ impl Host for ServerHost<'_> {
         }
         let threshold = self.threshold();
         if elapsed < threshold {
-            watch.postpone(threshold.min(self.timeout(running)));
+            self.watch.postpone(threshold.min(self.timeout()));
             return Tick::Silence;
         }
         let busy = self.busy.take().unwrap_or_else(|| {
@@ -359,14 +366,19 @@ impl Host for ServerHost<'_> {
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
-        let level = match level {
-            LogLevel::Debug => c"debug",
-            LogLevel::Verbose => c"verbose",
-            LogLevel::Notice => c"notice",
-            LogLevel::Warning => c"warning",
-        };
-        self.context.log(level, c_text(message).as_bytes());
+        log(self.context, level, message);
     }
+}
+
+/// Writes a line of a script to the server's log.
+fn log(context: &Context, level: LogLevel, message: &[u8]) {
+    let level = match level {
+        LogLevel::Debug => c"debug",
+        LogLevel::Verbose => c"verbose",
+        LogLevel::Notice => c"notice",
+        LogLevel::Warning => c"warning",
+    };
+    context.log(level, c_text(message).as_bytes());
 }
 
 /// What others are told while a call runs too long, which `kill` ends.
@@ -381,7 +393,7 @@ fn end(counter: &Counter, text: &'static str) -> Tick {
     Tick::Kill(text)
 }
 
-impl Drop for ServerHost<'_> {
+impl Drop for CallHost<'_> {
     fn drop(&mut self) {
         if let Some(db) = self.home_db {
             self.context.select_db(db);

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-use shadow::engine::{CallMode, Dialect, Host, LogLevel, Permission, Sink, Tick};
+use shadow::engine::{CallMode, Dialect, Host, Item, Sink, Tick};
 use shadow::generation::Generation;
 use shadow::reclaim::Reclaim;
 use shadow::watch::Watch;
@@ -19,7 +19,7 @@ fn rounds() -> usize {
 }
 
 fn generation() -> Option<Generation> {
-    Generation::new(Dialect::redis("7.0.15")).ok()
+    Generation::new(Dialect::default()).ok()
 }
 
 /// A server that ends every call that it is asked about, or lets it be.
@@ -32,16 +32,12 @@ impl Host for Server {
     fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
         b"$5\r\nvalue\r\n"
     }
-    fn permits(&mut self, _: &[&[u8]]) -> Permission {
-        Permission::Granted
-    }
     fn tick(&mut self) -> Tick {
         match self {
             Self::Impatient => Tick::Kill("ERR ended"),
             Self::Patient => Tick::Silence,
         }
     }
-    fn log(&mut self, _: LogLevel, _: &[u8]) {}
 }
 
 /// Takes any reply, and counts its values.
@@ -49,40 +45,7 @@ impl Host for Server {
 struct Count(usize);
 
 impl Sink for Count {
-    fn null(&mut self, _: bool) {
-        self.0 += 1;
-    }
-    fn boolean(&mut self, _: bool) {
-        self.0 += 1;
-    }
-    fn integer(&mut self, _: i64) {
-        self.0 += 1;
-    }
-    fn double(&mut self, _: f64) {
-        self.0 += 1;
-    }
-    fn bulk(&mut self, _: &[u8]) {
-        self.0 += 1;
-    }
-    fn status(&mut self, _: &[u8]) {
-        self.0 += 1;
-    }
-    fn error(&mut self, _: &[u8]) {
-        self.0 += 1;
-    }
-    fn big_number(&mut self, _: &[u8]) {
-        self.0 += 1;
-    }
-    fn verbatim(&mut self, _: [u8; 3], _: &[u8]) {
-        self.0 += 1;
-    }
-    fn array(&mut self, _: usize) {
-        self.0 += 1;
-    }
-    fn map(&mut self, _: usize) {
-        self.0 += 1;
-    }
-    fn set(&mut self, _: usize) {
+    fn put(&mut self, _: Item<'_>) {
         self.0 += 1;
     }
 }

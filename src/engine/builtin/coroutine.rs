@@ -1,6 +1,6 @@
 //! Coroutines of functions that are written in Lua, as the server's.
 
-use super::usual;
+use super::usual::usual;
 use crate::engine::argument::bad;
 use crate::engine::stack::{Outcome, Raise, Stack};
 

@@ -16,8 +16,9 @@ mod replacement;
 mod slice;
 mod table;
 mod text;
+mod usual;
 
-use super::stack::{Outcome, Stack, natives};
+use super::stack::natives;
 
 natives! {
     Char = c"char", number::char;
@@ -51,13 +52,4 @@ natives! {
     Remove = c"remove", table::remove;
     Sort = c"sort", table::sort;
     Unpack = c"unpack", table::unpack;
-    /// `<`, with a safepoint.
-    Less = c"less", table::less;
-    /// The function that it captures, with a safepoint.
-    Relay = c"relay", table::relay;
-}
-
-/// Goes on with the VM's own function.
-fn usual(stack: &Stack) -> Outcome {
-    Ok(stack.run_captured())
 }

@@ -6,7 +6,7 @@
 //! bits, and some of them take the lower half of those. What does not fit into 32 bits is put here as what the server makes
 //! of it.
 
-use super::usual;
+use super::usual::usual;
 use crate::engine::number::truncated;
 use crate::engine::stack::{Kind, Outcome, Stack};
 

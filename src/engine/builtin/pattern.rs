@@ -8,8 +8,9 @@
 use memchr::memchr;
 use memchr::memmem::Finder;
 
+use super::number;
 use super::replacement::{plain_classes, plain_escapes};
-use super::{number, usual};
+use super::usual::usual;
 use crate::engine::limits::STRIDE;
 use crate::engine::stack::{Kind, Outcome, Raise, Stack};
 

@@ -1,6 +1,7 @@
 //! Parts of strings by position: `string.sub` and `string.byte`.
 
-use super::{number, usual};
+use super::number;
+use super::usual::usual;
 use crate::engine::number::truncated;
 use crate::engine::stack::{Kind, Outcome, Stack};
 

@@ -1,10 +1,18 @@
 //! Functions that go through a table: `concat`, `sort`, `foreach`, `foreachi`.
 
-use super::{Less, Relay, number, usual};
+use super::number;
+use super::usual::usual;
 use crate::engine::limits::{LENGTH, STRIDE, too_large};
 use crate::engine::pace::Pace;
-use crate::engine::stack::{Kind, Outcome, Raise, Stack};
+use crate::engine::stack::{Kind, Outcome, Raise, Stack, natives};
 use crate::engine::state::VmState;
+
+natives! {
+    /// `<`, with a safepoint.
+    Less = c"less", less;
+    /// The function that it captures, with a safepoint.
+    Relay = c"relay", relay;
+}
 
 /// How many values are on the stack at a time while they are joined.
 const BATCH: i64 = 16;
@@ -185,13 +193,13 @@ fn relay_native(stack: &Stack) {
     }
 }
 
-pub fn less(stack: &Stack) -> Outcome {
+fn less(stack: &Stack) -> Outcome {
     stack.safepoint();
     stack.push_boolean(stack.less(1, 2));
     Ok(1)
 }
 
-pub fn relay(stack: &Stack) -> Outcome {
+fn relay(stack: &Stack) -> Outcome {
     stack.safepoint();
     stack.push_value(Stack::CAPTURED);
     stack.insert(1);

@@ -2,7 +2,8 @@
 
 use memchr::{memchr, memchr_iter};
 
-use super::{number, usual};
+use super::number;
+use super::usual::usual;
 use crate::engine::limits::{LENGTH, SLOTS, STRIDE, too_large};
 use crate::engine::stack::{Kind, Outcome, Raise, Stack};
 use crate::engine::state::VmState;

@@ -2,8 +2,9 @@
 
 use smallvec::SmallVec;
 
+use super::scan::skip;
 use super::settings::Settings;
-use super::{MARK, skip};
+use super::shared::MARK;
 use crate::engine::argument::bad;
 use crate::engine::limits::{LENGTH, SLOTS, STRIDE};
 use crate::engine::number;

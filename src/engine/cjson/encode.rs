@@ -2,8 +2,9 @@
 
 use smallvec::SmallVec;
 
+use super::scan::skip;
 use super::settings::{Invalid, Settings};
-use super::{MARK, skip};
+use super::shared::MARK;
 use crate::engine::argument::bad;
 use crate::engine::limits::{LENGTH, SLOTS, STRIDE, too_large};
 use crate::engine::number;

@@ -7,10 +7,9 @@
 
 mod decode;
 mod encode;
+mod scan;
 mod settings;
 pub mod shared;
-
-use std::ffi::CStr;
 
 use super::stack::{Native, Outcome, Stack, natives};
 use super::state::VmState;
@@ -28,9 +27,6 @@ natives! {
     DecodeArrayWithArrayMt = c"decode_array_with_array_mt", settings::decode_array_with_array_mt;
     New = c"new", new;
 }
-
-/// The field of a metatable that makes its tables arrays, empty ones as well, where the server knows it.
-const MARK: &CStr = c"__is_cjson_array";
 
 /// Pushes the table that all libraries see, locked. May raise.
 pub fn push_shared(stack: &Stack, state: &VmState) {
@@ -89,21 +85,4 @@ impl Target<'_> {
         }
         self.stack.raw_set_field(-2, F::NAME);
     }
-}
-
-/// How many of the first bytes are not special. The two functions agree: `vector` suits vector instructions, `single`
-/// is for the bytes that are left.
-#[inline(always)]
-fn skip(bytes: &[u8], vector: impl Fn(u8) -> bool, single: impl Fn(u8) -> bool) -> usize {
-    const STEP: usize = 16;
-    let mut at = 0;
-    // Steps without branches.
-    while let Some(step) = bytes.get(at..at + STEP) {
-        if step.iter().fold(false, |found, &byte| found | vector(byte)) {
-            break;
-        }
-        at += STEP;
-    }
-    let rest = &bytes[at..];
-    at + rest.iter().position(|&byte| single(byte)).unwrap_or(rest.len())
 }

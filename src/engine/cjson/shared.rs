@@ -1,8 +1,12 @@
-//! What the functions of `cjson` keep from one call to the next.
+//! What the functions of `cjson` share.
 
 use std::cell::Cell;
+use std::ffi::CStr;
 
-/// The state of `cjson` in one VM.
+/// The field of a metatable that makes its tables arrays, empty ones as well, where the server knows it.
+pub const MARK: &CStr = c"__is_cjson_array";
+
+/// What they keep from one call to the next, in one VM.
 #[derive(Default)]
 pub struct Shared {
     /// Whether any library has settings of its own; until then none are searched for.

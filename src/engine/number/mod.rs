@@ -2,136 +2,15 @@
 
 mod decimal;
 mod grisu;
+mod integer;
 mod print;
 mod read;
+mod text;
 
-use std::ops::Deref;
-
-pub use print::{general, text};
+pub use integer::truncated;
+pub use print::{general, set_argument, text};
 pub use read::read;
-
-/// Room for a number's text and a NUL, in bytes. The longest there is has 26: a sign, `0.`, six zeros and 17 digits.
-pub const TEXT_ROOM: usize = 32;
-
-/// The text of a number, as a value that can be copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Text {
-    length: usize,
-    /// Zeros follow the text.
-    bytes: [u8; TEXT_ROOM],
-}
-
-impl Text {
-    /// No text yet.
-    pub const EMPTY: Self = Self { length: 0, bytes: [0; TEXT_ROOM] };
-
-    /// # Panics
-    /// If it is no text of a number but a longer one.
-    fn new(text: &[u8]) -> Self {
-        let mut this = Self::EMPTY;
-        this.set(text);
-        this
-    }
-
-    /// Appends to it.
-    ///
-    /// # Panics
-    /// If there is no room.
-    #[inline]
-    fn push(&mut self, part: &[u8]) {
-        self.bytes[self.length..][..part.len()].copy_from_slice(part);
-        self.length += part.len();
-    }
-
-    /// Appends zeros. Panics as `push`.
-    fn push_zeros(&mut self, count: usize) {
-        self.bytes[self.length..][..count].fill(b'0');
-        self.length += count;
-    }
-
-    /// It is empty before.
-    ///
-    /// # Panics
-    /// As `new`.
-    #[inline]
-    fn set(&mut self, text: &[u8]) {
-        self.bytes[..text.len()].copy_from_slice(text);
-        self.length = text.len();
-    }
-
-    /// The text with zeros after it.
-    #[inline]
-    pub fn padded(&self) -> &[u8; TEXT_ROOM] {
-        &self.bytes
-    }
-
-    /// The text with a NUL after it.
-    #[inline]
-    pub fn with_nul(&self) -> &[u8] {
-        &self.bytes[..=self.length]
-    }
-
-    /// Makes it, which is empty, the text of a number that a script passes to a command.
-    ///
-    /// `short` is the newer servers' form (integers as such, else a short text that reads back as the same number);
-    /// without it 17 digits are printed, as 7.0 does.
-    #[inline]
-    pub fn set_argument(&mut self, number: f64, short: bool) {
-        // Nearly every number is a small integer, which all print alike.
-        match small_integer(number) {
-            Some(integer) => self.set(itoa::Buffer::new().format(integer).as_bytes()),
-            None => *self = argument_text(number, short),
-        }
-    }
-}
-
-impl Deref for Text {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-/// `number` as an integer if it is one of 32 bits, and not the negative zero.
-#[inline]
-fn small_integer(number: f64) -> Option<i32> {
-    let integer = number as i32;
-    (f64::from(integer).to_bits() == number.to_bits()).then_some(integer)
-}
-
-/// The text for [`Text::set_argument`].
-fn argument_text(number: f64, short: bool) -> Text {
-    if !short || !number.is_finite() {
-        return general(number, 17);
-    }
-    // The server tries integers up to 2^62 only; what is larger takes the short text.
-    if number.abs() <= 4_611_686_018_427_387_904.0
-        && let Some(integer) = exact_integer(number)
-    {
-        return integer_text(integer);
-    }
-    print::short(number)
-}
-
-fn integer_text(integer: i64) -> Text {
-    Text::new(itoa::Buffer::new().format(integer).as_bytes())
-}
-
-/// `number` as a 64-bit integer when it is one exactly.
-pub fn exact_integer(number: f64) -> Option<i64> {
-    // 2^63 itself is a double and does not fit; the cast of anything below it is exact.
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    let integer = number as i64;
-    ((-LIMIT..LIMIT).contains(&number) && integer as f64 == number).then_some(integer)
-}
-
-/// `number` cut to a 64-bit integer as the x86 instruction does it: what does not fit, and NaN, is the lowest integer.
-pub fn truncated(number: f64) -> i64 {
-    // The cast stops at the limits. The highest integer is no double, so it comes from numbers beyond it alone.
-    let integer = number as i64;
-    if integer == i64::MAX || number.is_nan() { i64::MIN } else { integer }
-}
+pub use text::{NumberText, TEXT_ROOM};
 
 #[cfg(test)]
 mod tests {
@@ -144,8 +23,8 @@ mod tests {
     }
 
     fn argument(number: f64, short: bool) -> String {
-        let mut text = Text::EMPTY;
-        text.set_argument(number, short);
+        let mut text = NumberText::EMPTY;
+        set_argument(&mut text, number, short);
         String::from_utf8(text.to_vec()).unwrap()
     }
 

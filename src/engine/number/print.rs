@@ -4,8 +4,9 @@
 
 use super::decimal::Decimal;
 use super::grisu;
+use super::integer::{exact_integer, small_integer};
 use super::read::POWERS;
-use super::{Text, exact_integer, integer_text};
+use super::text::NumberText;
 
 /// How many digits the server's VM prints.
 const DIGITS: usize = 14;
@@ -14,13 +15,44 @@ const DIGITS: usize = 14;
 /// decimal of a number tells its digits.
 const EXACT_DIGITS: usize = 15;
 
+/// Makes `text`, which is empty, the text of a number that a script passes to a command.
+///
+/// With `short` it is printed as newer servers do: an integer as such, else a short text that reads back as the
+/// same number. Without, it has 17 digits, as in 7.0.
+#[inline]
+pub fn set_argument(text: &mut NumberText, number: f64, short: bool) {
+    // Nearly every number is a small integer, which all print alike.
+    match small_integer(number) {
+        Some(integer) => text.set(itoa::Buffer::new().format(integer).as_bytes()),
+        None => *text = argument_text(number, short),
+    }
+}
+
+/// The text for [`set_argument`].
+fn argument_text(number: f64, short: bool) -> NumberText {
+    if !short || !number.is_finite() {
+        return general(number, 17);
+    }
+    // The server tries integers up to 2^62 only; what is larger takes the short text.
+    if number.abs() <= 4_611_686_018_427_387_904.0
+        && let Some(integer) = exact_integer(number)
+    {
+        return integer_text(integer);
+    }
+    short_text(number)
+}
+
+fn integer_text(integer: i64) -> NumberText {
+    NumberText::new(itoa::Buffer::new().format(integer).as_bytes())
+}
+
 /// The text of a number as the server's VM prints it where it wants a string.
-pub fn text(number: f64) -> Text {
+pub fn text(number: f64) -> NumberText {
     general(number, DIGITS)
 }
 
 /// The text of a number as `printf` prints it with `%.<precision>g`. `precision` is between 1 and 17.
-pub fn general(number: f64, precision: usize) -> Text {
+pub fn general(number: f64, precision: usize) -> NumberText {
     // From the limit on an integer has an exponent; below, it is printed as it is.
     if number.abs() < POWERS[precision]
         && let Some(integer) = exact_integer(number)
@@ -38,18 +70,18 @@ pub fn general(number: f64, precision: usize) -> Text {
 }
 
 /// [`general`] by the C library.
-fn general_by_c(number: f64, precision: usize) -> Text {
+fn general_by_c(number: f64, precision: usize) -> NumberText {
     let mut buffer = [0u8; 64];
     let (start, size) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: the buffer has room for every output of this format (at most 24 bytes with 17 digits), and its size is given.
     let length = unsafe { libc::snprintf(start, size, c"%.*g".as_ptr(), precision as libc::c_int, number) };
-    Text::new(&buffer[..usize::try_from(length).unwrap_or(0)])
+    NumberText::new(&buffer[..usize::try_from(length).unwrap_or(0)])
 }
 
 /// A decimal with at most `precision` digits, with an exponent where `%g` has one.
-fn lay_out_general(decimal: &Decimal, negative: bool, precision: usize) -> Text {
+fn lay_out_general(decimal: &Decimal, negative: bool, precision: usize) -> NumberText {
     let (digits, exponent) = (decimal.digits(), decimal.exponent);
-    let mut text = Text::EMPTY;
+    let mut text = NumberText::EMPTY;
     if negative {
         text.push(b"-");
     }
@@ -65,7 +97,7 @@ fn lay_out_general(decimal: &Decimal, negative: bool, precision: usize) -> Text 
 }
 
 /// Pushes digits, `whole` of them before the point.
-fn push_fixed(text: &mut Text, digits: &[u8], whole: usize) {
+fn push_fixed(text: &mut NumberText, digits: &[u8], whole: usize) {
     if digits.len() > whole {
         text.push(&digits[..whole]);
         text.push(b".");
@@ -77,7 +109,7 @@ fn push_fixed(text: &mut Text, digits: &[u8], whole: usize) {
 }
 
 /// Pushes a decimal with an exponent of at least so many digits.
-fn push_scientific(text: &mut Text, decimal: &Decimal, least: usize) {
+fn push_scientific(text: &mut NumberText, decimal: &Decimal, least: usize) {
     let (first, rest) = decimal.digits().split_at(1);
     text.push(first);
     if !rest.is_empty() {
@@ -93,13 +125,13 @@ fn push_scientific(text: &mut Text, decimal: &Decimal, least: usize) {
 
 /// Short digits that read back as the finite `number`, as the newer servers' own printer finds and lays them out: as an
 /// integer while fewer than 8 zeros follow the digits, as a fraction while it is not far below 1, else with an exponent.
-pub fn short(number: f64) -> Text {
+fn short_text(number: f64) -> NumberText {
     let decimal = grisu::digits(number.abs());
     let (digits, exponent) = (decimal.digits(), decimal.exponent);
     // The number is 0.DIGITS times ten to the `point`.
     let point = exponent + 1;
     let count = digits.len() as i32;
-    let mut text = Text::EMPTY;
+    let mut text = NumberText::EMPTY;
     if number.is_sign_negative() {
         text.push(b"-");
     }

@@ -112,7 +112,7 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
     if collecting >= 0 {
         return;
     }
-    let stack = Stack { state };
+    let stack = Stack::frame(state);
     if let Some(raise) = I::check(&stack) {
         stack.raise(raise)
     }
@@ -134,5 +134,5 @@ extern "C-unwind" fn grown<G: Growth>(
     _type: c_int,
     _tag: c_int,
 ) {
-    G::grown(&Stack { state }, new.saturating_sub(old));
+    G::grown(&Stack::frame(state), new.saturating_sub(old));
 }

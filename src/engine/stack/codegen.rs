@@ -75,6 +75,7 @@ impl Stack {
     /// Compiles the function at `index`, which is written in Lua, and the functions inside it. From its next call on it
     /// runs as machine code. May raise.
     pub fn compile_native(&self, index: i32) -> Compiled {
+        debug_assert!(self.is_lua_function(index), "the value in slot {index} is no function in Lua");
         let mut stats = Stats::default();
         // SAFETY: Alive, Bounds, Raising. The value at `index` is a function in Lua; `stats` is a live value of the layout
         // that the generator fills, and the result is plain bytes here.
@@ -97,12 +98,13 @@ impl Stack {
 
     /// Whether the value at `index` is a function that is written in Lua.
     pub fn is_lua_function(&self, index: i32) -> bool {
-        // SAFETY: Alive, Bounds.
-        self.kind(index) == Kind::Function && unsafe { ffi::lua_iscfunction(self.state, index) == 0 }
+        self.kind(index) == Kind::Function && !self.is_native(index)
     }
 
     /// Pushes upvalue `number` (from 1) of the function at `index`; false, and nothing pushed, when there is none.
     pub fn push_upvalue(&self, index: i32, number: i32) -> bool {
+        self.check_slot(index);
+        self.check_room(1);
         // SAFETY: Alive, Bounds; the value at `index` is a function. The name is not used.
         unsafe { !ffi::lua_getupvalue(self.state, index, number).is_null() }
     }

@@ -20,11 +20,14 @@
 #![allow(unsafe_code, reason = "calls the VM")]
 
 mod callbacks;
+mod checks;
 mod codegen;
 mod collation;
 mod compiler;
 mod conversion;
 
+#[cfg(debug_assertions)]
+use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::slice;
 
@@ -134,24 +137,33 @@ pub struct Failed;
 /// A frame on a stack of the VM.
 pub struct Stack {
     state: *mut ffi::lua_State,
+    /// How many values the frame has room for.
+    #[cfg(debug_assertions)]
+    room: Cell<i32>,
 }
 
 extern "C-unwind" fn enter<F: Native>(state: *mut ffi::lua_State) -> c_int {
-    let stack = Stack { state };
+    let stack = Stack::frame(state);
     match F::call(&stack) {
-        Ok(results) => results,
+        Ok(results) => {
+            stack.check_values(results);
+            results
+        }
         Err(raise) => stack.raise(raise),
     }
 }
 
 /// Entry of `protect`: runs the closure whose address is argument 1.
 extern "C-unwind" fn enter_body(state: *mut ffi::lua_State) -> c_int {
-    let stack = Stack { state };
+    let stack = Stack::frame(state);
     // SAFETY: only `protect` calls this function, and passes the address of a live closure reference that nothing
     // else uses meanwhile.
     let body = unsafe { &mut **ffi::lua_tolightuserdata(state, 1).cast::<&mut dyn FnMut(&Stack) -> Outcome>() };
     match body(&stack) {
-        Ok(results) => results,
+        Ok(results) => {
+            stack.check_values(results);
+            results
+        }
         Err(raise) => stack.raise(raise),
     }
 }
@@ -162,7 +174,7 @@ impl Stack {
     /// # Safety
     /// `state` belongs to a live VM that only this thread uses while the result is (invariants Alive, One thread).
     pub unsafe fn new(state: *mut ffi::lua_State) -> Self {
-        Self { state }
+        Self::frame(state)
     }
 
     /// The raw main state of the VM that `lua` owns.
@@ -210,6 +222,7 @@ impl Stack {
 
     /// Cuts or fills (with nil) the frame to `top` values.
     pub fn set_top(&self, top: i32) {
+        self.check_top(top);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_settop(self.state, top) }
     }
@@ -223,6 +236,7 @@ impl Stack {
     pub fn reserve(&self, count: i32) -> bool {
         // SAFETY: Alive.
         if unsafe { ffi::lua_checkstack(self.state, count) } != 0 {
+            self.note_room(count);
             return true;
         }
         // The VM answers the same in both cases.
@@ -233,12 +247,14 @@ impl Stack {
     }
 
     pub fn kind(&self, index: i32) -> Kind {
+        self.check_readable(index);
         // SAFETY: Alive, Bounds.
         Kind::of(unsafe { ffi::lua_type(self.state, index) })
     }
 
     /// The VM's name of the value's type, as `type()` gives it; `no value` beyond the top.
     pub fn type_name(&self, index: i32) -> &'static str {
+        self.check_readable(index);
         // SAFETY: Alive, Bounds; the VM keeps type names in static strings.
         let name = unsafe { CStr::from_ptr(ffi::luaL_typename(self.state, index)) };
         name.to_str().unwrap_or("userdata")
@@ -255,6 +271,7 @@ impl Stack {
     /// The bytes of a string and the NUL that the VM keeps after them; None for every other type.
     #[inline]
     pub fn bytes_with_nul(&self, index: i32) -> Option<&[u8]> {
+        self.check_readable(index);
         let mut length = 0;
         // SAFETY: Alive, Bounds. The VM returns the address of `length` bytes and a NUL that live as long as the string,
         // which the caller keeps on the stack; null for what is no string.
@@ -266,6 +283,7 @@ impl Stack {
 
     /// The bytes of a string or of a number's text. A number's slot is turned into that string. May raise.
     pub fn text(&self, index: i32) -> Option<&[u8]> {
+        self.check_readable(index);
         let mut length = 0;
         // SAFETY: Alive, Bounds, Raising. The VM returns the address of `length` bytes that live as long as the
         // string, which the caller keeps on the stack.
@@ -276,12 +294,14 @@ impl Stack {
     }
 
     pub fn boolean(&self, index: i32) -> bool {
+        self.check_readable(index);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_toboolean(self.state, index) != 0 }
     }
 
     /// A number, or a string that reads as one.
     pub fn number(&self, index: i32) -> Option<f64> {
+        self.check_readable(index);
         let mut is_number = 0;
         // SAFETY: Alive, Bounds.
         let number = unsafe { ffi::lua_tonumberx(self.state, index, &mut is_number) };
@@ -290,6 +310,7 @@ impl Stack {
 
     /// [`Stack::number`], cut to 32 bits as the VM's own functions cut it.
     pub fn integer(&self, index: i32) -> Option<i32> {
+        self.check_readable(index);
         let mut is_number = 0;
         // SAFETY: Alive, Bounds.
         let integer = unsafe { ffi::lua_tointegerx_(self.state, index, &mut is_number) };
@@ -298,18 +319,22 @@ impl Stack {
 
     /// Whether the value is a function that is not written in Lua: no safepoint is passed when it is called.
     pub fn is_native(&self, index: i32) -> bool {
+        self.check_readable(index);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_iscfunction(self.state, index) != 0 }
     }
 
     /// What `<` gives for two values. Raises what it raises.
     pub fn less(&self, left: i32, right: i32) -> bool {
+        self.check_slot(left);
+        self.check_slot(right);
         // SAFETY: Alive, Bounds, Raising.
         unsafe { ffi::lua_lessthan(self.state, left, right) != 0 }
     }
 
     /// Whether the value is the null of JSON: the address zero.
     pub fn is_null(&self, index: i32) -> bool {
+        self.check_readable(index);
         // SAFETY: Alive, Bounds.
         unsafe {
             ffi::lua_type(self.state, index) == ffi::LUA_TLIGHTUSERDATA
@@ -319,6 +344,7 @@ impl Stack {
 
     /// An address that tells the value from every other one.
     pub fn address(&self, index: i32) -> *const c_void {
+        self.check_readable(index);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_topointer(self.state, index) }
     }
@@ -326,34 +352,40 @@ impl Stack {
     // ---- pushing --------------------------------------------------------------------------------------------
 
     pub fn push_nil(&self) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_pushnil(self.state) }
     }
 
     pub fn push_boolean(&self, value: bool) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_pushboolean(self.state, value.into()) }
     }
 
     pub fn push_number(&self, value: f64) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_pushnumber(self.state, value) }
     }
 
     /// Pushes the null of JSON: the address zero, which is no nil and so can be in a table.
     pub fn push_null(&self) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds; the VM never follows the address.
         unsafe { ffi::lua_pushlightuserdata(self.state, std::ptr::null_mut()) }
     }
 
     /// Pushes a copy of `bytes` as a string. May raise.
     pub fn push_bytes(&self, bytes: &[u8]) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising; the VM copies the bytes.
         unsafe { ffi::lua_pushlstring_(self.state, bytes.as_ptr().cast(), bytes.len()) }
     }
 
     /// Pushes an empty table with room for `array` elements and `fields` fields. May raise.
     pub fn push_table(&self, array: usize, fields: usize) {
+        self.check_room(1);
         let size = |n: usize| c_int::try_from(n).unwrap_or(c_int::MAX);
         // SAFETY: Alive, Bounds, Raising.
         unsafe { ffi::lua_createtable(self.state, size(array), size(fields)) }
@@ -361,12 +393,15 @@ impl Stack {
 
     /// Pushes a copy of the value at `index`.
     pub fn push_value(&self, index: i32) {
+        self.check_readable(index);
+        self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_pushvalue(self.state, index) }
     }
 
     /// Pushes the native `F`; `carried` is what [`Stack::carried`] gives inside it. May raise.
     pub fn push_native<F: Native, C>(&self, carried: *const C) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising; one upvalue is pushed and consumed. The name is static.
         unsafe {
             ffi::lua_pushlightuserdata(self.state, carried.cast_mut().cast());
@@ -379,6 +414,8 @@ impl Stack {
 
     /// Pops a value and pushes the native `F` that captures it. May raise.
     pub fn push_capturing<F: Native, C>(&self, carried: *const C) {
+        self.check_values(1);
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising; the address goes below the value, and both are consumed. The name is static.
         unsafe {
             ffi::lua_pushlightuserdata(self.state, carried.cast_mut().cast());
@@ -389,12 +426,15 @@ impl Stack {
 
     /// Pushes the text that `tostring` gives for the value at `index`. Raises what its metatable's function raises.
     pub fn push_text_of(&self, index: i32) {
+        self.check_readable(index);
+        self.check_room(2);
         // SAFETY: Alive, Bounds, Raising; the text is left on the stack, its address is not used.
         unsafe { ffi::luaL_tolstring_(self.state, index, std::ptr::null_mut()) };
     }
 
     /// Pushes the entry function that `protect` needs at `entry`. May raise.
     pub fn push_entry(&self) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising.
         unsafe { ffi::lua_pushcclosured(self.state, enter_body, c"entry".as_ptr(), 0) }
     }
@@ -407,18 +447,21 @@ impl Stack {
 
     /// Moves the top value to `index`, shifting what is above it up.
     pub fn insert(&self, index: i32) {
+        self.check_slot(index);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_insert(self.state, index) }
     }
 
     /// Pops the top value into the slot `index`.
     pub fn replace(&self, index: i32) {
+        self.check_values(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_replace(self.state, index) }
     }
 
     /// Replaces the top `count` strings and numbers by the one string that they make together. May raise.
     pub fn join(&self, count: i32) {
+        self.check_values(count);
         // SAFETY: Alive, Bounds, Raising.
         unsafe { ffi::lua_concat(self.state, count) }
     }
@@ -427,12 +470,16 @@ impl Stack {
 
     /// Pushes the field `name` of the value at `index`. Raises what metamethods on the way to it raise.
     pub fn get_field(&self, index: i32, name: &CStr) {
+        self.check_slot(index);
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising.
         unsafe { ffi::lua_getfield(self.state, index, name.as_ptr()) };
     }
 
     /// Pushes the field `name` of the table at `index`, without metamethods. May raise (a new string).
     pub fn raw_get_field(&self, index: i32, name: &CStr) -> Kind {
+        self.check_table(index);
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
         unsafe { ffi::lua_rawgetfield(self.state, index, name.as_ptr()) };
         self.kind(-1)
@@ -440,36 +487,47 @@ impl Stack {
 
     /// Pops a value into the field `name` of the table at `index`. May raise.
     pub fn raw_set_field(&self, index: i32, name: &CStr) {
+        self.check_table(index);
+        self.check_values(1);
         // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
         unsafe { ffi::lua_rawsetfield(self.state, index, name.as_ptr()) }
     }
 
     /// Pushes element `position` of the table at `index`, without metamethods.
     pub fn raw_get_at(&self, index: i32, position: i32) -> Kind {
+        self.check_table(index);
+        self.check_room(1);
         // SAFETY: Alive, Bounds; the value at `index` is a table.
         Kind::of(unsafe { ffi::lua_rawgeti_(self.state, index, position) })
     }
 
     /// Replaces the key on top by what the table at `index` has under it, without metamethods.
     pub fn raw_get(&self, index: i32) -> Kind {
+        self.check_table(index);
+        self.check_values(1);
         // SAFETY: Alive, Bounds; the value at `index` is a table.
         Kind::of(unsafe { ffi::lua_rawget(self.state, index) })
     }
 
     /// Pops a value into element `position` of the table at `index`. May raise.
     pub fn raw_set_at(&self, index: i32, position: i32) {
+        self.check_table(index);
+        self.check_values(1);
         // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
         unsafe { ffi::lua_rawseti_(self.state, index, position) }
     }
 
     /// Pops a value and a key below it into the table at `index`. May raise.
     pub fn raw_set(&self, index: i32) {
+        self.check_table(index);
+        self.check_values(2);
         // SAFETY: Alive, Bounds, Raising; the value at `index` is a table.
         unsafe { ffi::lua_rawset(self.state, index) }
     }
 
     /// What `#` gives for the table or string at `index`, without metamethods.
     pub fn length(&self, index: i32) -> i32 {
+        self.check_slot(index);
         // SAFETY: Alive, Bounds; of other values the VM gives 0.
         let length = unsafe { ffi::lua_objlen(self.state, index) };
         i32::try_from(length).unwrap_or(i32::MAX)
@@ -477,6 +535,8 @@ impl Stack {
 
     /// Steps through the table at `index`: pushes the key and value at or after position `from`. None at the end.
     pub fn raw_iterate(&self, index: i32, from: i32) -> Option<i32> {
+        self.check_table(index);
+        self.check_room(2);
         // SAFETY: Alive, Bounds; the value at `index` is a table. The VM takes any position from 0 up.
         let next = unsafe { ffi::lua_rawiter(self.state, index, from) };
         (next >= 0).then_some(next)
@@ -484,36 +544,45 @@ impl Stack {
 
     /// Pops a table (or nil) and makes it the metatable of the value at `index`.
     pub fn set_metatable(&self, index: i32) {
+        self.check_slot(index);
+        self.check_values(1);
         // SAFETY: Alive, Bounds; a table or nil is on top.
         unsafe { ffi::lua_setmetatable(self.state, index) };
     }
 
     /// Pushes the metatable of the value at `index`; false (and nothing pushed) without one.
     pub fn push_metatable(&self, index: i32) -> bool {
+        self.check_readable(index);
+        self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_getmetatable(self.state, index) != 0 }
     }
 
     /// Locks or unlocks the table at `index` against every assignment.
     pub fn set_readonly(&self, index: i32, readonly: bool) {
+        self.check_table(index);
         // SAFETY: Alive, Bounds; the value at `index` is a table.
         unsafe { ffi::lua_setreadonly(self.state, index, readonly.into()) }
     }
 
     /// Says whether the environment at `index` may be read through the constants that were resolved at compile time.
     pub fn set_safe_environment(&self, index: i32, safe: bool) {
+        self.check_table(index);
         // SAFETY: Alive, Bounds; the value at `index` is a table.
         unsafe { ffi::lua_setsafeenv(self.state, index, safe.into()) }
     }
 
     /// Pushes the environment of the function at `index`.
     pub fn push_environment(&self, index: i32) {
+        self.check_slot(index);
+        self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_getfenv(self.state, index) }
     }
 
     /// Pops a table and makes it the globals of this thread of the VM.
     pub fn replace_globals(&self) {
+        self.check_table(-1);
         // SAFETY: Alive; a table is on top.
         unsafe { ffi::lua_replace(self.state, ffi::LUA_GLOBALSINDEX) }
     }
@@ -540,6 +609,8 @@ impl Stack {
     /// # Safety
     /// `bytecode` is the compiler's output: the VM does not check it.
     pub unsafe fn load(&self, name: &CStr, bytecode: &[u8], environment: i32) -> Result<(), Failed> {
+        self.check_table(environment);
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising; the caller vouches for the bytecode.
         let status =
             unsafe { ffi::luau_load(self.state, name.as_ptr(), bytecode.as_ptr().cast(), bytecode.len(), environment) };
@@ -548,8 +619,10 @@ impl Stack {
 
     /// Calls the function below `arguments` values. Raises what it raises.
     pub fn call(&self, arguments: i32, results: i32) {
+        let base = self.check_call(arguments);
         // SAFETY: Alive, Bounds, Raising.
         unsafe { ffi::lua_call(self.state, arguments, results) }
+        self.check_results(base, results);
     }
 
     /// Runs the VM's own function that the running native captured in the native's place: with its arguments, in its
@@ -567,15 +640,15 @@ impl Stack {
 
     /// Calls the function below `arguments` values and keeps what it raises.
     pub fn protected_call(&self, arguments: i32, results: i32) -> Result<(), Failed> {
-        // SAFETY: Alive, Bounds.
-        let status = unsafe { ffi::lua_pcall(self.state, arguments, results, 0) };
-        if status == 0 { Ok(()) } else { Err(Failed) }
+        self.protected_call_handled(arguments, results, 0)
     }
 
     /// [`Self::protected_call`]; what is raised is kept after a call of the function at `handler`, unless that is 0.
     pub fn protected_call_handled(&self, arguments: i32, results: i32, handler: i32) -> Result<(), Failed> {
+        let base = self.check_call(arguments);
         // SAFETY: Alive, Bounds.
         let status = unsafe { ffi::lua_pcall(self.state, arguments, results, handler) };
+        self.check_results(base, if status == 0 { results } else { 1 });
         if status == 0 { Ok(()) } else { Err(Failed) }
     }
 
@@ -593,13 +666,16 @@ impl Stack {
         mut body: impl FnMut(&Stack) -> Outcome,
     ) -> Result<(), Failed> {
         let mut body: &mut dyn FnMut(&Stack) -> Outcome = &mut body;
+        self.check_room(3);
         self.push_value(entry);
+        let base = self.check_call(0);
         // SAFETY: Alive, Bounds; the address of `body` is used by `enter_body` alone and only during the call.
         let status = unsafe {
             ffi::lua_pushlightuserdata(self.state, (&raw mut body).cast::<c_void>());
             ffi::lua_pushvalue(self.state, given);
             ffi::lua_pcall(self.state, 2, 1, handler)
         };
+        self.check_results(base, 1);
         if status == 0 { Ok(()) } else { Err(Failed) }
     }
 
@@ -639,6 +715,7 @@ impl Stack {
         // SAFETY: Alive; no frame of this state is running: the panic unwound them all. They are still in the VM's list of
         // frames, which it would assert to be empty were its assertions built in; this is what clears it.
         unsafe { ffi::lua_resetthread(self.state) }
+        self.note_reset();
     }
 
     /// Bytes that the VM has allocated.

@@ -1,7 +1,7 @@
 use super::super::api::{Arguments, Context, KeyAccess, State};
 use super::super::cluster;
 use super::super::gate::check_call;
-use super::super::host::ServerHost;
+use super::super::host::CallHost;
 use super::super::module::{self, Module};
 use super::super::reply::ClientReply;
 use super::super::running::{Running, during, is_any};
@@ -52,12 +52,9 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         module.totals.rejected_calls.count();
     })?;
     let running = Running::new(&function.name, arguments, state.obeys());
-    let mut host = ServerHost::new(context, function.flags, &module.dialect).of_call(
-        &running,
-        &module.watch,
-        &module.totals,
-        arguments.word(HEAD).filter(|_| keys_end > HEAD),
-    );
+    let first_key = arguments.word(HEAD).filter(|_| keys_end > HEAD);
+    let call = (&running, &module.watch, &module.totals);
+    let mut host = CallHost::new(context, &module.dialect, function.flags, call, first_key);
     if state.contains(State::CLUSTER) && !state.obeys() {
         host.in_cluster();
         if !function.flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS) {

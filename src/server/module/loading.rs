@@ -105,8 +105,7 @@ pub fn load(context: &Context, sources: &[Vec<u8>]) -> Result<(), Error> {
     let replace = module.loading.reload.is_some_and(|reload| reload.merge);
     let target = module.loading.staged.as_mut().unwrap_or(&mut module.generation);
     for code in sources {
-        let loaded =
-            fill(target, context, &module.dialect, true, |target, host| target.load(code, replace, None, host));
+        let loaded = fill(target, context, true, |target, host| target.load(code, replace, None, host));
         loaded.map_err(|error| {
             let header = shebang::parse(code, module.dialect.quoting());
             let name = header.map_or_else(|_| "?".into(), |header| header.name);

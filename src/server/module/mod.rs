@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use super::api::Context;
 use super::cluster_reset::ClusterReset;
 use super::gate::Gate;
-use super::host::ServerHost;
+use super::host::LoadHost;
 use super::main_thread::MainThread;
 use super::payload_form::PayloadForm;
 use super::settings;
@@ -19,7 +19,7 @@ use crate::engine::{self, Dialect, Host, LOAD_LIMIT};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::reclaim::{self, Reclaim};
-use crate::registry::{FunctionFlags, payload};
+use crate::registry::payload;
 use crate::watch::{self, Watch};
 use loading::Loading;
 
@@ -139,9 +139,7 @@ impl Module {
     pub fn load(&mut self, context: &Context, code: &[u8], replace: bool) -> Result<Box<str>, Error> {
         let obeys = context.state().obeys();
         let limit = if obeys { None } else { Some(LOAD_LIMIT) };
-        fill(&mut self.generation, context, &self.dialect, obeys, |generation, host| {
-            generation.load(code, replace, limit, host)
-        })
+        fill(&mut self.generation, context, obeys, |generation, host| generation.load(code, replace, limit, host))
     }
 
     /// Deletes a library.
@@ -167,7 +165,7 @@ impl Module {
         let records = payload::read(payload, self.payload_form.accepted(context, &self.dialect))?;
         let mut fresh = if policy == Policy::Flush { Some(self.fresh()?) } else { None };
         let target = fresh.as_mut().unwrap_or(&mut self.generation);
-        let restored = fill(target, context, &self.dialect, context.state().obeys(), |target, host| {
+        let restored = fill(target, context, context.state().obeys(), |target, host| {
             target.restore(records, policy == Policy::Replace, host)
         });
         match (fresh, &restored) {
@@ -293,11 +291,10 @@ fn deliver(_: &Context) {
 fn fill<T>(
     target: &mut Generation,
     context: &Context,
-    dialect: &Dialect,
     must_load: bool,
     body: impl FnOnce(&mut Generation, &mut dyn Host) -> T,
 ) -> T {
-    let mut host = ServerHost::new(context, FunctionFlags::empty(), dialect);
+    let mut host = LoadHost(context);
     if must_load { target.without_memory_limit(|target| body(target, &mut host)) } else { body(target, &mut host) }
 }
 
