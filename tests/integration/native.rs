@@ -29,8 +29,8 @@ fn native_functions(client: &mut Client) -> i64 {
     client.info_number("shadow_native_functions")
 }
 
-/// Calls the function until it and the one that it reaches are compiled. When the first takes long, as on a busy machine,
-/// the second waits for a later call.
+/// Calls the function until it and the one that it reaches are compiled. When the first takes long, as on a busy
+/// machine, the second waits for a later call.
 fn wait_until_compiled(client: &mut Client) {
     wait_until("both functions are compiled", || {
         assert_eq!(sum(client, 10), Value::Integer(55));
