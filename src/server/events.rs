@@ -86,13 +86,6 @@ fn follow_reset(context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sends the worker what a flush has left for it.
-pub fn deliver(_: &Context) {
-    if let Ok(module) = module::read() {
-        module.reclaim.deliver();
-    }
-}
-
 /// Logs an error that nobody waits for.
 fn report(result: Result<(), impl Into<Error>>) {
     if let Err(error) = result {

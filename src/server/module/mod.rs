@@ -11,8 +11,8 @@ use super::gate::Gate;
 use super::host::ServerHost;
 use super::main_thread::MainThread;
 use super::payload_form::PayloadForm;
+use super::settings;
 use super::totals::Totals;
-use super::{events, settings};
 use crate::clock::{self, Ticks};
 use crate::directory::Directory;
 use crate::engine::{self, Dialect, Host, LOAD_LIMIT};
@@ -248,7 +248,11 @@ impl Module {
     /// Makes the event loop send the worker its next job once the reply is on its way.
     fn deliver_soon(&self, context: &Context) {
         if self.reclaim.has_parked() {
-            context.soon(events::deliver);
+            context.soon(|_| {
+                if let Ok(module) = read() {
+                    module.reclaim.deliver();
+                }
+            });
         }
     }
 
