@@ -5,7 +5,7 @@ CLI     ?= redis-cli
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-# The tests run elsewhere, so a path must not be relative.
+# The tests run in other directories, so a path must be absolute.
 override SERVER := $(if $(findstring /,$(SERVER)),$(abspath $(SERVER)),$(SERVER))
 override CLI    := $(if $(findstring /,$(CLI)),$(abspath $(CLI)),$(CLI))
 
@@ -14,14 +14,14 @@ MODULEDIR  := $(PREFIX)/lib/redis/modules
 SYSCONFDIR := $(PREFIX)/etc
 SHAREDIR   := $(PREFIX)/share/shadow-functions
 DOCDIR     := $(PREFIX)/share/doc/shadow-functions
-# What a server's configuration includes.
+# The file that a server's configuration can include.
 SNIPPET    := $(SYSCONFDIR)/redis/shadow-functions.conf
 
-# What scripts/packages.sh fetches, for Python and for Node.js. No bytecode beside the sources.
+# Where scripts/packages.sh puts packages for Python and Node.js; -B: no bytecode beside the tests.
 PACKAGES      := $(abspath target/packages)
 WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/python' -B
 
-# A Rust installed a moment ago may not be in the PATH of this shell.
+# A Rust that was just installed may not be in this shell's PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
@@ -31,19 +31,19 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing to build and run (Debian: apt-get)
+setup: ## install what is missing to build and run, with apt-get on Debian
 	@scripts/setup.sh
 
-run: setup build ## show the module at work in a server, then keep the server until Ctrl-C
+run: setup build ## show the module at work in a server, then keep it running until Ctrl-C
 	@SERVER='$(SERVER)' CLI='$(CLI)' scripts/demo.sh run
 
-demo: setup build ## the same, but stop at the end; fails if a reply is not the expected one
+demo: setup build ## the same, but stop at the end; fails if a reply is unexpected
 	@SERVER='$(SERVER)' CLI='$(CLI)' scripts/demo.sh
 
 build: ## build target/release/libshadow.so
 	cargo build --release
 
-test: setup build ## run every test; SERVER=path picks the server
+test: setup build ## run every test; SERVER=path picks the server, TESTS="name" some tests
 	@scripts/setup.sh locales
 	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
 
@@ -51,24 +51,24 @@ matrix: ## run every test on Redis 7.0, 8.0, 8.2, 8.6 and Valkey 8.1, 9.1; ON="n
 	@scripts/setup.sh locales pip
 	@scripts/matrix.sh $(ON)
 
-crash: build ## kill the server ROUNDS times (200) and look for what is lost; SEED=number repeats a stream
+crash: build ## kill the server ROUNDS times (200) and check that nothing is lost; SEED=number repeats a run
 	SERVER='$(SERVER)' ROUNDS='$(or $(ROUNDS),200)' SEED='$(SEED)' cargo test --release --test crash -- --nocapture
 
-payloads: build ## send COUNT payloads (100000) that were tampered with to RESTORE; SEED=number repeats them
+payloads: build ## send COUNT (100000) corrupted payloads to RESTORE; SEED=number repeats them
 	SERVER='$(SERVER)' COUNT='$(or $(COUNT),100000)' SEED='$(SEED)' cargo test --release --test payloads -- --nocapture
 
 differential: ## compare COUNT random programs (100000) with the server's own functions; SEED=number, ON="name ..."
 	@scripts/setup.sh pip
 	@COUNT='$(COUNT)' SEED='$(SEED)' scripts/differential.sh $(ON)
 
-soak: build ## mix everything on a master and a replica for TIME seconds (600) and look for what is left; SEED=number
+soak: build ## mix everything on a master and a replica for TIME seconds (600); nothing may be left over; SEED=number
 	SERVER='$(SERVER)' TIME='$(or $(TIME),600)' SEED='$(SEED)' cargo test --release --test soak -- --nocapture
 
 fuzz: ## run the fuzz targets for TIME seconds each (60); ON="target ..." picks some
 	@scripts/setup.sh clang
 	@TIME='$(TIME)' scripts/fuzz.sh $(ON)
 
-sanitize: ## run the unit tests and the hand-off to the worker under sanitizers; ON="address thread" picks
+sanitize: ## run the unit tests and the hand-off to the worker under sanitizers; ON="address thread" picks some
 	@scripts/setup.sh clang
 	@ROUNDS='$(ROUNDS)' scripts/sanitize.sh $(ON)
 
@@ -77,28 +77,28 @@ conformance: ## run the servers' own suites on the module, on each server of the
 	cargo build --release
 	@scripts/conformance.sh $(ON)
 
-clients: ## run what clients offer for functions on an intercepting server, and on a stock one
+clients: ## run the function API of client libraries on an intercepting server and on a stock one
 	@scripts/setup.sh node venv
 	cargo build --release
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/main.py
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/guide.py
 
-realcode: ## run the Lua of real packages as functions, in the stock registry and in the shadow one
+realcode: ## run the Lua of real packages as functions, in the server's registry and in the module's
 	@scripts/setup.sh node venv
 	cargo build --release
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/realcode/main.py
 
-conformance-persistence: ## run the servers' own suites of replication, AOF and RDB with and without the module; ON="server unit ..." picks some
+conformance-persistence: ## run the servers' suites for replication, AOF and RDB with and without the module; ON="server unit ..."
 	@scripts/setup.sh pip tcl
 	cargo build --release
 	@scripts/conformance-persistence.sh $(ON)
 
-bench: setup build ## measure beside the stock commands and write docs/performance.md; SERVERS="path ..." picks, BENCH_SHORT=1 tries
+bench: setup build ## measure beside the stock commands, write docs/performance.md; SERVERS="path ...", BENCH_SHORT=1 writes nothing there
 	SERVERS='$(SERVERS)' BENCH_SHORT='$(BENCH_SHORT)' cargo bench --bench performance
 
-types: setup ## check the examples and the guide with Luau's type checker (built once, some minutes)
+types: setup ## check the examples and the guide with Luau's type checker, which takes minutes to build once
 	cargo run --quiet --locked --manifest-path tests/types/Cargo.toml --target-dir target/types -- \
 		types/redis.d.luau tests/types/cases.lua examples/*.lua docs/writing-libraries.md
 
@@ -123,7 +123,7 @@ install: ## install the built module below PREFIX (default /usr/local)
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(MODULEDIR)/libshadow.so'
 	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
 	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
-	@# The part about the module, for other configurations. It is theirs to edit: what is there stays.
+	@# The part about the module, for other configurations. Users edit it, so an existing one stays.
 	test -e '$(DESTDIR)$(SNIPPET)' || { \
 		printf '# Include this file in the configuration of a server:\n#\n#     include %s\n#\n' '$(SNIPPET)'; \
 		sed -n '/^# The module\./,$$p' '$(DESTDIR)$(SHAREDIR)/module.conf'; \
@@ -135,11 +135,11 @@ install: ## install the built module below PREFIX (default /usr/local)
 	install -m 644 docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)/docs'
 	install -m 644 docs/plots/*.svg '$(DESTDIR)$(DOCDIR)/docs/plots'
 
-deb: build ## pack the module for Debian: target/deb/*.deb
+deb: build ## build a Debian package: target/deb/*.deb
 	@scripts/setup.sh deb
 	@scripts/deb.sh
 
-deb-check: deb ## look at that package, install it, start a server with it and purge it; needs root
+deb-check: deb ## check that package, install it, start a server with it and purge it; needs root
 	@scripts/setup.sh lintian
 	@scripts/deb.sh check
 

@@ -41,10 +41,10 @@ impl Case {
     }
 }
 
-/// What clients are compared with as well.
+/// Also measured from a client.
 pub const EMPTY: Case = Case::computing("an empty function", "bench_empty", 5_000);
 
-/// The same.
+/// Also measured from a client.
 pub const GET: Case = Case::calling("one GET", "bench_get", "1 bench:text", 5_000, "1 GET bench:text");
 
 /// Entering a function, and inner commands.
@@ -103,11 +103,11 @@ fn measure_case(client: &mut Client, case: &Case, plan: &Plan) -> Row {
     let calls = case.calls(plan);
     let progress = Progress::of(&format!("FCALL: {}", case.name));
     let mut pairs = Pairs::of(Better::Lower);
-    // The first calls are not like the later ones.
+    // The first round warms up.
     for round in 0..=plan.call_rounds {
         let mut pair = [0.0; 2];
         for place in 0..Side::BOTH.len() {
-            // Neither is always the first.
+            // The order alternates, so that neither side is always the first.
             let index = (place + round) % Side::BOTH.len();
             pair[index] = timed(client, &case.command(Side::BOTH[index]), calls, case.name);
         }

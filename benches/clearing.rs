@@ -9,7 +9,7 @@ use crate::side::{Mode, Side, per_call, settle};
 use crate::summary::{Better, Pairs};
 use crate::support::Client;
 
-/// Sent before the flush in the same write, so that it does not meet a core that was asleep.
+/// Sent before the flush in the same write, so that the core is awake.
 const PINGS: usize = 300;
 
 /// Microseconds of FLUSH ASYNC, and of FLUSH SYNC.

@@ -1,4 +1,4 @@
-//! Calls as a client sees them.
+//! Calls as a client sees them: throughput and latency.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::side::Side;
 use crate::summary::{Better, Pairs, Quantiles};
 use crate::support::{Client, resp};
 
-/// How many calls are on their way at once, and how many are sent in one measurement.
+/// Calls in one write, and calls in one measurement.
 const DEPTHS: [(usize, usize); 2] = [(1, 20_000), (16, 96_000)];
 
-/// What is looked at, in the order of [`drive`]'s result.
+/// What is measured, in the order of [`drive`]'s result.
 const SIGHTS: [(&str, Better); 4] = [
     ("calls a second", Better::Higher),
     ("50 %, us", Better::Lower),
@@ -22,7 +22,7 @@ const SIGHTS: [(&str, Better); 4] = [
     ("99.9 %, us", Better::Lower),
 ];
 
-/// A row for each thing that a single client sees: of an empty function and of one GET, one call at a time and in a
+/// A row for each thing that a client measures: with an empty function and with one GET, one call at a time and in a
 /// pipeline.
 pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
     let server = identity.start();
@@ -36,7 +36,7 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
             let mut found = SIGHTS.map(|(_, better)| Pairs::of(better));
             for round in 0..=plan.client_rounds {
                 let sides = Side::BOTH.map(|side| drive(&mut client, side, &case, depth, count / plan.call_divisor));
-                // The first calls are not like the later ones.
+                // The first round warms up.
                 if round > 0 {
                     for (index, pairs) in found.iter_mut().enumerate() {
                         pairs.push(sides.map(|seen| seen[index]));

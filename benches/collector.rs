@@ -1,4 +1,4 @@
-//! Whether the collector's work on a big VM shows in the calls.
+//! Whether the collector's work on a large VM slows down calls.
 
 use std::time::Instant;
 
@@ -15,19 +15,19 @@ use crate::support::Server;
 const LIBRARY: &str = "#!lua name=bench\nredis.register_function('bench_garbage', function()\n    local parts = {}\n    \
                        for number = 1, 400 do parts[number] = {number, tostring(number)} end\n    return #parts\nend)";
 
-/// Calls in one measurement: enough garbage for the collector to walk the libraries several times.
+/// Calls in one measurement: enough garbage that the collector walks the libraries several times.
 const CALLS: usize = 10_000;
 
-/// Libraries of the VM that is small.
+/// Libraries in the small VM.
 pub const FEW: usize = 10;
 
-/// What is looked at, in the order of [`observe`]'s result.
+/// What is measured, in the order of [`observe`]'s result.
 const SIGHTS: [&str; 4] = ["50 %", "99 %", "99.9 %", SLOWEST];
 
-/// The name of what is slowest.
+/// The name of the slowest call.
 const SLOWEST: &str = "slowest";
 
-/// The name of the row of the slowest call with so many libraries.
+/// The name of the row of the slowest call beside this many libraries.
 pub fn slowest(libraries: usize) -> String {
     name(libraries, SLOWEST)
 }

@@ -1,4 +1,4 @@
-//! What has been found out about one server.
+//! All measurements of one server.
 
 use crate::interception::Interception;
 use crate::memory::Trace;
@@ -9,14 +9,14 @@ use crate::summary::Spread;
 /// All measurements of one server.
 pub struct Findings {
     pub server: Identity,
-    /// How many there are where a measurement has one number of them.
+    /// The number of libraries where a measurement has only one.
     pub libraries: usize,
     /// Microseconds in the server.
     pub flushes_async: Vec<BySize>,
     /// Microseconds in the server.
     pub flushes_sync: Vec<BySize>,
     pub scale: Scale,
-    /// A row for each thing that was looked at, in the unit that its name says.
+    /// A row for each measured thing, in the unit that its name says.
     pub memory: Vec<Row>,
     /// The memory around a flush: of the server's own registry, of the module's.
     pub traces: [Trace; 2],
@@ -24,14 +24,14 @@ pub struct Findings {
     pub calls: Vec<Row>,
     /// Microseconds in the server.
     pub computations: Vec<Row>,
-    /// A row for each thing that was looked at, in the unit that its name says.
+    /// A row for each measured thing, in the unit that its name says.
     pub clients: Vec<Row>,
     /// Microseconds as a client sees them.
     pub collector: Vec<Row>,
     pub interception: Interception,
 }
 
-/// What depends on how many libraries there are.
+/// What depends on the number of libraries.
 #[derive(Default)]
 pub struct Scale {
     /// Microseconds in the server for each LOAD.
@@ -45,8 +45,7 @@ pub struct Scale {
     pub pings: Vec<Pings>,
 }
 
-/// Round trips of another client's PINGs, in microseconds: without a flush, and while each side's FLUSH ASYNC is being
-/// carried out.
+/// Round trips of another client's PINGs, in microseconds: without a flush, and during each side's FLUSH ASYNC.
 pub struct Pings {
     pub libraries: usize,
     /// Of each round.

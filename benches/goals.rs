@@ -1,4 +1,4 @@
-//! The numbers that the module is to reach, and whether it does.
+//! The module's goals, and whether it meets them.
 
 use crate::collector::{self, FEW};
 use crate::findings::Findings;
@@ -9,19 +9,19 @@ use crate::row::{of_size, row};
 use crate::summary::{Spread, mean};
 use crate::table::{Table, quantity};
 
-/// The number of libraries that most of them are about.
+/// The number of libraries in most goals.
 const LIBRARIES: usize = 100_000;
-/// That of the greatest.
+/// The largest number of libraries.
 const MOST: usize = 1_000_000;
 
-/// Something to reach.
+/// Something to reach, on each server.
 struct Goal {
     what: &'static str,
     target: &'static str,
     judge: fn(&Findings) -> Verdict,
 }
 
-/// What was seen, and whether that is enough; nothing is asked of some servers.
+/// What was measured, and whether it meets the goal; None where the goal is not for that server.
 struct Verdict {
     seen: String,
     met: Option<bool>,

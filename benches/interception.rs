@@ -10,13 +10,13 @@ use crate::side::per_call;
 use crate::summary::Spread;
 use crate::support::{Client, Server, resp};
 
-/// How a server is when it is looked at. What differs between the first two is noise.
+/// The states in which a server is measured. A difference between the first two is noise.
 pub const STATES: [&str; 3] = ["no filter", "no filter, again", "`intercept yes`"];
 
-/// The word that brings each about.
+/// The word that sets each state.
 const FILTER: [&str; STATES.len()] = ["OFF", "OFF", "ON"];
 
-/// What is looked at, in the order of [`sample`]'s result. The filter runs outside of what INFO commandstats counts.
+/// What is measured, in the order of [`sample`]'s result. INFO commandstats does not count the filter.
 pub const SIGHTS: [&str; 5] = [
     "main thread's processor time, one at a time",
     "main thread's processor time, 100 at once",
@@ -30,12 +30,12 @@ pub const PROCESSOR_ONE_AT_A_TIME: usize = 0;
 /// Its place among them.
 pub const PROCESSOR_AT_ONCE: usize = 1;
 
-/// How many GETs are in one write, and how many are sent in a sample.
+/// GETs in one write, and GETs in a sample.
 const DEPTHS: [(usize, usize); 2] = [(1, 2_000), (100, 40_000)];
 
 /// Nanoseconds for each GET.
 pub struct Interception {
-    /// For each thing that was looked at, the samples in each state.
+    /// For each measured thing, the samples in each state.
     samples: [[Vec<f64>; STATES.len()]; SIGHTS.len()],
 }
 
@@ -45,7 +45,7 @@ impl Interception {
         Spread::of(&self.samples[sight][state])
     }
 
-    /// By how many percent a state is slower than the first, of each round by itself.
+    /// By how many percent a state is slower than the first, round by round.
     pub fn slowdown(&self, sight: usize, state: usize) -> Spread {
         let [first, other] = [0, state].map(|state| self.samples[sight][state].iter());
         let slower: Vec<f64> = first.zip(other).map(|(first, other)| (other / first - 1.0) * 100.0).collect();
@@ -53,10 +53,9 @@ impl Interception {
     }
 }
 
-/// GET on one server, with and without the filter by turns.
+/// GET on one server, alternately with and without the filter.
 ///
-/// In one process: where another one lies in memory makes more of a difference than the filter, for as long as it
-/// lives.
+/// In one process: between two processes, the layout of memory makes more of a difference than the filter does.
 pub fn measure(identity: &Identity, plan: &Plan) -> Interception {
     let progress = Progress::of("GET with and without the filter of `intercept yes`");
     let mut found = Interception { samples: Default::default() };
@@ -66,12 +65,12 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Interception {
         client.run("SET bench:text value");
         for round in 0..=plan.interception_rounds {
             for place in 0..STATES.len() {
-                // None of them is always the first.
+                // The order rotates, so that no state is always the first.
                 let state = (place + round) % STATES.len();
                 let reply = client.call(&["SHADOW.DEBUG", "FILTER", FILTER[state]]);
                 assert!(!reply.is_error(), "{}", reply.text());
                 let seen = sample(&server, &mut client, plan);
-                // The first calls are not like the later ones.
+                // The first round warms up.
                 if round > 0 {
                     for (samples, seen) in found.samples.iter_mut().zip(seen) {
                         samples[state].push(seen);
@@ -108,8 +107,8 @@ fn drive(server: &Server, client: &mut Client, depth: usize, calls: usize) -> (f
     (worked / count, time.as_nanos() as f64 / count, per_call(client, "get", calls) * 1e3)
 }
 
-/// Nanoseconds that the server's main thread has had a processor. It is exact while the thread waits, as it does when
-/// all has been answered.
+/// Nanoseconds of processor time of the server's main thread. Exact while the thread waits, as it does when everything
+/// has been answered.
 fn processor_time(server: &Server) -> f64 {
     let path = format!("/proc/{}/schedstat", server.pid());
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));

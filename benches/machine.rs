@@ -1,10 +1,10 @@
-//! What the measurements ran on.
+//! The machine and the versions that were measured.
 
 use std::fs;
 use std::process::Command;
 use std::thread;
 
-/// The lock file, for the versions of what the module is built with.
+/// The lock file, for the versions of the module's dependencies.
 const LOCK: &str = include_str!("../Cargo.lock");
 
 /// A line that describes the machine. Neither its name nor a path is in it.
@@ -17,7 +17,7 @@ pub fn describe() -> String {
     format!("{cores} cores ({processor}), {memory} of memory, {}", output("uname", &["-s", "-r", "-m"]))
 }
 
-/// The module's version, and those of what it is built with.
+/// The versions of the module, its VM and its compiler.
 pub fn module() -> String {
     let luau = version("luau0-src").and_then(|version| version.split_once("+luau").map(|(_, luau)| luau.to_owned()));
     format!(

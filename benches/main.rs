@@ -1,5 +1,4 @@
-//! Measures the module beside the stock commands, in the same server and by turns, and writes the report and README's
-//! table.
+//! Measures the module and the stock commands alternately in the same server, and writes the report and README's table.
 //!
 //! `cargo bench --bench performance`. From the environment:
 //!

@@ -1,4 +1,4 @@
-//! What libraries take, and whether a flush gives it back.
+//! The memory of libraries, and whether a flush gives it back.
 
 use std::fs;
 use std::thread;
@@ -16,7 +16,7 @@ use crate::support::{Client, Server};
 /// Memory counts as back when it is within this part of what it was.
 const TOLERANCE: f64 = 0.01;
 
-/// Between two looks at the memory, in the first second and later.
+/// Between two samples of the memory, in the first second and later.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
 
 /// How long memory is watched before the flush.
@@ -39,7 +39,7 @@ pub const EACH: &str = "bytes a library";
 /// Memory over time around a flush, which is at 0.
 pub type Trace = Vec<Sample>;
 
-/// A look at the memory.
+/// The memory at one moment.
 pub struct Sample {
     /// Milliseconds since the flush was sent.
     pub time: f64,
@@ -50,7 +50,7 @@ pub struct Sample {
 }
 
 /// The rows of memory before loading, loaded, and after FLUSH ASYNC, with a trace of each side. Each round has fresh
-/// servers: what one registry leaves behind must not count for the next.
+/// servers: leftovers of one registry must not count for the next.
 pub fn measure(identity: &Identity, plan: &Plan) -> (Vec<Row>, [Trace; 2]) {
     let progress = Progress::of(&format!("memory of {} libraries", count(plan.libraries)));
     let mut rows = ROWS.map(|name| Row { name: name.to_owned(), pairs: Pairs::of(Better::Lower), floor: None });
@@ -108,7 +108,7 @@ fn look(client: &mut Client, server: &Server, time: f64) -> Sample {
     Sample { time, used: bytes(client) / MEBIBYTE, resident: resident(server) }
 }
 
-/// Bytes in all: `used_memory`, and the VM of the server's own functions, which that leaves out.
+/// Bytes in all: `used_memory`, and the VM of the server's own functions, which it does not include.
 pub fn bytes(client: &mut Client) -> f64 {
     let text = client.run("INFO memory").text();
     let bytes = |field: &str| -> f64 {

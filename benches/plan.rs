@@ -1,4 +1,4 @@
-//! How much is measured.
+//! How much is measured: sizes and rounds.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Plan {
     pub memory_rounds: usize,
     /// How long to wait for the memory to be back.
     pub memory_patience: Duration,
-    /// How long memory is watched after the last flush: until the allocator has given back what it will.
+    /// How long memory is sampled after the last flush: until the allocator has given back what it gives back.
     pub trace_window: Duration,
     /// How often each function is measured in the server.
     pub call_rounds: usize,
@@ -24,7 +24,7 @@ pub struct Plan {
     pub call_divisor: usize,
     /// How often the collector is measured, each time in a fresh server.
     pub collector_rounds: usize,
-    /// How often the server is started whose GET is measured with and without the filter.
+    /// How many servers are started to measure GET with and without the filter.
     pub interception_starts: usize,
     /// How often GET is measured each time.
     pub interception_rounds: usize,
@@ -40,7 +40,7 @@ pub struct Scale {
 }
 
 impl Plan {
-    /// The short one when `BENCH_SHORT=1` is in the environment: it shows that all works, not how fast it is.
+    /// The short one if `BENCH_SHORT=1` is in the environment: it shows that everything works, not how fast it is.
     pub fn from_environment() -> Self {
         if Self::is_short() { SHORT } else { FULL }
     }

@@ -1,6 +1,6 @@
 //! Drawing: panels of lines beside each other, and bars.
 //!
-//! On white, so that the text can be read on a dark page as well; in colours that the colour-blind can tell apart.
+//! On white, so that the text is readable on dark pages as well; in colours that colour-blind readers can distinguish.
 
 use std::error::Error;
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub const STOCK: RGBColor = RGBColor(213, 94, 0);
 pub const SHADOW: RGBColor = RGBColor(0, 114, 178);
 /// Neither.
 pub const NEITHER: RGBColor = RGBColor(110, 110, 110);
-/// Of things that are equal in rank.
+/// Of servers, which have equal rank.
 pub const RANKS: [RGBColor; 4] = [SHADOW, RGBColor(0, 158, 115), RGBColor(230, 159, 0), RGBColor(204, 121, 167)];
 
 const INK: RGBColor = RGBColor(40, 40, 40);
@@ -33,7 +33,7 @@ const PANELS: u32 = 340;
 /// Of one bar.
 const BAR: i32 = 12;
 const TEXT: i32 = 14;
-/// About what a character takes.
+/// About the width of a character.
 const CHARACTER: i32 = 8;
 
 pub type Drawn = Result<(), Box<dyn Error>>;
@@ -50,7 +50,7 @@ pub struct Line {
     /// Its place in the legend.
     pub style: usize,
     pub points: Vec<(f64, f64)>,
-    /// The least and the greatest at each point, if they are to be seen.
+    /// The smallest and the largest value at each point, if they are drawn.
     pub spreads: Vec<(f64, f64)>,
     /// Whether its points are few enough to be marked.
     pub marked: bool,
@@ -222,7 +222,7 @@ pub fn bars(path: &Path, title: &str, styles: &[Style], groups: &[Group], unit: 
             let top = top + row * BAR;
             let corners = [(LEFT, top), (place(*value), top + BAR - 2)];
             body.draw(&Rectangle::new(corners, style.colour.filled()))?;
-            // The lines of the grid must not run through the number.
+            // Keep the lines of the grid out of the number.
             let beside = [(place(*value), top), (place(*value) + 32, top + BAR - 2)];
             body.draw(&Rectangle::new(beside, WHITE.filled()))?;
             let label = ("sans-serif", 11).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));

@@ -9,7 +9,7 @@ use crate::plot::{self, Axes, Axis, Drawn, Group, Line, Panel, RANKS, SHADOW, ST
 use crate::row::BySize;
 use crate::summary::Pairs;
 
-/// Milliseconds after a flush that are looked at closely.
+/// Milliseconds after a flush in the close-up plot.
 const CLOSE: f64 = 500.0;
 
 /// Draws all of them into a directory.
@@ -35,7 +35,7 @@ fn flushes(path: &Path, findings: &[Findings]) -> Drawn {
     ];
     let panel = |found: &Findings| {
         let most = found.flushes_async.last().map_or(0, |size| size.libraries);
-        // Beyond that only the measurement beside PINGs has a point.
+        // Beyond that, only the measurement beside PINGs has points.
         let beyond = found.scale.flushes.iter().filter(|size| size.libraries > most);
         let swaps: Vec<&BySize> = found.flushes_async.iter().chain(beyond).collect();
         let tears: Vec<&BySize> = found.flushes_sync.iter().collect();
@@ -100,13 +100,13 @@ fn logarithmic(path: &Path, title: &str, styles: &[Style], label: &'static str, 
     plot::lines(path, title, styles, &Axes::Logarithmic(x, y), &panels)
 }
 
-/// What is in use, as the worker frees it.
+/// Memory in use, as the worker frees it.
 fn used(path: &Path, findings: &[Findings]) -> Drawn {
     let value = |sample: &Sample| (sample.time < CLOSE).then_some((sample.time, sample.used));
     memory(path, "Memory in use around FLUSH ASYNC", "ms after the flush", findings, value)
 }
 
-/// What the process holds, as the allocator gives it back.
+/// Memory of the process, as the allocator gives it back.
 fn resident(path: &Path, findings: &[Findings]) -> Drawn {
     let value = |sample: &Sample| Some((sample.time / 1e3, sample.resident));
     memory(path, "Memory of the process around FLUSH ASYNC", "s after the flush", findings, value)

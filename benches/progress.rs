@@ -1,8 +1,8 @@
-//! What the program is at, on standard error.
+//! Progress, on standard error.
 
 use std::io::{self, Write};
 
-/// A line that grows by a dot for each round, and ends with this value.
+/// A line that gets a dot for each round, and ends when this value is dropped.
 pub struct Progress;
 
 impl Progress {
@@ -26,6 +26,6 @@ impl Drop for Progress {
 
 fn show(text: &str) {
     let mut output = io::stderr().lock();
-    // Where nobody can read it, it need not be shown.
+    // If standard error is closed, nobody wants to see it.
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }

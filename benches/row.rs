@@ -8,7 +8,7 @@ use crate::summary::{Pairs, Spread};
 pub struct Row {
     pub name: String,
     pub pairs: Pairs,
-    /// The same without a function: what a module needs for it at least.
+    /// The same commands without a function: the least that a module needs for them.
     pub floor: Option<Spread>,
 }
 

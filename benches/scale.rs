@@ -1,4 +1,4 @@
-//! What depends on the number of libraries: loading, listing, flushing, and what other clients notice of a flush.
+//! What depends on the number of libraries: loading, listing, flushing, and the effect of a flush on other clients.
 
 use std::sync::Barrier;
 use std::thread;
@@ -24,7 +24,7 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Scale {
     scale
 }
 
-/// What one side has shown in one round.
+/// The measurements of one side in one round.
 struct Round {
     load: f64,
     bytes: f64,
@@ -78,7 +78,7 @@ fn observe(server: &Server, side: Side, size: &plan::Scale) -> Round {
     settle(&mut client);
     let before = memory::bytes(&mut client);
     client.run("CONFIG RESETSTAT");
-    // Over a connection of its own, whose buffers are gone with it.
+    // On a connection of its own, whose buffers go with it.
     side.fill(&mut server.client(), size.libraries);
     let load = per_call(&mut client, &side.statistic("load"), size.libraries);
     settle(&mut client);
@@ -93,7 +93,7 @@ fn observe(server: &Server, side: Side, size: &plan::Scale) -> Round {
 
 /// Lists single libraries by name; microseconds each.
 fn list(client: &mut Client, side: Side, libraries: usize) -> f64 {
-    // The server's own looks at all of them: a second for a million.
+    // The server's own LIST goes through all of them: a second for a million.
     let calls = if side == Side::Stock { (1_000_000 / libraries).clamp(3, 50) } else { 50 };
     client.run("CONFIG RESETSTAT");
     let commands: Vec<Vec<String>> = (0..calls)
@@ -107,13 +107,13 @@ fn list(client: &mut Client, side: Side, libraries: usize) -> f64 {
     per_call(client, &side.statistic("list"), calls)
 }
 
-/// What the PINGs of another client take while `meanwhile` runs, and for `window` after it has begun.
+/// The round trips of another client's PINGs while `meanwhile` runs, for `window` from its beginning.
 fn pings(server: &Server, window: Duration, meanwhile: impl FnOnce()) -> Quantiles {
     let mut other = server.client();
     let start = Barrier::new(2);
     let trips = thread::scope(|scope| {
         let pings = scope.spawn(|| {
-            // Some to begin with, so that all is awake when it matters.
+            // A few first, so that everything is awake when it matters.
             ping_for(&mut other, window / 20);
             start.wait();
             ping_for(&mut other, window)
@@ -125,10 +125,10 @@ fn pings(server: &Server, window: Duration, meanwhile: impl FnOnce()) -> Quantil
     Quantiles::of(trips)
 }
 
-/// Sends one PING after the other for so long; what each took.
+/// Sends one PING after the other for `window`; the time of each.
 fn ping_for(client: &mut Client, window: Duration) -> Vec<Duration> {
     let begin = Instant::now();
-    // Room for all there can be: growing would look like a slow server.
+    // Room for as many as possible: growing would look like a slow server.
     let mut trips = Vec::with_capacity(window.as_micros() as usize);
     while begin.elapsed() < window {
         let sent = Instant::now();

@@ -46,7 +46,7 @@ impl Identity {
     }
 }
 
-/// Without histograms of latency, which would count as memory that a flush leaves behind.
+/// Without latency histograms, which would count as memory that a flush leaves behind.
 fn options(binary: &str) -> Options {
     Options::new().binary(binary).set("latency-tracking", "no")
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{Client, Value, wait_until};
 
-/// Commands that are sent in one write while loading: small enough that the server's buffers stay small.
+/// Commands in one write while loading: few enough that the server's buffers stay small.
 const BATCH: usize = 500;
 
 /// Whose commands are measured.
@@ -77,10 +77,10 @@ impl Side {
     }
 }
 
-/// Returns once both registries have freed all that was flushed, and the module has its spare VM ready.
+/// Waits until both registries have freed everything that was flushed, and the module has its spare VM ready.
 ///
-/// The server's own must not be loaded into before that: the thread that frees its libraries may share the VM with
-/// the next LOAD.
+/// Before that, nothing may be loaded into the server's own registry: the thread that frees its libraries may share the
+/// VM with the next LOAD.
 pub fn settle(client: &mut Client) {
     wait_until("both registries have freed what was flushed", || {
         client.info_number("lazyfree_pending_objects") == 0
@@ -106,7 +106,7 @@ fn library(number: usize) -> String {
     format!("#!lua name={name}\nredis.register_function('function_{number}', function(keys, args) return 1 end)")
 }
 
-/// Stops at a reply that is an error: nothing after it would be worth measuring.
+/// Panics at an error reply: nothing after it would be worth measuring.
 fn accepted(reply: &Value) {
     assert!(!reply.is_error(), "the server refuses: {}", reply.text());
 }

@@ -1,11 +1,11 @@
-//! What is left of many samples.
+//! Summaries of samples.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::number::{number, ratio};
 
-/// Median, least and greatest of some samples, in their unit.
+/// Median, smallest and largest of some samples, in their unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -29,7 +29,7 @@ impl Spread {
         Self { median, min: sorted[0], max: sorted[sorted.len() - 1] }
     }
 
-    /// The median, then what `show` makes of the least and the greatest, if there is more than one sample to see.
+    /// The median, then the smallest and the largest, if they differ; each as `show` prints it.
     pub fn show(&self, show: fn(f64) -> String) -> String {
         let median = show(self.median);
         if self.min.total_cmp(&self.max).is_eq() {
@@ -55,7 +55,7 @@ pub enum Better {
     Higher,
 }
 
-/// Samples of both sides, taken by turns.
+/// Samples of both sides, taken alternately.
 #[derive(Clone, Debug, Default)]
 pub struct Pairs {
     better: Better,
@@ -85,8 +85,8 @@ impl Pairs {
         Spread::of(&self.shadow)
     }
 
-    /// How much better the module is: over 1 when it needs less, or gets more done. Of each pair by itself, so that
-    /// what slows the machine down for a while slows both.
+    /// How much better the module is: over 1 if it needs less, or gets more done. Computed pair by pair, so that a slow
+    /// moment of the machine affects both sides.
     pub fn ratio(&self) -> Spread {
         let pairs = self.stock.iter().zip(&self.shadow);
         let ratios: Vec<f64> = pairs
@@ -120,7 +120,7 @@ impl Quantiles {
     /// When there are no times.
     pub fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
-        // The least time that so many of a thousand are not above.
+        // The smallest time that this many of a thousand do not exceed.
         let at = |part: usize| times[(times.len() * part).div_ceil(1_000) - 1].as_secs_f64() * 1e6;
         Self { half: at(500), hundredth: at(990), thousandth: at(999), slowest: at(1_000) }
     }

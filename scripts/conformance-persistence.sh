@@ -1,18 +1,18 @@
 #!/bin/sh
-# Runs the servers' own suites of replication, of the append-only file and of
-# snapshots, unmodified, twice: without the module, and with it in every server
-# they start, answering FUNCTION, FCALL and FCALL_RO (`intercept yes`). Fails if
-# a test that passes without the module misses with it.
+# Runs the servers' own suites for replication, append-only files and snapshots,
+# unmodified, twice: without the module, and with it in every server they start,
+# answering FUNCTION, FCALL and FCALL_RO (`intercept yes`). Fails if a test
+# passes without the module and fails with it.
 #
 #   scripts/conformance-persistence.sh                     every unit on every server
 #   scripts/conformance-persistence.sh redis-8.2 aof rdb   these units on this server
 #
-# Units: rdb, aof, replication; any other of
-# the suites' directory tests/integration if it is named. Logs stay in
-# target/conformance/. The module must be built. MODULE names another one.
+# Units: rdb, aof, replication; by name, any other in the suites' directory
+# tests/integration. Logs stay in target/conformance/. The module must be built.
+# MODULE names another one.
 #
-# The suites wait for each other's servers with limits of time. A unit with a
-# test that missed runs once more with the module, and what passes then counts.
+# The suites wait for servers with time limits. A unit with a failed test runs
+# once more with the module; a test that passes then counts as passed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -68,7 +68,7 @@ done
 
 module=${MODULE:-target/release/libshadow.so}
 [ -f "$module" ] || die "$module is missing: run make build first"
-# A copy, so that a build meanwhile does not change what is tested.
+# A copy, so that a build in the meantime does not change what is tested.
 cp "$module" "$dir/libshadow-persistence.so"
 module=$PWD/$dir/libshadow-persistence.so
 

@@ -1,9 +1,8 @@
 #!/bin/sh
 # Runs the servers' own test suites of functions and of scripting, unmodified,
 # with the module in every server they start, answering FUNCTION, FCALL and
-# FCALL_RO (`intercept yes`). Fails on any miss that
-# conformance/expected-misses.txt does not list, and on any listed one that is
-# none.
+# FCALL_RO (`intercept yes`). Fails if a test fails that
+# conformance/expected-misses.txt does not list, or if a listed one passes.
 #
 #   scripts/conformance.sh             every server
 #   scripts/conformance.sh redis-8.2   only this
@@ -11,9 +10,9 @@
 # The suites stay in target/conformance/, with a log for each run. The module
 # must be built. MODULE names another one.
 #
-# The newest suites come from releases of Debian that move on. When none has them
-# any more, a server that was not asked for by name is not run, which the summary
-# says.
+# The newest suites come from releases of Debian that still change. When no
+# release has them any more, their server is skipped unless it was named, and the
+# summary says so.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -27,8 +26,8 @@ base_port=${BASE_PORT:-28111}
 
 # --- A run -------------------------------------------------------------------
 
-# run_unit UNIT LOG: runs a unit of `suite`. The suite itself goes on after a
-# failed assertion; with --durable also after any other error inside a test.
+# run_unit UNIT LOG: runs a unit of `suite`. The suite continues after a failed
+# assertion; with --durable also after any other error in a test.
 run_unit() {
     (
         cd "$suite"
@@ -62,7 +61,7 @@ done
 
 module=${MODULE:-target/release/libshadow.so}
 [ -f "$module" ] || die "$module is missing: run make build first"
-# A copy, so that a build meanwhile does not change what is tested.
+# A copy, so that a build in the meantime does not change what is tested.
 cp "$module" "$dir/libshadow.so"
 module=$PWD/$dir/libshadow.so
 

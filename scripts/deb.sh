@@ -1,15 +1,15 @@
 #!/bin/sh
-# Packs the built module for Debian: target/deb/redis-shadow-functions_*.deb,
-# which goes beside Debian's redis-server.
+# Builds a Debian package of the module: target/deb/redis-shadow-functions_*.deb,
+# for Debian's redis-server.
 #
 #   scripts/deb.sh          builds the package
-#   scripts/deb.sh check    looks at the one that was built with lintian,
-#                           installs it on this machine, starts a server with
-#                           it, calls functions, and purges it; needs root
+#   scripts/deb.sh check    checks that package with lintian, installs it on this
+#                           machine, starts a server with it, calls functions,
+#                           and purges it; needs root
 #
-# What is installed, and where, is for `make install` to know. DEBFULLNAME and
-# DEBEMAIL name the maintainer. The same sources and the same module give the
-# same package, byte for byte; SOURCE_DATE_EPOCH dates it (the last commit).
+# `make install` decides what is installed, and where. DEBFULLNAME and DEBEMAIL
+# name the maintainer. The same sources and the same module give the same package,
+# byte for byte; its date is SOURCE_DATE_EPOCH, by default the last commit's.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
@@ -37,8 +37,8 @@ die() {
 
 # --- Building ----------------------------------------------------------------
 
-# The licences of what is linked into the module: ours, and those of the crates
-# and of Luau, as their sources carry them.
+# The licences of everything linked into the module: ours, and those of the crates
+# and of Luau, from their sources.
 copyright() {
     printf 'Upstream-Name: shadow-functions\n\n'
     cat LICENSE
@@ -54,7 +54,7 @@ copyright() {
         done
 }
 
-# licence CRATE-VERSION: the text of its licence, the freest if it has several.
+# licence CRATE-VERSION: the text of its licence, the most permissive if it has several.
 licence() {
     for source in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$1"; do
         for file in LICENSE-MIT LICENSE-MIT.md LICENSES/MIT.txt LICENSE LICENSE-BOOST; do
@@ -63,7 +63,7 @@ licence() {
                 return
             fi
         done
-        # Two crates come without the text: they are of the same source as others in the list.
+        # Two crates come without the text: their repositories are those of others in the list.
         case $1 in
         mlua-sys-*) printf '    As mlua.\n' && return ;;
         redis-module-common-*) printf '    As redis-module.\n' && return ;;
@@ -114,7 +114,7 @@ build() {
     mkdir -p "$root/DEBIAN"
     make --silent install DESTDIR="$PWD/$root" PREFIX=/usr SYSCONFDIR=/etc DOCDIR="/$doc"
     strip --strip-unneeded --remove-section=.comment "$root/$module"
-    # Debian has names of its own for some of it.
+    # Debian has other names for some of the files.
     rm "$root/$doc/LICENSE"
     copyright >"$root/$doc/copyright"
     mv "$root/$doc/CHANGELOG.md" "$root/$doc/changelog"
@@ -125,7 +125,7 @@ build() {
     [ -n "$depends" ] || die "dpkg-shlibdeps does not say what the module is linked with"
     control "$depends" >"$root/DEBIAN/control"
     (cd "$root" && find usr -type f -print | LC_ALL=C sort | xargs md5sum >DEBIAN/md5sums)
-    # dpkg-deb dates nothing later than SOURCE_DATE_EPOCH, and what is older as it is.
+    # dpkg-deb lowers later dates to SOURCE_DATE_EPOCH, and keeps earlier ones.
     find "$root" -exec touch --no-dereference -d "@$SOURCE_DATE_EPOCH" {} +
     dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
     rm -rf "$root" "$out/shlibs"
@@ -169,7 +169,7 @@ check() {
     if installed; then
         die "$name is installed on this machine already"
     fi
-    # It is not for Debian's archive, so it closes no bug there.
+    # The package is not for Debian's archive, so it closes no bug there.
     lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs "$package"
 
     trap clean_up EXIT
@@ -178,7 +178,7 @@ check() {
     dpkg --install "$package" >/dev/null
     files=$(dpkg --listfiles "$name")
 
-    # As the service runs: as the user redis, on what the package brings.
+    # As the service runs it: as the user redis, with the files of the package.
     work=$(mktemp -d)
     cat >"$work/redis.conf" <<END
 include /$conf

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Shows the module at work in a stock server: starts one with module.conf,
-# loads the libraries of examples/, calls them, prints each command with its
-# reply, lists, counts and flushes. Fails when a reply is not the expected one.
+# Shows the module at work in a stock server: starts one with module.conf, loads
+# libraries of examples/, calls their functions, lists, counts and flushes, and
+# prints each command with its reply. Fails if a reply is not the expected one.
 #
 #   scripts/demo.sh        stops the server at the end
 #   scripts/demo.sh run    loads the libraries again and keeps the server in
@@ -42,7 +42,7 @@ stop() {
         pid=
     fi
     if [ -n "$tail_pid" ]; then
-        # Ends by itself when the server has ended and its last lines are out.
+        # Ends by itself when the server has ended and its last lines are printed.
         wait "$tail_pid" 2>/dev/null || true
         tail_pid=
     fi
@@ -54,13 +54,13 @@ trap 'stop; exit 143' TERM HUP
 
 alive() { kill -0 "$pid" 2>/dev/null; }
 
-# Is it our server that answers on the port, and not another one?
+# Whether our server answers on the port, and not another one.
 answers() {
     "$cli" -p "$port" INFO server 2>/dev/null | tr -d '\r' | grep -qx "process_id:$pid"
 }
 
-# In a session of its own, so that Ctrl-C reaches this script alone, which
-# then stops the server.
+# In a session of its own, so that Ctrl-C reaches only this script, which then
+# stops the server.
 start() {
     setsid "$server" module.conf --port "$port" >"$log" 2>&1 </dev/null &
     pid=$!
@@ -144,13 +144,13 @@ lines() { printf '%s\n' "$@"; }
 
 load_all
 
-# Two requests are allowed, the third has to wait for about 100 seconds.
+# Two requests are permitted; the third must wait for about 100 seconds.
 taken='1) (integer) 1'
 expect "$(lines "$taken" '2) (integer) 1' '3) (integer) 0')" SHADOW.FCALL rate_take 1 bucket:alice 2 0.01
 expect "$(lines "$taken" '2) (integer) 0' '3) (integer) 0')" SHADOW.FCALL rate_take 1 bucket:alice 2 0.01
 expect "$(lines '1) (integer) 0' '2) (integer) 0' '3) (integer) [1-9]*')" SHADOW.FCALL rate_take 1 bucket:alice 2 0.01
 
-# A lock, and somebody else who asks for it.
+# A lock, and another client that asks for it.
 expect '(integer) 1' SHADOW.FCALL lock_acquire 1 lock:report alice-7f3a 30000
 expect '(integer) 0' SHADOW.FCALL lock_acquire 1 lock:report bob-91c2 30000
 expect "$(lines '1) "alice-7f3a"' '2) (integer) [1-9]*')" SHADOW.FCALL_RO lock_info 1 lock:report
@@ -163,7 +163,7 @@ expect "$(lines '1) "45"' '2) (integer) 2')" SHADOW.FCALL board_add 1 board:toda
 expect "$(lines '1) 1) (integer) 1' '   2) "bob"' '   3) "50"' '2) 1) (integer) 2' '   2) "alice"' '   3) "45"')" \
     SHADOW.FCALL_RO board_top 1 board:today 10
 
-# What a read-only call may not do, and what is not there.
+# What a read-only call may not do, and a function that does not exist.
 expect '(error) ERR Can not execute a script with write flag using \*_ro command.' \
     SHADOW.FCALL_RO board_add 1 board:today bob 1
 expect '(error) ERR Function not found' SHADOW.FCALL no_such_function 0
@@ -179,7 +179,7 @@ expect '(empty array)' SHADOW.FUNCTION LIST
 expect '*"libraries_count" => (integer) 0*"functions_count" => (integer) 0' SHADOW.FUNCTION STATS
 expect '(error) ERR Function not found' SHADOW.FCALL lock_acquire 1 lock:report alice-7f3a 30000
 
-# The data that the functions wrote are still there.
+# The data that the functions wrote is still there.
 expect '(double) 50' ZSCORE board:today bob
 
 if [ "$failures" -gt 0 ]; then

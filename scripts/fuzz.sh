@@ -6,12 +6,12 @@
 #   scripts/fuzz.sh                every target
 #   scripts/fuzz.sh cjson struct   these
 #
-# Rust's code and the VM's C++ are instrumented alike. AddressSanitizer looks on
-# unless SANITIZER is none. It is a part of every compiler that only an unstable
-# flag turns on, hence RUSTC_BOOTSTRAP, for this build alone.
+# The Rust code and the VM's C++ are both instrumented. AddressSanitizer is used
+# unless SANITIZER is none. Every compiler has it, but only an unstable flag turns
+# it on, hence RUSTC_BOOTSTRAP, for this build alone.
 #
-# What is found while running is kept in target/fuzz/corpus/; what every run
-# starts from is in fuzz/seeds/.
+# Inputs found while running are kept in target/fuzz/corpus/; every run starts
+# from fuzz/seeds/.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -38,11 +38,11 @@ if [ "$("$tools/bin/cargo-fuzz" --version 2>/dev/null)" != "cargo-fuzz $version"
 fi
 PATH=$tools/bin:$PATH
 
-# The VM's assertions are left in, unlike in the module.
+# The VM's assertions are enabled, unlike in the module.
 flags="-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp -fno-omit-frame-pointer -g1"
 case $sanitizer in
 none) ;;
-# The VM marks its free memory for the sanitizer, and includes its header for that. The compiler's own has it.
+# The VM marks its free memory for the sanitizer, for which it includes a header of the compiler.
 address) flags="$flags -fsanitize=address -idirafter $(gcc -print-file-name=include)" ;;
 *) die "unknown sanitizer $sanitizer (known: address, none)" ;;
 esac

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs every test on each server that the module supports, and prints one line
-# for each. Fails if one of them fails.
+# Runs every test on each server of servers.sh, and prints a line for each. Fails
+# if a test fails.
 #
 #   scripts/matrix.sh                        every server of servers.sh
 #   scripts/matrix.sh redis-8.2 valkey-9.1   only these
@@ -30,7 +30,8 @@ summary=$logs/summary
 failed=0
 for name in "$@"; do
     use "$name"
-    # The tests run elsewhere. A link stays one: its name says what the program is.
+    # The tests run in other directories. Links are not resolved: the name tells the
+    # program what it is.
     path=$(command -v "$server")
     case $path in
     /*) ;;

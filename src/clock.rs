@@ -1,6 +1,6 @@
 //! The clocks that calls are measured by, and the reading of a clock.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "reads the clocks of the kernel and of the processor")]
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

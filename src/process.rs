@@ -1,6 +1,6 @@
 //! The end of the process.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "ends the process")]
 
 /// Ends the process with this exit code, without what runs at an orderly exit: other threads may be at work, and in a forked
 /// process it is the parent's.

@@ -1,6 +1,6 @@
 //! The start of threads beside the server's.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "sets the signals and the priority of a thread")]
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -3,7 +3,7 @@
 //! The main thread stores the number of the call that is running. The thread `shadow-watch` reads it now and then, and
 //! rings the VM's alarm when it has seen the same number for too long. A call that ends in time pays three stores.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "rings the alarm")]
 
 use std::cell::Cell;
 use std::io;

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use shadow::registry::payload::{self, Rules, Versions};
 
 const FOOTER: usize = 10;
-/// A compressed byte stands for so many at most: three stand for 264.
+/// A compressed byte stands for at most this many: three stand for 264.
 const EXPANSION: usize = 88;
 
 /// A payload of these records with the right footer.

@@ -6,7 +6,7 @@
 //! no reason is left. At the VM's safepoints it collects, checks the deadline and asks the host, which may let other
 //! clients in or end the call.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "rings in a VM from another thread")]
 
 use std::time::Duration;
 

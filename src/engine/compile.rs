@@ -1,6 +1,6 @@
 //! Source text to functions.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "loads the bytecode that it has compiled")]
 
 use std::ffi::{CStr, CString};
 

@@ -5,7 +5,7 @@
 //! client calls is rarely alone: what it can reach through its upvalues, other functions of its library, is compiled
 //! with it.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "asks for the size of a page")]
 
 use std::cell::Cell;
 use std::collections::HashSet;

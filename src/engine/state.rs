@@ -1,6 +1,6 @@
 //! What the natives of a VM share: the call that is running, and what it has set.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "finds the state of a VM by its address")]
 
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};

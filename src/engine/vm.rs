@@ -1,6 +1,6 @@
 //! A Luau VM with what every program in it needs: protected calls of its callbacks, replies, errors, limits.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "owns a VM")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The global allocator: inside a server the server's, so that all memory is part of its `used_memory`; elsewhere, as
 //! in unit tests, the system's.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "is the global allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
@@ -22,7 +22,7 @@ pub struct ServerAllocator;
 
 // SAFETY: every block comes from RM_TryAlloc or RM_Alloc (or the system) and goes back to RM_Free (or the system)
 // unchanged: which of the two is in use never changes while blocks exist. Alignments up to 16 are the server's, for
-// sizes that are multiples of them (`is_as_expected` has looked); a larger one is made by hand in `aligned`, and undone
+// sizes that are multiples of them (`is_as_expected` has checked); a larger one is made by hand in `aligned`, and undone
 // in `dealloc` by the same rule.
 unsafe impl GlobalAlloc for ServerAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -59,12 +59,11 @@ impl Subscriber for Follower {
     }
 }
 
-/// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be
-/// running, because other clients can end the server meanwhile.
+/// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be running,
+/// because other clients can end the server meanwhile.
 fn stop_worker(context: &Context) -> Result<(), Error> {
     module::read()?.reclaim.stop(true);
-    let line = format!("the thread {} is at rest", reclaim::THREAD_NAME);
-    context.log(c"verbose", line.as_bytes());
+    context.log(c"verbose", format!("the thread {} is at rest", reclaim::THREAD_NAME).as_bytes());
     Ok(())
 }
 
@@ -78,7 +77,7 @@ fn on_tick(context: &Context) {
     }
 }
 
-/// The server empties its own registry with the data then.
+/// The server empties its own registry with the data at a `CLUSTER RESET`.
 fn follow_reset(context: &Context) -> Result<(), Error> {
     if module::read().is_ok_and(|module| module.cluster_reset.is_it(context)) {
         module::write(context)?.flush(context, FlushMode::Async)?;

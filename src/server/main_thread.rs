@@ -1,6 +1,6 @@
 //! State that belongs to the server's main thread.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "makes statics of the main thread Sync")]
 
 use std::ops::Deref;
 

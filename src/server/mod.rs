@@ -58,6 +58,8 @@ fn unload(context: &Context) {
     module::install(None);
 }
 
+/// # Errors
+/// A sentence for the log.
 fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     let version = api::server_version();
     if version < OLDEST_SERVER {
@@ -89,7 +91,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// The dialect of the server. `number` is the API's version of it, which on Valkey is Valkey's own.
+/// The dialect of the server. `number` is its version by the API, which on Valkey is Valkey's own.
 fn dialect(context: &Context, number: u32) -> Dialect {
     let fields = context.info(c"server", [c"redis_version", c"server_name", c"valkey_version"]);
     let [redis, name, own] = fields.map(|text| text.and_then(|text| String::from_utf8(text).ok()));

@@ -1,6 +1,6 @@
 //! The running call, as other commands see it.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "knows the running call by its address")]
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;

@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::api::config::{self, Config, Default};
+use super::api::config::{self, Config, Kind};
 use super::api::{Arguments, Context};
 use super::module;
 use crate::generation::Compilation;
@@ -173,15 +173,15 @@ impl Setting {
     fn register(&'static self, context: &Context) -> Result<(), String> {
         let number = self.number.load(Ordering::Relaxed);
         let path = CString::new(self.path()).map_err(|_| format!("'{}' has a NUL in it", self.plain_name()))?;
-        let default = match self.shape {
-            Shape::Switch => Default::Switch(number != 0),
-            Shape::Number { least, most } => Default::Number { default: number, least, most },
-            Shape::Memory { .. } => Default::Memory(number),
-            Shape::Choice(words) => Default::Choice { default: number as usize, words },
-            Shape::Path => Default::Text(&path),
+        let kind = match self.shape {
+            Shape::Switch => Kind::Switch(number != 0),
+            Shape::Number { least, most } => Kind::Number { default: number, least, most },
+            Shape::Memory { .. } => Kind::Memory(number),
+            Shape::Choice(words) => Kind::Choice { default: number as usize, words },
+            Shape::Path => Kind::Text(&path),
         };
         let fixed = matches!(self.change, Change::Never);
-        config::register(context, &Config { name: self.name, default, fixed }, self)
+        config::register(context, &Config { name: self.name, kind, fixed }, self)
             .map_err(|_| format!("the server refused the setting '{}'", self.plain_name()))
     }
 

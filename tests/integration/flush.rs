@@ -96,7 +96,7 @@ fn flush_async_returns_memory_to_where_it_was() {
     let server = Server::start();
     let mut client = server.client();
     let before = settle(&mut client);
-    // By a client that goes: the server keeps larger buffers for one that has sent so much.
+    // By a client that leaves: the server keeps larger buffers for a client that has sent this much.
     load_many(&mut server.client(), 25_000);
     let loaded = used_memory(&mut client);
     assert!(loaded > before + 5_000_000, "25,000 libraries count in used_memory: {before} to {loaded}");

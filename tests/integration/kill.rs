@@ -1,5 +1,5 @@
 //! Functions that run too long: who is let in meanwhile, and how they are ended. What keeps a script from being ended
-//! is tried in `security`.
+//! is tested in `security`.
 
 use crate::security::impatient;
 use crate::support::library::{callback, load, source};

@@ -22,7 +22,7 @@ use support::{Client, Server, Value};
 const DEFAULT_COUNT: usize = 5_000;
 /// Payloads that are sent at once.
 const BATCH: usize = 200;
-/// The libraries are flushed when there are so many.
+/// The libraries are flushed when there are this many.
 const CROWD: usize = 12;
 
 const POLICIES: [&str; 4] = ["", "APPEND", "REPLACE", "FLUSH"];

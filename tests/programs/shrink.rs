@@ -2,7 +2,7 @@
 
 use super::tree::Node;
 
-/// Programs that are tried at most.
+/// At most this many programs are run.
 const MOST: usize = 1_000;
 
 /// Leaves out of `program` what can be left out while it `differs`.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Client, PATIENCE, holds_within, wait_until};
 
-/// A free port may be taken by another process before the server binds it; another one is tried then, this many times.
+/// A free port may be taken by another process before the server binds it; another one is then used, this many times.
 const PORTS_TO_TRY: usize = 5;
 
 /// Which server was started.
@@ -96,7 +96,7 @@ impl Options {
         self
     }
 
-    /// Has the server read a configuration file before everything else.
+    /// Makes the server read a configuration file before everything else.
     pub fn configuration(mut self, path: &Path) -> Self {
         self.configuration = Some(path.to_owned());
         self
@@ -108,7 +108,7 @@ impl Options {
         self
     }
 
-    /// Lets no file of the server grow beyond so many KiB: writing fails there, as on a full disk.
+    /// Limits the server's files to this many KiB: writing beyond fails, as on a full disk.
     pub fn file_limit(mut self, kib: u32) -> Self {
         self.file_limit = Some(kib);
         self
@@ -197,7 +197,7 @@ impl Server {
         Options::new().start()
     }
 
-    /// Waits until the process that was just started serves; another port is tried when its own is taken. The log when
+    /// Waits until the process that was just started serves; another port is used if its own is taken. The log when
     /// it gives up.
     fn come_up(&mut self, options: &Options) -> Result<(), String> {
         for attempt in 1.. {
@@ -411,7 +411,7 @@ pub fn server_binary() -> String {
     env::var("SERVER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis-server".to_owned())
 }
 
-/// Has the kernel refuse, from now on, to make memory executable that was not.
+/// Makes the kernel refuse, from now on, to make memory executable that was not.
 fn refuse_new_code() -> io::Result<()> {
     const fn statement(code: u32, k: u32) -> libc::sock_filter {
         libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }

@@ -1,6 +1,6 @@
 //! Numbers printed as the C library and the server print them.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls snprintf")]
 
 use super::decimal::Decimal;
 use super::grisu;

@@ -1,6 +1,6 @@
 //! Numbers read from text as the C library reads them.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls strtod")]
 
 use std::ffi::c_char;
 

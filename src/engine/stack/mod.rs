@@ -17,7 +17,7 @@
 //!   between may own values: unwinding drops them. A method that raises for want of memory alone may be called
 //!   elsewhere while the VM has no limit: then there is no memory for the server either, which ends itself.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the VM")]
 
 mod callbacks;
 mod codegen;

@@ -37,7 +37,7 @@ impl User {
     pub fn may_run(&self, context: &Context, mut words: Words) -> Permission {
         if KeyPositions::of(context, &mut words).err() == Some(libc::EINVAL) && !self.server_checks_arity(context) {
             let Some(missing) = missing_words(context, &words) else { return Permission::WrongArity };
-            // An empty word is no number of keys, or an empty key: the server looks for none behind it.
+            // An empty word ends the server's search: it is an empty key, or no number of keys.
             words.pad(missing);
         }
         // SAFETY: there are enough words by the server's own count or with what was added, or the server checks.

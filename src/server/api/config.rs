@@ -9,16 +9,18 @@ use redis_module::raw;
 use super::super::main_thread::MainThread;
 use super::{Context, Refused, ServerString, api, checked, guarded, string_bytes};
 
-/// A setting as the server knows it.
+/// What the server is told about a setting.
 pub struct Config<'a> {
+    /// The name without the prefix.
     pub name: &'static CStr,
-    pub default: Default<'a>,
+    /// The type of its value, and the value before anything sets it.
+    pub kind: Kind<'a>,
     /// Whether CONFIG SET is refused.
     pub fixed: bool,
 }
 
-/// The type of a setting and its value before anything sets it.
-pub enum Default<'a> {
+/// The types of settings, each with a default.
+pub enum Kind<'a> {
     /// `yes` or `no`.
     Switch(bool),
     /// An integer from `least` to `most`.
@@ -58,15 +60,15 @@ pub trait Value: Sync + 'static {
 /// # Errors
 /// When the server refuses it.
 pub fn register<V: Value>(context: &Context, config: &Config, value: &'static V) -> Result<(), Refused> {
-    let (context, name, set_by) = (context.raw(), config.name.as_ptr(), ptr::from_ref(value).cast_mut().cast());
+    let (context, name, private) = (context.raw(), config.name.as_ptr(), ptr::from_ref(value).cast_mut().cast());
     let flags: c_uint = if config.fixed { raw::REDISMODULE_CONFIG_IMMUTABLE } else { 0 };
     let (get_int, set_int) = (Some(get_int::<V> as _), Some(set_int::<V> as _));
     let (get_number, set_number) = (Some(get_number::<V> as _), Some(set_number::<V> as _));
     // SAFETY: Living context, C strings; the server keeps copies of all texts. The callbacks get the address of a
     // static back, of the type that they were made for.
     checked(unsafe {
-        match config.default {
-            Default::Switch(default) => api!(RedisModule_RegisterBoolConfig)(
+        match config.kind {
+            Kind::Switch(default) => api!(RedisModule_RegisterBoolConfig)(
                 context,
                 name,
                 default.into(),
@@ -74,9 +76,9 @@ pub fn register<V: Value>(context: &Context, config: &Config, value: &'static V)
                 get_int,
                 set_int,
                 None,
-                set_by,
+                private,
             ),
-            Default::Choice { default, words } => {
+            Kind::Choice { default, words } => {
                 let mut texts: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
                 let places: Vec<c_int> = (0..).take(words.len()).collect();
                 api!(RedisModule_RegisterEnumConfig)(
@@ -90,13 +92,13 @@ pub fn register<V: Value>(context: &Context, config: &Config, value: &'static V)
                     get_int,
                     set_int,
                     None,
-                    set_by,
+                    private,
                 )
             }
-            Default::Number { default, least, most } => api!(RedisModule_RegisterNumericConfig)(
-                context, name, default, flags, least, most, get_number, set_number, None, set_by,
+            Kind::Number { default, least, most } => api!(RedisModule_RegisterNumericConfig)(
+                context, name, default, flags, least, most, get_number, set_number, None, private,
             ),
-            Default::Memory(default) => api!(RedisModule_RegisterNumericConfig)(
+            Kind::Memory(default) => api!(RedisModule_RegisterNumericConfig)(
                 context,
                 name,
                 default,
@@ -106,9 +108,9 @@ pub fn register<V: Value>(context: &Context, config: &Config, value: &'static V)
                 get_number,
                 set_number,
                 None,
-                set_by,
+                private,
             ),
-            Default::Text(default) => api!(RedisModule_RegisterStringConfig)(
+            Kind::Text(default) => api!(RedisModule_RegisterStringConfig)(
                 context,
                 name,
                 default.as_ptr(),
@@ -116,13 +118,13 @@ pub fn register<V: Value>(context: &Context, config: &Config, value: &'static V)
                 Some(get_text::<V>),
                 Some(set_text::<V>),
                 None,
-                set_by,
+                private,
             ),
         }
     })
 }
 
-/// Has the server set the values that it has for the registered settings.
+/// Makes the server set the values that it has for the registered settings.
 ///
 /// # Errors
 /// When a setting does not take its value.
@@ -148,7 +150,7 @@ unsafe extern "C" fn get_number<V: Value>(_: *const c_char, pointer: *mut c_void
     guarded(|| unsafe { value::<V>(pointer) }.number()).unwrap_or_default()
 }
 
-/// The text that the server was given last. It copies the text at once and leaves the string to us.
+/// The text that the server got last. It copies the text at once and does not free the string.
 static GIVEN: MainThread<Cell<Option<ServerString>>> = MainThread::new(Cell::new(None));
 
 unsafe extern "C" fn get_text<V: Value>(_: *const c_char, pointer: *mut c_void) -> *mut raw::RedisModuleString {

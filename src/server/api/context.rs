@@ -221,7 +221,7 @@ impl Context<'_> {
         }
     }
 
-    /// Has the server's event loop call `callback` after what it is doing now.
+    /// Makes the server's event loop call `callback` after what it is doing now.
     pub fn soon(&self, callback: fn(&Context)) {
         // SAFETY: Living context. The data is the address of a function, which `on_timer` expects.
         unsafe { api!(RedisModule_CreateTimer)(self.raw, 0, Some(on_timer), callback as *mut c_void) };

@@ -16,7 +16,7 @@ macro_rules! entry_points {
         ///
         /// # Safety
         /// Called by the server, with its arguments.
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "is called by the server")]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn RedisModule_OnLoad(
             context: *mut redis_module::raw::RedisModuleCtx,
@@ -31,7 +31,7 @@ macro_rules! entry_points {
         ///
         /// # Safety
         /// Called by the server.
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "is called by the server")]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn RedisModule_OnUnload(
             context: *mut redis_module::raw::RedisModuleCtx,

@@ -10,7 +10,7 @@
 //! * **Living context**: a `Context` lives no longer than the callback that got it.
 //! * **C strings**: a text passed as one has no NUL inside, or is cut there.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the server, and is called by it")]
 
 mod acl;
 mod call;

@@ -137,7 +137,7 @@ const FUNCTION: &[Spec] = &[
             Line::Only70("    * Library description"),
             Line::Always("    * Functions list"),
             Line::Always("    * Library code (if WITHCODE is given)"),
-            Line::Always("    * What it takes and how its functions are used (if WITHSTATS is given)"),
+            Line::Always("    * Size of the library and usage of its functions (if WITHSTATS is given)"),
             Line::Always(
                 "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
             ),

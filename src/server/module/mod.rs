@@ -248,11 +248,7 @@ impl Module {
     /// Makes the event loop send the worker its next job once the reply is on its way.
     fn deliver_soon(&self, context: &Context) {
         if self.reclaim.has_parked() {
-            context.soon(|_| {
-                if let Ok(module) = read() {
-                    module.reclaim.deliver();
-                }
-            });
+            context.soon(deliver);
         }
     }
 
@@ -282,6 +278,13 @@ impl Module {
         self.reclaim.reset_freed();
         engine::reset_refusals();
         engine::reset_load_timeouts();
+    }
+}
+
+/// Sends the worker its next job.
+fn deliver(_: &Context) {
+    if let Ok(module) = read() {
+        module.reclaim.deliver();
     }
 }
 
