@@ -103,8 +103,8 @@ fn first_reading() -> Option<Counter> {
 
 #[cfg(target_arch = "x86_64")]
 fn processor_counter() -> u64 {
-    // SAFETY: every processor of this architecture has the instruction. A process that may not use it could not read the
-    // kernel's clock either, when that is the same counter.
+    // SAFETY: every processor of this architecture has the instruction. A process that may not use it could not read
+    // the kernel's clock either, when that is the same counter.
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 

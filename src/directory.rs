@@ -27,8 +27,9 @@ struct LibraryFile {
 
 impl Directory {
     /// Reads the library files of the directory at `path` in the order of their names, and loads them into a generation
-    /// of their own to see that they load; its VM may hold `memory_limit` bytes (0 for no limit). Symbolic links are
-    /// followed. Skipped are other extensions, names that begin with a dot or are not UTF-8, and whatever is not a file.
+    /// of their own to see whether they load. Its VM may hold `memory_limit` bytes (0 for no limit). Symbolic links are
+    /// followed. Skipped are other extensions, names that begin with a dot or are not UTF-8, and whatever is not a
+    /// file.
     ///
     /// # Errors
     /// A sentence for the log that names the directory or the files.

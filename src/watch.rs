@@ -19,8 +19,8 @@ use crate::thread;
 /// The watch's name among the server's threads.
 pub const THREAD_NAME: &str = "shadow-watch";
 
-/// How long a call may run before the alarm is first rung, in milliseconds. The host, which knows the server's own limit,
-/// then postpones the next time to that.
+/// How long a call may run before the alarm is first rung, in milliseconds. The host, which knows the server's own
+/// limit, then postpones the next time to that.
 const FIRST_RING: u64 = 10;
 
 /// How often the thread reads the number while calls come in, and while none do.

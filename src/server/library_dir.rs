@@ -36,8 +36,9 @@ pub fn read(dialect: &Dialect) -> Result<Option<Directory>, String> {
     Directory::read(Path::new(OsStr::from_bytes(&path)), dialect, module::memory_limit()).map(Some)
 }
 
-/// Loads the libraries if the server is running. Returns the payload for [`announce`], if there is anything to announce.
-/// Called before the module registers anything: a server keeps the module's callbacks even when the module's load fails.
+/// Loads the libraries if the server is running. Returns the payload for [`announce`], if there is anything to
+/// announce. Called before the module registers anything: a server keeps the module's callbacks even when the module's
+/// load fails.
 ///
 /// # Errors
 /// A sentence for the log.
@@ -88,8 +89,8 @@ pub fn load_awaited(context: &Context) {
     }
     if !matches!(loaded, Some(Ok(()))) {
         context.log(c"warning", b"the server ends: it must not serve without the libraries of 'shadow.library-dir'");
-        // An orderly exit is not wanted: other threads are at work, and the server's files must stay as they were when it
-        // started.
+        // An orderly exit is not wanted: other threads are at work, and the server's files must stay as they were when
+        // it started.
         process::end_at_once(1);
     }
 }

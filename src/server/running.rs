@@ -109,10 +109,9 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The running call, for commands that come in meanwhile. The engine notes it in two more places, none of which follows
-/// from the others. Each VM notes its host, which its native functions reach; a load has a host as well, and a host
-/// knows nothing of a caller. The thread notes the VM that it is in, for the VM's callbacks, which are told nothing: a
-/// call can run a load in another VM, and the worker and tests run VMs without a server.
+/// The running call, for commands that come in meanwhile. The engine notes it in two more places, and none follows from
+/// another. Each VM notes its host, for its native functions; a load has a host as well, and a host says nothing of a
+/// caller. The thread notes the VM that it is in, for the VM's callbacks, which are told nothing.
 static CURRENT: MainThread<Cell<Option<NonNull<Running<'static>>>>> = MainThread::new(Cell::new(None));
 
 /// Runs `body` as the call `running`, under the watch. There must be no other one.

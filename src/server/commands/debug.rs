@@ -8,9 +8,9 @@ use super::table::registered;
 use crate::error::Error;
 
 /// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | PANIC-IN-SAVE |
-/// RECLAIM-HOLD | RECLAIM-RELEASE`: faults that the tests need. `SHADOW.DEBUG CALL <times> <command> [word ...]`: what the benchmark
-/// compares functions with, the same inner commands without a function. `SHADOW.DEBUG FILTER ON | OFF`: puts the filter of
-/// `intercept yes` in place or takes it away, so that one server shows what it costs.
+/// RECLAIM-HOLD | RECLAIM-RELEASE`: faults for the tests. `SHADOW.DEBUG CALL <times> <command> [word ...]`: runs inner
+/// commands without a function, for the benchmark to compare. `SHADOW.DEBUG FILTER ON | OFF`: installs or removes the
+/// filter of `intercept yes`, so that one server shows what it costs.
 pub struct Debug;
 
 impl Command for Debug {

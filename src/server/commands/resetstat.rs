@@ -3,8 +3,8 @@ use super::super::module;
 use super::entry::Command;
 use crate::error::Error;
 
-/// `SHADOW.FUNCTION RESETSTAT`: sets the counters to 0. CONFIG RESETSTAT, which does that for those of the server, tells no
-/// module of it.
+/// `SHADOW.FUNCTION RESETSTAT`: sets the counters to 0. CONFIG RESETSTAT, which does that for those of the server, is
+/// not announced to modules.
 pub struct ResetStat;
 
 impl Command for ResetStat {

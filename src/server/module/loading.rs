@@ -1,10 +1,10 @@
 //! How the load of a data file changes the libraries.
 //!
 //! The server announces when a load begins and how it ends, and asks for the libraries in between. Two kinds of loads
-//! are announced. A file is loaded ([`begin`], [`end`]): it takes the place of what is in memory. A replica loads beside
-//! what it serves ([`stage`], [`commit`], [`abort`]): its libraries go into a generation of their own, which becomes
-//! the current one when the load is complete. The server announces the file within that load as well; its end comes
-//! before or after that of the load, depending on the server's version.
+//! are announced. A file is loaded ([`begin`], [`end`]): it takes the place of what is in memory. A replica loads
+//! beside what it serves ([`stage`], [`commit`], [`abort`]): its libraries go into a generation of their own, which
+//! becomes the current one when the load is complete. The server announces the file within that load as well; its end
+//! comes before or after that of the load, depending on the server's version.
 //!
 //! A load can begin while a function runs and nothing can be changed. Then the function is killed and the libraries of
 //! the load are refused. Those in memory do not belong to the data any more once such a load is complete: they are
