@@ -1,7 +1,7 @@
 //! The memory of the module: counted, and bounded as a server's may be.
 //!
-//! The module takes its memory from the server's allocator once it knows one. Here it gets one that counts, so that what
-//! is not given back shows at once.
+//! The module takes its memory from the server's allocator once it knows one. Here it gets one that counts, so that
+//! what is not given back shows at once.
 
 use std::ffi::c_void;
 use std::ptr::null_mut;

@@ -1,5 +1,5 @@
-//! Generations go from one thread to the other, many times over, while their functions run and while the watch looks on.
-//! It runs without a server, so that a sanitizer can look at the whole of it: `make sanitize`.
+//! Generations go from one thread to the other, many times over, while their functions run and while the watch looks
+//! on. It runs without a server, so that a sanitizer can look at the whole of it: `make sanitize`.
 //!
 //! `ROUNDS` is the number of flushes of each test.
 
