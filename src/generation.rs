@@ -71,7 +71,7 @@ impl Generation {
         self.engine.vm().native_code()
     }
 
-    /// Has the functions that this says compiled, each before one of its next calls.
+    /// Sets which functions are compiled, each before one of its next calls.
     pub fn set_compilation(&self, compilation: Compilation) {
         self.hotness.set(self.engine.vm(), compilation);
     }

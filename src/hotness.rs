@@ -25,8 +25,8 @@ const COMPILING_A_BYTE: Duration = Duration::from_nanos(500);
 /// A function is compiled when it has run this many times as long as compiling it takes.
 const HEAT: u32 = 10;
 
-/// Functions of libraries with more source than this, in bytes, are not compiled: nothing else runs meanwhile, and a single
-/// function of that length takes tens of milliseconds.
+/// Functions of libraries with more source than this, in bytes, are not compiled: nothing else runs meanwhile, and a
+/// single function of that length takes tens of milliseconds.
 const SOURCE_LIMIT: usize = 32 << 10;
 
 /// Decides what of a generation is compiled.
@@ -54,7 +54,8 @@ impl Hotness {
         }
     }
 
-    /// Compiles a function that has proved hot, or says when to check it again. `source`: the bytes of its library's source.
+    /// Compiles a function that has proved hot, or says when to check it again. `source`: the bytes of its library's
+    /// source.
     #[cold]
     fn check(&self, vm: &Vm, function: &Function, source: usize) {
         let calls = function.counters.calls();

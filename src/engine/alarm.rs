@@ -1,10 +1,10 @@
 //! What ends a call or a load that takes too long: the one owner of the VM's interrupt.
 //!
-//! While a function runs in time, the VM has no callback to ask, and running costs nothing more. There are three reasons
-//! to put one there: garbage is to be collected under the memory limit, a load has a deadline, or another thread finds a
-//! call overdue. It is the same callback for all, so none can take the place of another, and it is taken away only when
-//! no reason is left. At the VM's safepoints it collects, checks the deadline and asks the host, which may let other
-//! clients in or end the call.
+//! While a function runs in time, the VM has no callback to ask, and running costs nothing more. There are three
+//! reasons to put one there: garbage is to be collected under the memory limit, a load has a deadline, or another
+//! thread finds a call overdue. It is the same callback for all, so none can take the place of another, and it is taken
+//! away only when no reason is left. At the VM's safepoints it collects, checks the deadline and asks the host, which
+//! may let other clients in or end the call.
 
 #![allow(unsafe_code, reason = "rings in a VM from another thread")]
 
@@ -112,8 +112,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(50);
 
-    /// Rings alarms whenever something is logged, loads a library into another engine at each command, and ends the call
-    /// when it is asked.
+    /// Rings alarms whenever something is logged, loads a library into another engine at each command, and ends the
+    /// call when it is asked.
     struct Ringing<'a> {
         alarm: Alarm,
         other: Option<&'a mut Engine>,

@@ -23,8 +23,8 @@ natives! {
 /// The 32 bits that stand for `number`.
 ///
 /// Adding 2^52 + 2^51 leaves a sum whose last fraction bit is worth 1: the processor has rounded to an integer (to the
-/// even one in the middle), and its lowest 32 bits are the lowest of the fraction, in two's complement. Numbers so large
-/// that the sum's last bit is worth more give what the server gives, which computes the same sum.
+/// even one in the middle), and its lowest 32 bits are the lowest of the fraction, in two's complement. Numbers so
+/// large that the sum's last bit is worth more give what the server gives, which computes the same sum.
 fn bits_of(number: f64) -> u32 {
     const BIAS: f64 = 6_755_399_441_055_744.0;
     (number + BIAS).to_bits() as u32
@@ -47,7 +47,7 @@ fn not(stack: &Stack) -> Outcome {
     give(stack, !operand(stack, "bnot", 1)?)
 }
 
-/// Combines all arguments. The first is looked at first, then the others from the last on: that is the order in which
+/// Combines all arguments. The first is checked first, then the others from the last on: that is the order in which
 /// the server finds a wrong one.
 fn fold(stack: &Stack, function: &str, combine: impl Fn(u32, u32) -> u32) -> Outcome {
     let mut bits = operand(stack, function, 1)?;

@@ -10,9 +10,10 @@ use crate::c_string::to_nul;
 
 /// What the compiler must not take for the VM's own, or for what will be there for good.
 ///
-/// It calls built-in functions directly, without asking the environment. For globals that libraries do not have, and for
-/// those that the engine replaces, calling them mutable turns that off. So it is for `getmetatable`, which the compiler
-/// would look up after its argument: while a library is loaded neither may be there, and the error names the first.
+/// It calls built-in functions directly, without asking the environment. For globals that libraries do not have, and
+/// for those that the engine replaces, calling them mutable turns that off. So it is for `getmetatable`, which the
+/// compiler would look up after its argument: while a library is loaded neither may be there, and the error names the
+/// first.
 const MUTABLE: [&CStr; 14] = [
     c"bit32",
     c"buffer",
@@ -48,8 +49,8 @@ pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> R
         bytecode(&settled(source), &MUTABLE, &REPLACED)
     };
     let name = CString::new(shown(to_nul(name))).unwrap_or_default();
-    // SAFETY: the compiler wrote the bytecode. Or it is an error message in the form that the compiler writes: a zero byte,
-    // then what comes after the chunk's name, beginning with the line.
+    // SAFETY: the compiler wrote the bytecode. Or it is an error message in the form that the compiler writes: a zero
+    // byte, then what comes after the chunk's name, beginning with the line.
     unsafe { stack.load(&name, &bytecode, environment) }
 }
 

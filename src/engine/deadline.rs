@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 
-/// As long as the stock server lets the body of a library run.
+/// How long the stock server lets the body of a library run.
 pub const LOAD_LIMIT: Duration = Duration::from_millis(500);
 
 /// How a load ends at its limit.
@@ -27,8 +27,8 @@ pub fn reset_load_timeouts() {
 /// When a load is over.
 #[derive(Clone, Copy)]
 pub struct Deadline {
-    /// When to look how much of the time the thread has had.
-    look: Instant,
+    /// When to check how much processor time the thread has had.
+    next_check: Instant,
     /// The thread's processor time at which the load is over.
     over: Duration,
 }
@@ -36,14 +36,14 @@ pub struct Deadline {
 impl Deadline {
     /// That of a load which begins now.
     pub fn new(limit: Duration) -> Self {
-        Self { look: Instant::now() + limit, over: processor_time() + limit }
+        Self { next_check: Instant::now() + limit, over: processor_time() + limit }
     }
 
-    /// The text that ends the load, once it is over; that is counted. The time of the clock decides when to look, the
-    /// processor's whether it is: a load does not fail because the machine was busy with something else.
+    /// The text that ends the load once it is over, which is counted. The clock decides when to check, processor time
+    /// whether the load is over: it does not fail because the machine was busy with something else.
     pub fn check(&mut self) -> Option<&'static str> {
         let now = Instant::now();
-        if now < self.look {
+        if now < self.next_check {
             return None;
         }
         let left = self.over.saturating_sub(processor_time());
@@ -51,7 +51,7 @@ impl Deadline {
             TIMEOUTS.fetch_add(1, Ordering::Relaxed);
             return Some(TIMED_OUT);
         }
-        self.look = now + left;
+        self.next_check = now + left;
         None
     }
 }

@@ -78,8 +78,8 @@ impl Dialect {
         self.redis.is_at_least(7, 4) || self.is_valkey()
     }
 
-    /// Whether the server's functions are run by a module as well: what the module API says of a command reaches scripts
-    /// as it is, but for a few texts, and texts end at a NUL.
+    /// Whether the server's functions are run by a module as well: what the module API says of a command reaches
+    /// scripts as it is, but for a few texts, and texts end at a NUL.
     pub fn runs_functions_by_module(&self) -> bool {
         self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 1))
     }
@@ -126,7 +126,7 @@ impl Dialect {
         !self.runs_functions_by_module()
     }
 
-    /// Whether the names of functions are looked at when the body of their library has ended, rather than when they are
+    /// Whether names of functions are checked when the body of their library has ended, rather than when they are
     /// registered.
     pub const fn checks_names_at_the_end(&self) -> bool {
         self.is_valkey()

@@ -1,5 +1,5 @@
-//! The globals that scripts see, built from an allow-list: nothing that the VM brings besides is reachable, so a new release
-//! of the VM adds nothing unseen.
+//! The globals that scripts see, built from an allow-list: nothing that the VM brings besides is reachable, so a new
+//! release of the VM adds nothing unseen.
 
 use std::ffi::CStr;
 

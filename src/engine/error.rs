@@ -3,7 +3,7 @@
 use super::stack::{Kind, Stack};
 use crate::c_string::to_nul;
 
-/// What the VM says when a locked table is assigned to, and what the server says.
+/// The VM's error when a locked table is assigned to, and the server's.
 const READONLY_VM: &[u8] = b"attempt to modify a readonly table";
 pub const READONLY: &str = "Attempt to modify a readonly table";
 

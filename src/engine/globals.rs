@@ -164,10 +164,11 @@ fn collect_all(stack: &Stack) {
     }
 }
 
-/// A copy of a source or of its name, not of what is far too long: a source of that length is refused.
+/// Copies at most one byte more than the limit of sources; such a source is refused later.
 fn bounded(text: &[u8]) -> Vec<u8> {
     text[..text.len().min(compile::SOURCE_LIMIT + 1)].to_vec()
 }
+
 /// How many times the size of a source the compiler may take while it is at work, outside of the VM.
 const COMPILER: usize = 24;
 
@@ -239,8 +240,8 @@ fn compile(stack: &Stack, source: &[u8], name: &[u8]) -> Outcome {
     Ok(2)
 }
 
-/// `tostring`: the null of JSON is written as the server's C library writes it, and what a metatable's `__tostring` gives
-/// is given, whatever it is. The VM answers for nil, booleans, numbers and strings without coming here.
+/// `tostring`: the null of JSON is written as the server's C library writes it, and what a metatable's `__tostring`
+/// gives is given, whatever it is. The VM answers for nil, booleans, numbers and strings without coming here.
 fn to_string(stack: &Stack) -> Outcome {
     if stack.top() == 0 {
         return Err(Raise::at("bad argument #1 to 'tostring' (value expected)"));

@@ -45,14 +45,14 @@ pub enum Permission {
     Denied,
     /// There is no such command.
     Unknown,
-    /// It takes another number of words. Not every server looks at that.
+    /// The command takes another number of words. Not every server checks that.
     WrongArity,
 }
 
-/// What becomes of a call that takes long.
+/// The host's verdict on a call that takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tick {
-    /// It goes on, and the host is asked again.
+    /// It goes on, and the host is asked again later.
     GoOn,
     /// It goes on, and the host is not asked again until the alarm is rung anew.
     Silence,
@@ -60,9 +60,9 @@ pub enum Tick {
     Kill(&'static str),
 }
 
-/// The server, as one call of a function or one load of a library sees it. What an implementation leaves out is as it is
-/// without a server: commands fail, log lines are lost, and nothing is ended. A load runs no commands, so its host may leave
-/// out all but the log.
+/// The server, as one call of a function or one load of a library sees it. What an implementation leaves out is as it
+/// is without a server: commands fail, log lines are lost, and nothing is ended. A load runs no commands, so its host
+/// may leave out all but the log.
 ///
 /// A host never raises into the VM: what goes wrong comes back as a reply.
 pub trait Host {

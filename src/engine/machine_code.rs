@@ -19,18 +19,18 @@ use super::stack::{Compiled, Kind, Stack};
 /// Bytes of machine code that a VM may hold; whole pages are counted.
 pub const BYTES_LIMIT: usize = 16 << 20;
 
-/// Nothing more is compiled when less than this is left: no single piece takes more, for the generator puts each into one
-/// of its blocks.
+/// Nothing more is compiled when less than this is left: no single piece takes more, for the generator puts each into
+/// one of its blocks.
 const BLOCK: usize = 4 << 20;
 
-/// How often a VM compiles. Each time takes two of the mappings of memory that the system allows a process, 65,530 as a
-/// rule; without any left the server could not allocate.
+/// How often a VM may compile. Each time takes two of the mappings of memory that the system allows a process, 65,530
+/// as a rule; without any left the server could not allocate.
 const PIECES_LIMIT: u32 = 1_000;
 
-/// For how long functions are compiled in one go, if there are several.
+/// How long one go may take when there are several functions to compile.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// How many functions and tables, and how many elements of tables, are looked through for functions that are reached.
+/// How many functions and tables, and how many elements of tables, are searched for functions that are reached.
 const OBJECTS_LIMIT: usize = 256;
 const ELEMENTS_LIMIT: usize = 4_096;
 
@@ -41,7 +41,7 @@ pub struct MachineCode {
     bytes: Cell<usize>,
     functions: Cell<u32>,
     pieces: Cell<u32>,
-    /// Whether it is not to be run.
+    /// Whether it must not run: the interpreter runs instead.
     silenced: Cell<bool>,
 }
 
@@ -50,11 +50,11 @@ enum Generator {
     #[default]
     NotMade,
     Made,
-    /// Not to be asked any more.
+    /// It must not be used any more.
     Closed,
 }
 
-/// What is known of a VM's machine code.
+/// How much machine code a VM has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NativeCode {
     /// Bytes that it takes, in whole pages.
@@ -82,7 +82,7 @@ impl MachineCode {
         self.is_open() && memory.room(stack) >= BLOCK
     }
 
-    /// Has what is compiled run as such, or in the interpreter.
+    /// Runs what is compiled as machine code, or in the interpreter.
     pub fn set_running(&self, stack: &Stack, runs: bool) {
         self.silenced.set(!runs);
         if self.generator.get() != Generator::NotMade {
@@ -90,8 +90,8 @@ impl MachineCode {
         }
     }
 
-    /// Compiles the function on top of the stack and those that it reaches; there is room (`has_room`). True when there is nothing left to do; else
-    /// the rest waits for the next time. May raise.
+    /// Compiles the function on top of the stack and those that it reaches; the caller has checked `has_room`. True
+    /// when nothing is left to do; else the rest waits for the next time. May raise.
     pub fn compile(&self, stack: &Stack) -> bool {
         if self.generator.get() == Generator::NotMade {
             stack.create_codegen();
@@ -128,8 +128,8 @@ impl MachineCode {
     }
 }
 
-/// Pushes what the function on top reaches through upvalues, and through tables and their metatables that it finds there:
-/// functions and tables, each once, near ones first.
+/// Pushes what the function on top reaches through upvalues, and through tables and their metatables that it finds
+/// there: functions and tables, each once, near ones first.
 fn push_reached(stack: &Stack) {
     let mut index = stack.top();
     let mut seen = HashSet::from([stack.address(index)]);
@@ -177,7 +177,7 @@ lazy_static! {
     };
 }
 
-/// The bytes of the pages that so many bytes take.
+/// The size of the pages that `bytes` bytes take.
 fn pages(bytes: usize) -> usize {
     bytes.next_multiple_of(*PAGE)
 }
@@ -215,7 +215,8 @@ mod tests {
             "return redis.call('GET', KEYS[1])",
             "return {pcall(error, 'x')}",
             "return select(2, pcall(function() local n = nil + 1 end))",
-            "local co = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) return co() + co() * co()",
+            "local co = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) \
+             return co() + co() * co()",
             "return nosuch",
             "error('here')",
             "error({err = 'MY words'})",
@@ -224,7 +225,8 @@ mod tests {
             "return cjson.encode({a = {1, 2.5, 'x'}})",
             "return bit.tohex(bit.bxor(0xdeadbeef, 1))",
             "return 0/0 == 0/0 and 'equal' or tostring(-0 .. '')",
-            "local t, out = {0.1, 1/3, 1e15, 0/0, -1/0}, '' for _, x in ipairs(t) do out = out .. x .. tostring(x) end return out",
+            "local t, out = {0.1, 1/3, 1e15, 0/0, -1/0}, '' for _, x in ipairs(t) do out = out .. x .. tostring(x) end \
+             return out",
         ] {
             let (mut plain, mut host) = (engine(), Echo::default());
             let slot = load(&mut plain, body, &mut host);

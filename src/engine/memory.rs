@@ -1,9 +1,9 @@
 //! The memory limit of a VM.
 //!
-//! The VM's allocator refuses what goes over the limit, and the VM raises then. Two things are left. The collector
-//! knows nothing of the limit, and what functions have thrown away would count until it comes round: here it is told to
-//! collect before garbage takes half of the room that is left. And natives keep bytes outside of the VM while they build
-//! a string: they ask here how many.
+//! The VM's allocator refuses what goes over the limit, and the VM raises then. Two things are left to do. The
+//! collector does not know the limit, and garbage would count until it runs: here it is told to collect before garbage
+//! takes half of the room that is left. And natives keep bytes outside of the VM while they build a string: they ask
+//! here how many they may keep.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,8 @@ const HANDLER_FAILED: &[u8] = b"error in error handling";
 /// Less garbage than this is not worth a collection.
 pub const LEAST_GARBAGE: usize = 16 * 1024;
 
-/// Nor is less than this part of what is alive, however little room there is: a collection goes through all of that.
+/// Nor is less than one part in this many of what is alive, however little room is left: a collection goes through all
+/// of it.
 const LEAST_PART: usize = 64;
 
 /// Calls and loads that ended for want of memory, in all VMs.
@@ -51,6 +52,7 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Bytes; 0 for no limit.
     pub fn limit(&self) -> usize {
         self.limit.get()
     }
@@ -127,9 +129,9 @@ impl Memory {
         }
     }
 
-    /// Whether `text`, with which a call or load ended, means that the VM was refused memory. The VM keeps no other sign of
-    /// it where a coroutine or a script had the error in its hands: it is its own words and nothing else, a place before
-    /// them for each coroutine that they have left. The engine's error handler fails for nothing else.
+    /// Whether `text`, with which a call or load ended, means that the VM was refused memory. The VM keeps no other
+    /// sign of it where a coroutine or a script had the error in its hands: it is its own words and nothing else, a
+    /// place before them for each coroutine that they have left. The engine's error handler fails for nothing else.
     pub fn is_refusal(&self, text: &[u8]) -> bool {
         let text = text.strip_prefix(b"ERR ").unwrap_or(text);
         let refused = || text.strip_suffix(REFUSED).is_some_and(are_places);
@@ -153,7 +155,7 @@ impl Memory {
         self.plan(stack);
     }
 
-    /// Has the next collection wait for half of the room that is left.
+    /// Plans the next collection for when half of the room that is left is taken.
     fn plan(&self, stack: &Stack) {
         let live = stack.memory();
         let room = self.bound(self.limit.get()).saturating_sub(live);

@@ -1,5 +1,5 @@
-//! When the garbage of a VM with a memory limit is collected: the VM reports what it allocates, and is made to ask at its
-//! next safepoint once it is time.
+//! When the garbage of a VM with a memory limit is collected: the VM reports what it allocates, and is made to ask at
+//! its next safepoint once it is time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

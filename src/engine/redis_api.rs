@@ -36,7 +36,7 @@ const ARGUMENTS_LIMIT: usize = LENGTH + (1 << 20);
 /// After how many bytes of a message nothing is added: the server cuts its log lines far before that.
 const MESSAGE_LIMIT: usize = 1 << 16;
 
-/// A command of so many words needs no allocation here.
+/// Commands of up to this many words need no allocation here.
 const FEW: usize = 8;
 
 fn call(stack: &Stack) -> Outcome {

@@ -10,8 +10,8 @@ use super::stack::{Kind, Raise, Stack};
 use super::state::VmState;
 use crate::c_string::to_nul;
 
-/// How deep a returned value may nest. The stock server spends one slot of its stack an array and three a map; what does
-/// not fit becomes an error in its place.
+/// How deep a returned value may nest. The stock server spends one slot of its stack an array and three a map; what
+/// does not fit becomes an error in its place.
 const DEPTH_LIMIT: u32 = SLOTS as u32 - 6;
 const ARRAY_COST: u32 = 1;
 const MAP_COST: u32 = 3;
@@ -19,12 +19,12 @@ const MAP_COST: u32 = 3;
 /// What stands in the place of a value that nests too deep.
 const TOO_DEEP: &[u8] = b"ERR reached lua stack limit";
 
-/// How many values, and how many bytes of text, a returned value may consist of. Tables that share others can make any
-/// number of few, and once the reply is being written nothing can stop it.
+/// How many values, and how many bytes of text, a reply may have. A few tables that share others can make any number of
+/// values, and nothing can stop a reply once it is being written.
 const ELEMENTS_LIMIT: u32 = 1 << 24;
 const TEXT_LIMIT: usize = 1 << 30;
 
-/// How many elements a table may have that is found small.
+/// Tables of more elements than this count as unknown.
 const SMALL: usize = 256;
 
 /// What is known of a result before it is written.

@@ -34,6 +34,6 @@ pub enum Item<'a> {
 
 /// Takes the items of one reply in order.
 pub trait Sink {
-    /// Takes the next item. Implementations that are fast are inlined: the callers know which item it is.
+    /// Takes the next item. Callers pass a known variant: where speed matters, the method is inlined.
     fn put(&mut self, item: Item<'_>);
 }

@@ -12,13 +12,13 @@ const BUCKET: u32 = 256;
 /// The name that the root table is registered under.
 const ROOT: &CStr = c"shadow.callbacks";
 
-/// Gives out slot numbers, lowest free ones last used first.
+/// Hands out slot numbers; the slot that was freed last is used again first.
 #[derive(Debug, Default)]
 pub struct Slots {
     next: u32,
     free: Vec<u32>,
-    /// How many callbacks each bucket holds. One that holds none goes: left behind by a load that failed, a few of them
-    /// would keep whole pages of the VM's memory.
+    /// How many callbacks each bucket holds. An empty bucket is dropped: a few of them, left behind by a load that
+    /// failed, would keep whole pages of the VM's memory.
     held: Vec<u32>,
     /// How many parameters the callback in each slot takes.
     parameters: Vec<u8>,
@@ -36,8 +36,8 @@ impl Slots {
         stack.push_registered(ROOT);
     }
 
-    /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. May raise; the slot
-    /// stays free then.
+    /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. May raise; the
+    /// slot stays free then.
     pub fn store(&mut self, stack: &Stack, root: i32) -> u32 {
         let parameters = stack.parameters();
         let slot = self.free.last().copied().unwrap_or(self.next);

@@ -37,20 +37,28 @@ pub struct VmState {
     registrations: RefCell<Option<Registrations>>,
     /// The protocol of inner replies, and so of booleans that the function returns.
     resp3: Cell<bool>,
+    /// Where the effects of commands go.
     replication: Cell<Replication>,
     /// Where the last error arose that left a call; written by the error handler.
     pub failure: RefCell<Option<Place>>,
+    /// Where the callbacks are.
     pub slots: RefCell<Slots>,
     /// The slot of the callback that runs, or ran last.
     pub running_slot: Cell<u32>,
+    /// What `cjson` keeps.
     pub json: Shared,
+    /// The time that the running call or load takes.
     pub patience: Patience,
+    /// The memory limit.
     pub memory: Memory,
+    /// What is compiled to machine code.
     pub machine_code: MachineCode,
+    /// The server's dialect.
     pub dialect: Dialect,
 }
 
 impl VmState {
+    /// The state of a new VM.
     pub fn new(dialect: Dialect) -> Self {
         Self {
             host: Cell::new(None),
@@ -147,18 +155,22 @@ impl VmState {
         self.registrations.borrow_mut().as_mut().map(body)
     }
 
+    /// Whether inner replies come in RESP3.
     pub fn resp3(&self) -> bool {
         self.resp3.get()
     }
 
+    /// Sets whether they do, for the rest of the call.
     pub fn set_resp3(&self, resp3: bool) {
         self.resp3.set(resp3);
     }
 
+    /// Sets where the effects of commands go, for the rest of the call.
     pub fn set_replication(&self, replication: Replication) {
         self.replication.set(replication);
     }
 
+    /// How the next command runs.
     pub fn mode(&self) -> CallMode {
         CallMode { resp3: self.resp3.get(), replication: self.replication.get() }
     }

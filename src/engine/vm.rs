@@ -20,7 +20,8 @@ use super::slots::{self, Slots};
 use super::stack::{Failed, Kind, Outcome, Raise, Stack, natives};
 use super::state::VmState;
 
-/// Fixed slots at the bottom of the main stack: the error handler, the entry of protected code, the root of the callbacks.
+/// Fixed slots at the bottom of the main stack: the error handler, the entry of protected code, the root of the
+/// callbacks.
 pub(super) const HANDLER: i32 = 1;
 const ENTRY: i32 = 2;
 pub(super) const ROOT: i32 = 3;
@@ -35,10 +36,10 @@ pub struct Vm {
     pub(super) state: Box<VmState>,
 }
 
-// SAFETY: a `Vm` is the only owner of its VM, and of the raw addresses into it: `stack` points to the VM's main state, and
-// the VM's natives point to `state`, a box that moves with it. `Lua` is Send (mlua's feature `send`). No handle of mlua
-// leaves the engine. So it can be used from one thread after another. The host's address in `state` is set only while a
-// call runs, during which the `Vm` is borrowed and cannot move.
+// SAFETY: a `Vm` is the only owner of its VM, and of the raw addresses into it: `stack` points to the VM's main state,
+// and the VM's natives point to `state`, a box that moves with it. `Lua` is Send (mlua's feature `send`). No handle of
+// mlua leaves the engine. So it can be used from one thread after another. The host's address in `state` is set only
+// while a call runs, during which the `Vm` is borrowed and cannot move.
 unsafe impl Send for Vm {}
 
 natives! {
@@ -47,8 +48,8 @@ natives! {
 }
 
 fn error_handler(stack: &Stack) -> Outcome {
-    // Level 0 is this handler, level 1 what raised: a function of a script, or one of the engine or the VM that a function
-    // called.
+    // Level 0 is this handler, level 1 what raised: a function of a script, or one of the engine or the VM that a
+    // function called.
     let place = stack.place(1).or_else(|| stack.place(2));
     *VmState::of(stack).failure.borrow_mut() = place.map(|(chunk, line)| Place { chunk, line });
     translate(stack);
@@ -123,8 +124,8 @@ impl Vm {
         });
     }
 
-    /// Runs a call of the callback in `slot`, which errors name as `name`: `enter` calls it and leaves its result on top of
-    /// the stack, or the error. Writes the result to `sink`.
+    /// Runs a call of the callback in `slot`, which errors name as `name`: `enter` calls it and leaves its result on
+    /// top of the stack, or the error. Writes the result to `sink`.
     ///
     /// # Errors
     /// The wire text of what the callback raised, or a refusal: a call cannot begin inside another of the same VM.
@@ -183,8 +184,8 @@ impl Vm {
         checked.map(|()| shape)
     }
 
-    /// Runs `body` in protected mode, with the value in slot `given` of the main stack in its slot [`Stack::GIVEN`]. Leaves
-    /// its one result on top of the stack, or the error.
+    /// Runs `body` in protected mode, with the value in slot `given` of the main stack in its slot [`Stack::GIVEN`].
+    /// Leaves its one result on top of the stack, or the error.
     pub(super) fn protect(&self, given: i32, body: impl FnMut(&Stack) -> Outcome) -> Result<(), Failed> {
         self.stack.protect(HANDLER, ENTRY, given, body)
     }
@@ -204,8 +205,8 @@ impl Vm {
         ScriptError(text)
     }
 
-    /// Pops the error on top of the stack and gives its text. If it means that memory ran out, garbage is collected for the
-    /// next call.
+    /// Pops the error on top of the stack and gives its text. If it means that memory ran out, garbage is collected for
+    /// the next call.
     pub(super) fn take_error(&self) -> Vec<u8> {
         let text = self.without_limit(|vm| take_text(&vm.stack));
         if !self.state.memory.is_refusal(&text) {
@@ -248,8 +249,8 @@ impl Vm {
         self.state.memory.limit()
     }
 
-    /// Runs `body`, in which the VM is refused nothing: outside of protected mode, a refusal would end the process. What
-    /// it does there is small.
+    /// Runs `body`, in which the VM is refused nothing: outside of protected mode, a refusal would end the process.
+    /// What it does there is small.
     fn without_limit<T>(&self, body: impl FnOnce(&Self) -> T) -> T {
         /// Sets the limit again however `body` ends.
         struct Limit<'a>(&'a Vm);
@@ -271,8 +272,8 @@ impl Vm {
         let _ = self.lua.set_memory_limit(self.state.memory.bound(limit));
     }
 
-    /// Compiles the callback in `slot` and what it reaches to machine code. True when that is done, or will never be; else
-    /// it is to be tried again before another call.
+    /// Compiles the callback in `slot` and what it reaches to machine code. True when that is done, or will never be;
+    /// false when the caller should try again before another call.
     pub fn compile_native(&self, slot: u32) -> bool {
         let state = &self.state;
         if state.is_running() || !state.machine_code.has_room(&self.stack, &state.memory) {

@@ -34,7 +34,7 @@ pub struct Words {
 }
 
 /// Redis 7.0.
-pub const REDIS_7_0: Words = Words {
+pub static REDIS_7_0: Words = Words {
     server: "Redis",
     api: "redis",
     no_arguments: "Please specify at least one argument for this redis lib call",
@@ -55,17 +55,17 @@ pub const REDIS_7_0: Words = Words {
 };
 
 /// Redis from 7.2 on.
-pub const REDIS_7_2: Words = Words {
+pub static REDIS_7_2: Words = Words {
     no_permission: "ACL failure in script: ",
     set_repl_arity: "redis.set_repl() requires one argument.",
     ..REDIS_7_0
 };
 
 /// Redis from 7.4 on.
-pub const REDIS_7_4: Words = Words { bad_log_level: "Invalid log level.", ..REDIS_7_2 };
+pub static REDIS_7_4: Words = Words { bad_log_level: "Invalid log level.", ..REDIS_7_2 };
 
 /// Valkey before 9.1.
-pub const VALKEY: Words = Words {
+pub static VALKEY: Words = Words {
     server: "Valkey",
     api: "server",
     no_arguments: "Please specify at least one argument for this call",
@@ -80,7 +80,7 @@ pub const VALKEY: Words = Words {
 };
 
 /// Valkey from 9.1 on, whose functions are run by a module.
-pub const VALKEY_9_1: Words = Words {
+pub static VALKEY_9_1: Words = Words {
     not_for_scripts: "This Valkey command is not allowed from script",
     not_local: "Attempted to access a non local key in a cluster node",
     ..VALKEY

@@ -4,8 +4,8 @@ use super::counters::Counters;
 use super::flags::FunctionFlags;
 use super::hot_check::HotCheck;
 
-/// A loaded library. Never changes once it is registered, but for what is counted of its calls: a replacement is another
-/// library.
+/// A loaded library. Never changes once it is registered, but for what is counted of its calls: a replacement is
+/// another library.
 #[derive(Debug)]
 pub struct Library {
     /// Its name; case matters.

@@ -21,8 +21,8 @@ pub struct Registry {
     functions: HashTable<FunctionRef>,
     /// By their folded names: no two that differ in case only.
     libraries: HashTable<LibraryRef>,
-    /// Those that would, by their names as they are. There are hardly any; but one table for all, by folded names, would
-    /// be slow for a payload full of them.
+    /// Those that would, by their names as they are. There are hardly any; but one table for all, by folded names,
+    /// would be slow for a payload full of them.
     variants: HashTable<LibraryRef>,
     /// Of all libraries together.
     bytes: usize,

@@ -79,11 +79,11 @@ pub struct CallHost<'a> {
     watch: &'a Watch,
     /// Where it is counted when the host ends the call.
     totals: &'a Totals,
-    /// When others are let in, in milliseconds from the call's begin; once the server was asked for it.
+    /// When other clients are served, in milliseconds from the start of the call; None until the server was asked.
     threshold: Option<u64>,
-    /// When the call is totals, likewise.
+    /// When the call is ended, in the same way.
     timeout: Option<u64>,
-    /// What others are told once it runs too long.
+    /// What other clients are told once it runs too long.
     busy: Option<CString>,
     /// The call's first key.
     key: Option<Word<'a>>,
@@ -131,7 +131,7 @@ impl<'a> CallHost<'a> {
         self.slot = Some(OneSlot::new(declared));
     }
 
-    /// Makes it a call in a cluster, where the server looks whether the keys of a command are in one slot.
+    /// Makes it a call in a cluster, where the server checks that the keys of a command are in one slot.
     pub fn in_cluster(&mut self) {
         self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
     }
@@ -140,8 +140,8 @@ impl<'a> CallHost<'a> {
         Refusals { context: self.context, dialect: self.dialect }
     }
 
-    /// Refuses a command whose keys are in several slots without letting the server see them. What it would refuse
-    /// before, it is asked for: by the same command with its first key in place of the others, which it does not run.
+    /// Refuses a command whose keys are in several slots without letting the server see them. To learn what it
+    /// would refuse before, it is asked with the first key in place of all others, and does not run the command.
     fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) -> &[u8] {
         let keys = keys_of(self.context, arguments);
         let mut words = arguments.to_vec();
@@ -214,7 +214,7 @@ impl<'a> CallHost<'a> {
         &self.own_reply
     }
 
-    /// When others are let in. As in the server, 0 means never.
+    /// When other clients are served. As in the server, 0 means never.
     fn threshold(&mut self) -> u64 {
         let context = self.context;
         *self.threshold.get_or_insert_with(|| {
@@ -381,7 +381,7 @@ fn log(context: &Context, level: LogLevel, message: &[u8]) {
     context.log(level, c_text(message).as_bytes());
 }
 
-/// What others are told while a call runs too long, which `kill` ends.
+/// What other clients are told while a call runs too long, which `kill` ends.
 fn busy(server: &str, kill: &str) -> CString {
     let text = format!("{server} is busy running a script. You can only call {kill} or SHUTDOWN NOSAVE.");
     CString::new(text).unwrap_or_default()

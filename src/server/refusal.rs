@@ -1,5 +1,5 @@
-//! The words that scripts know for what the server refuses to run: those of its own functions, in place of those that it
-//! has for modules.
+//! The words that scripts know for what the server refuses to run: those of its own functions, in place of those that
+//! it has for modules.
 
 use std::ffi::c_int;
 

@@ -1,13 +1,13 @@
-//! Functions of the VM's own libraries that could run long without passing a safepoint, or that give something else than
-//! the server's.
+//! Functions of the VM's own libraries that could run long without passing a safepoint, or that give something else
+//! than the server's.
 //!
 //! Each has a native in its place, which captures it. What is short goes to the VM's function as it is: in the same
 //! frame, so that results and errors are the VM's. What could take long is done here, a safepoint now and then, or
 //! refused. Arguments that the server's function takes otherwise are put as the VM's has to see them.
 //!
-//! Where the compiler calls a built-in directly, these are not asked. That holds for what both understand alike: the VM's
-//! direct calls leave all else to the function in the table, but for those in [`super::compile`] that the compiler is told
-//! of.
+//! Where the compiler calls a built-in directly, these are not asked. That holds for what both understand alike: the
+//! VM's direct calls leave all else to the function in the table, but for those in [`super::compile`] that the compiler
+//! is told of.
 
 mod coroutine;
 mod number;

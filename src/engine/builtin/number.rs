@@ -2,18 +2,18 @@
 //!
 //! A string counts as a number if it reads as one, and reading a long one takes time, as often as it is passed.
 //!
-//! The VM's functions cut numbers to 32 bits, and what does not fit becomes the lowest integer. The server's cut them to 64
-//! bits, and some of them take the lower half of those. What does not fit into 32 bits is put here as what the server makes
-//! of it.
+//! The VM's functions cut numbers to 32 bits, and what does not fit becomes the lowest integer. The server's cut them
+//! to 64 bits, and some of them take the lower half of those. What does not fit into 32 bits is put here as what the
+//! server makes of it.
 
 use super::usual::usual;
 use crate::engine::number::truncated;
 use crate::engine::stack::{Kind, Outcome, Stack};
 
-/// A string up to this length is read in no time.
+/// A string up to this length, in bytes, is read in no time.
 const SHORT: usize = 64;
 
-/// Turns a long string at `index` into the number that it reads as, after a safepoint. What is no number stays. May
+/// Turns a long string at `index` into the number that it reads as, after a safepoint. Any other value stays. May
 /// raise.
 pub fn read(stack: &Stack, index: i32) {
     if stack.kind(index) == Kind::String
@@ -26,8 +26,8 @@ pub fn read(stack: &Stack, index: i32) {
     }
 }
 
-/// Puts an integer of 32 bits at `index` in the place of a number that does not fit: what `fit` makes of its 64 bits. What
-/// is no number stays.
+/// Puts an integer of 32 bits at `index` in the place of a number that does not fit: what `fit` makes of its 64 bits.
+/// Any other value stays.
 fn fit(stack: &Stack, index: i32, fit: impl FnOnce(i64) -> i32) {
     if !matches!(stack.kind(index), Kind::Number | Kind::String) {
         return;
@@ -40,12 +40,12 @@ fn fit(stack: &Stack, index: i32, fit: impl FnOnce(i64) -> i32) {
     }
 }
 
-/// Has the number at `index`, a position, stop at the limits of 32 bits: no string is that long.
+/// Clamps the number at `index`, a position, to 32 bits: no string is that long.
 pub fn fit_position(stack: &Stack, index: i32) {
     fit(stack, index, |wide| wide.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
 }
 
-/// Has the number at `index` be the lower 32 bits of it, as the server's functions take what they call an int.
+/// Cuts the number at `index` to its lower 32 bits, as the server's functions do with what they call an int.
 pub fn fit_int(stack: &Stack, index: i32) {
     fit(stack, index, |wide| wide as i32);
 }

@@ -2,8 +2,8 @@
 //!
 //! The VM passes a safepoint for each step of a match that may branch. Between two of them its work can be that of the
 //! string's length times that of one set of the pattern, or times the number of captures. That product is bounded here.
-//! A search for a plain string passes none and may look at every byte of the one string for every byte of the other; for
-//! long ones a search in linear time takes its place.
+//! A search for a plain string passes none and may look at every byte of the one string for every byte of the other;
+//! for long ones a search in linear time takes its place.
 
 use memchr::memchr;
 use memchr::memmem::Finder;
@@ -14,10 +14,10 @@ use super::usual::usual;
 use crate::engine::limits::STRIDE;
 use crate::engine::stack::{Kind, Outcome, Raise, Stack};
 
-/// Up to this product of the lengths of string and pattern there is nothing to look at.
+/// Up to this product of the lengths of string and pattern, nothing can take long.
 const SHORT: usize = 1 << 24;
 
-/// How much work there may be between two safepoints, in bytes looked at: some tenths of a second.
+/// How much work there may be between two safepoints, in bytes compared: some tenths of a second.
 const WORK_LIMIT: usize = 1 << 28;
 
 /// The longest plain string that is searched for: preparing the search passes no safepoint.

@@ -4,8 +4,8 @@ use memchr::memchr;
 
 /// The replacement in which a `%` stands before nothing but a digit or another `%`; None when it is that already.
 ///
-/// The server takes what follows a `%` as it is when it is no digit. After one at the end it finds the NUL that ends the
-/// string.
+/// The server takes what follows a `%` as it is when it is no digit. After one at the end it finds the NUL that ends
+/// the string.
 pub fn plain_escapes(replacement: &[u8]) -> Option<Vec<u8>> {
     let is_plain = |next: Option<&u8>| next.is_some_and(|next| next.is_ascii_digit() || *next == b'%');
     let mut at = 0;
@@ -32,8 +32,8 @@ pub fn plain_escapes(replacement: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// The pattern without the class `%g`, which the server takes for the letter, and up to its first NUL, which is where the
-/// server's end; None when it has neither. One that is malformed stays so.
+/// The pattern without the class `%g`, which the server takes for the letter, and up to its first NUL, which is where
+/// the server's end; None when it has neither. One that is malformed stays so.
 pub fn plain_classes(pattern: &[u8]) -> Option<Vec<u8>> {
     let end = memchr(0, pattern);
     let pattern = &pattern[..end.unwrap_or(pattern.len())];

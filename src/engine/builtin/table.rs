@@ -21,7 +21,7 @@ const CAPACITY: usize = 2048;
 /// What joining a value is worth beside its bytes.
 const SHORT: usize = 64;
 
-/// Up to so many numbers, and other values, the VM sorts by itself.
+/// The VM sorts up to this many numbers, and this many other values, by itself.
 const NUMBERS: i32 = 1_000_000;
 const OTHERS: i32 = 250_000;
 
@@ -184,7 +184,7 @@ pub fn for_each(stack: &Stack) -> Outcome {
     usual(stack)
 }
 
-/// Has the function in slot 2, if it is not written in Lua, called with a safepoint before it.
+/// Puts a safepoint before each call of the function in slot 2, if it is not written in Lua.
 fn relay_native(stack: &Stack) {
     if stack.is_native(2) {
         stack.push_value(2);

@@ -123,8 +123,8 @@ fn read_numbers(stack: &Stack, count: i32) {
     }
 }
 
-/// Has each option end at its first NUL, as in the server, which takes what it makes for a C string: a string is cut there,
-/// unless it is long and goes as it is, and the character zero becomes nothing, with the spaces before it.
+/// Ends each option at its first NUL, as the server does, for which the text of an option is a C string. A string is
+/// cut there, unless it is long and is copied as it is; the character zero becomes nothing, with the spaces before it.
 fn end_at_nul(stack: &Stack, count: i32) {
     let Some(format) = stack.bytes(1) else {
         return;

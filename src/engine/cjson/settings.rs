@@ -89,7 +89,7 @@ impl Settings {
         self.get(Setting::SparseConvert) != 0
     }
 
-    /// An array is sparse when its length is more than so many times its elements; 0: never.
+    /// An array is sparse when its length is more than this many times its elements; 0 for never.
     pub const fn sparse_ratio(&self) -> i32 {
         self.get(Setting::SparseRatio)
     }
@@ -99,10 +99,12 @@ impl Settings {
         self.get(Setting::SparseSafe)
     }
 
+    /// The deepest nesting that is written.
     pub const fn encode_depth(&self) -> i32 {
         self.get(Setting::EncodeDepth)
     }
 
+    /// The deepest nesting that is read.
     pub const fn decode_depth(&self) -> i32 {
         self.get(Setting::DecodeDepth)
     }
@@ -112,6 +114,7 @@ impl Settings {
         self.get(Setting::Precision).unsigned_abs() as usize
     }
 
+    /// What becomes of numbers that JSON does not have, when they are written.
     pub const fn encode_invalid(&self) -> Invalid {
         match self.get(Setting::EncodeInvalid) {
             0 => Invalid::Refuse,
@@ -120,6 +123,7 @@ impl Settings {
         }
     }
 
+    /// Whether numbers that JSON does not have are read.
     pub const fn decode_invalid(&self) -> bool {
         self.get(Setting::DecodeInvalid) != 0
     }

@@ -11,8 +11,8 @@ use crate::engine::state::VmState;
 /// How deep tables are encoded; one below is nil. So cycles end too.
 const NESTING: u32 = 16;
 
-/// After how many bytes written in vain tables are looked through before they are written. A hole at the end of an array,
-/// and again in every array that it holds, would double the work with each level.
+/// After this many bytes written in vain, tables are surveyed before they are written. A hole at the end of an array,
+/// and again in every array inside it, would double the work with each level.
 const WASTE: usize = 4096;
 
 /// Slots of the VM that a level of nesting takes: a key and its value.
@@ -20,7 +20,7 @@ const SLOTS_A_LEVEL: i32 = 2;
 
 /// Writes values of the stack one after another.
 ///
-/// Every method that looks at a table is told how many slots the server has in use then (`used`), and raises where the
+/// Every method that takes a table is told how many slots the server has in use then (`used`), and raises where the
 /// server runs out of them.
 pub struct Encoder<'a> {
     stack: &'a Stack,
@@ -102,8 +102,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Writes the table as an array, in one pass, if it looks like one; false (and something may be written) if it turns
-    /// out to be none.
+    /// Writes the table as an array, in one pass, if it looks like one. False, with something written perhaps, if it is
+    /// not one after all.
     fn likely_array(&mut self, index: i32, level: u32, used: i32) -> Result<bool, Raise> {
         let stack = self.stack;
         let length = stack.length(index);

@@ -1,8 +1,8 @@
 //! What libraries see: the globals while a library is loaded, and those while its functions run.
 //!
-//! Every library has an environment of its own, an empty table that stays empty: assigning a global raises, and no library
-//! function gives the table out. What it shows depends on the time, not on the library: while the library's body runs, it
-//! leads to a table that holds `redis.register_function` and little else; afterwards to all globals.
+//! Every library has an environment of its own, an empty table that stays empty: assigning a global raises, and no
+//! library function gives the table out. What it shows depends on the time, not on the library: while the library's
+//! body runs, it leads to a table that holds `redis.register_function` and little else; afterwards to all globals.
 
 use std::ffi::CStr;
 

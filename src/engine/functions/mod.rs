@@ -50,8 +50,8 @@ impl Engine {
         &self.vm
     }
 
-    /// Loads the body of a library (its source from the end of the first line on) and runs it, for no longer than `limit`.
-    /// Its callbacks stay in the VM until `release`.
+    /// Loads the body of a library (its source from the end of the first line on) and runs it, for no longer than
+    /// `limit`. Its callbacks stay in the VM until `release`.
     ///
     /// # Errors
     /// The wire text of a compile error or of what the body raised. Nothing stays behind then.
@@ -109,9 +109,9 @@ impl Engine {
 
     /// Calls the callback in `slot`: leaves its result on the stack, or the error.
     ///
-    /// A VM without a limit is refused nothing while there is memory at all, and without memory the server ends itself. So
-    /// what the callback gets is pushed outside of protected mode, which spares every call a level of it, unless the VM
-    /// could find it too much.
+    /// A VM without a limit is refused nothing while there is memory at all, and without memory the server ends itself.
+    /// So what the callback gets is pushed outside of protected mode, which spares every call a level of it, unless the
+    /// VM could find it too much.
     fn enter<'a>(
         &self,
         slot: u32,

@@ -71,7 +71,8 @@ fn named(stack: &Stack, state: &VmState) -> Result<Request, Raise> {
         |which: &str| state.api_error(&format!("{which} argument given to redis.register_function must be a string"));
     if stack.kind(1) != Kind::Table {
         return Err(state.api_error(
-            "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+            "calling redis.register_function with a single argument is only applicable to Lua table (representing \
+             named arguments).",
         ));
     }
     let mut request = Request::default();
@@ -151,8 +152,8 @@ fn new_name(state: &VmState, name: Vec<u8>) -> Result<Box<str>, ScriptError> {
     Ok(name.into_boxed_str())
 }
 
-/// Refuses a name that differs from another one by case alone, for lookup ignores case: the stock server takes it, calls
-/// one of the two at random and aborts when the library is deleted.
+/// Refuses a name that differs from another one by case alone, for lookup ignores case: the stock server takes it,
+/// calls one of the two at random and aborts when the library is deleted.
 fn check_case(state: &VmState, name: &str) -> Result<(), Raise> {
     let other = state.with_registrations(|library| {
         let other = library.functions.iter().find(|other| other.name.eq_ignore_ascii_case(name))?;

@@ -73,7 +73,8 @@ pub fn general(number: f64, precision: usize) -> NumberText {
 fn general_by_c(number: f64, precision: usize) -> NumberText {
     let mut buffer = [0u8; 64];
     let (start, size) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: the buffer has room for every output of this format (at most 24 bytes with 17 digits), and its size is given.
+    // SAFETY: the buffer has room for every output of this format (at most 24 bytes with 17 digits), and its size is
+    // given.
     let length = unsafe { libc::snprintf(start, size, c"%.*g".as_ptr(), precision as libc::c_int, number) };
     NumberText::new(&buffer[..usize::try_from(length).unwrap_or(0)])
 }
@@ -108,7 +109,7 @@ fn push_fixed(text: &mut NumberText, digits: &[u8], whole: usize) {
     }
 }
 
-/// Pushes a decimal with an exponent of at least so many digits.
+/// Pushes a decimal with an exponent of at least `least` digits.
 fn push_scientific(text: &mut NumberText, decimal: &Decimal, least: usize) {
     let (first, rest) = decimal.digits().split_at(1);
     text.push(first);
@@ -124,7 +125,8 @@ fn push_scientific(text: &mut NumberText, decimal: &Decimal, least: usize) {
 }
 
 /// Short digits that read back as the finite `number`, as the newer servers' own printer finds and lays them out: as an
-/// integer while fewer than 8 zeros follow the digits, as a fraction while it is not far below 1, else with an exponent.
+/// integer while fewer than 8 zeros follow the digits, as a fraction while it is not far below 1, else with an
+/// exponent.
 fn short_text(number: f64) -> NumberText {
     let decimal = grisu::digits(number.abs());
     let (digits, exponent) = (decimal.digits(), decimal.exponent);

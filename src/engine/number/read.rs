@@ -64,7 +64,7 @@ pub(super) const POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// Reads the number with the C library: hexadecimal numbers, infinity and what is no number.
+/// Reads the number with the C library: hexadecimal numbers, infinity and NaN.
 fn read_by_c(text: &[u8]) -> Option<(f64, usize)> {
     let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._()".contains(byte);
     let length = text.iter().position(|byte| !belongs(byte)).unwrap_or(text.len());

@@ -1,4 +1,4 @@
-//! Where a VM asks whether its code may go on, and whom it tells what it allocates: its callbacks.
+//! The VM's callbacks: it asks whether its code may go on, and reports what it allocates.
 //!
 //! One more thread writes the first of them: the watch rings it while the VM runs.
 
@@ -39,25 +39,25 @@ impl Stack {
         unsafe { self.interrupt_slot().store(ptr::null_mut()) }
     }
 
-    /// Where the VM looks for its callback.
+    /// The address of the VM's callback.
     pub fn interrupt_slot(&self) -> InterruptSlot {
         // SAFETY: Alive; the callbacks live as long as the VM.
         InterruptSlot(unsafe { &raw mut (*ffi::lua_callbacks(self.state)).interrupt })
     }
 
-    /// Has the VM ask at loop edges, calls and collector steps.
+    /// Makes the VM call `callback` at loop edges, calls and collector steps.
     pub fn arm(&self, callback: Callback) {
         // SAFETY: Alive.
         unsafe { self.interrupt_slot().arm(callback) }
     }
 
-    /// Has the VM tell `G` of each allocation.
+    /// Makes the VM report each allocation to `G`.
     pub fn follow_growth<G: Growth>(&self) {
         // SAFETY: Alive; the callbacks live as long as the VM, which reads this one on its own thread only.
         unsafe { (*ffi::lua_callbacks(self.state)).onallocate = Some(grown::<G>) }
     }
 
-    /// Has the VM tell nobody.
+    /// Makes the VM report its allocations to nobody.
     pub fn ignore_growth(&self) {
         // SAFETY: as in `follow_growth`.
         unsafe { (*ffi::lua_callbacks(self.state)).onallocate = None }
@@ -90,7 +90,7 @@ pub struct InterruptSlot(*mut Option<unsafe extern "C-unwind" fn(*mut ffi::lua_S
 unsafe impl Send for InterruptSlot {}
 
 impl InterruptSlot {
-    /// Has the VM ask.
+    /// Makes the VM ask.
     ///
     /// # Safety
     /// The VM is alive.
@@ -118,10 +118,10 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
     }
 }
 
-/// Is told of what a VM allocates.
+/// Follows what a VM allocates.
 pub trait Growth {
-    /// The VM has allocated so many bytes. It is in the middle of making a value: nothing may be done with it but to look at its size
-    /// and to arm it.
+    /// The VM has allocated `bytes` bytes. It is in the middle of making a value: only its size may be read, and only
+    /// its interrupt set.
     fn grown(stack: &Stack, bytes: usize);
 }
 

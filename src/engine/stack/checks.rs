@@ -6,7 +6,8 @@ use mlua::ffi;
 use super::Stack;
 
 impl Stack {
-    /// The frame that `state` is in. The VM gives a native and a new state room for `LUA_MINSTACK` values above what is there.
+    /// The frame that `state` is in. The VM gives a native and a new state room for `LUA_MINSTACK` values above what is
+    /// there.
     #[inline(always)]
     pub(super) fn frame(state: *mut ffi::lua_State) -> Self {
         Self {
@@ -95,6 +96,34 @@ impl Stack {
             self.note_room(0);
         } else {
             debug_assert_eq!(self.top(), base + results, "after a call");
+        }
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::engine::tests::engine;
+
+    #[test]
+    fn what_breaks_the_rules_panics_before_the_vm_sees_it() {
+        type Misuse = fn(&Stack);
+        let misuses: [(Misuse, &str); 6] = [
+            (|stack| stack.pop(4), "4 values of 3"),
+            (|stack| stack.insert(5), "no slot 5 among 3"),
+            (|stack| drop(stack.kind(-4)), "no slot -4 among 3"),
+            (|stack| drop(stack.raw_get_at(1, 1)), "in slot 1"),
+            (|stack| (0..18).for_each(|_| stack.push_nil()), "no room for 1 values above 20"),
+            (|stack| stack.call(3, 0), "4 values of 3"),
+        ];
+        for (misuse, text) in misuses {
+            let engine = engine();
+            let stack = &engine.vm().stack;
+            let panic = catch_unwind(AssertUnwindSafe(|| misuse(stack))).expect_err(text);
+            let found = panic.downcast_ref::<String>().expect("a text");
+            assert!(found.contains(text), "{found} instead of {text}");
         }
     }
 }

@@ -24,8 +24,8 @@ struct Stats {
     bound: c_uint,
 }
 
-/// `Luau::CodeGen::CompilationResult`. It has a destructor, which is not run: for each function that the generator gives
-/// up on (one that is very long), its name and some bytes more are not freed.
+/// `Luau::CodeGen::CompilationResult`. It has a destructor, which is not run: for each function that the generator
+/// gives up on (one that is very long), its name and some bytes more are not freed.
 #[repr(C)]
 struct Report {
     result: c_int,
@@ -55,8 +55,8 @@ pub enum Compiled {
     Functions { count: u32, code: usize, data: usize },
     /// Nothing: there was nothing new, or nothing that the generator takes.
     Nothing,
-    /// There is no memory for code, now or at all. The generator must not be asked again: it may have locked memory that
-    /// it still means to write.
+    /// There is no memory for code, now or at all. The generator must not be asked again: it may have locked memory
+    /// that it still means to write.
     NoMemory,
 }
 
@@ -77,8 +77,8 @@ impl Stack {
     pub fn compile_native(&self, index: i32) -> Compiled {
         debug_assert!(self.is_lua_function(index), "the value in slot {index} is no function in Lua");
         let mut stats = Stats::default();
-        // SAFETY: Alive, Bounds, Raising. The value at `index` is a function in Lua; `stats` is a live value of the layout
-        // that the generator fills, and the result is plain bytes here.
+        // SAFETY: Alive, Bounds, Raising. The value at `index` is a function in Lua; `stats` is a live value of the
+        // layout that the generator fills, and the result is plain bytes here.
         let report = unsafe { compile(self.state, index, 0, &raw mut stats) };
         match report.result {
             NOT_INITIALIZED | ALLOCATION_FAILED => Compiled::NoMemory,

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use mlua::ffi;
 use smallvec::SmallVec;
 
-/// The bytecode of `source`, which has no NUL, or what the compiler says is wrong in the form in which [`super::Stack::load`]
-/// takes it. Globals named in `mutable` are looked up when the code runs, and so are the functions of libraries named in
-/// `replaced`.
+/// The bytecode of `source`, which has no NUL, or what the compiler says is wrong in the form in which
+/// [`super::Stack::load`] takes it. Globals named in `mutable` are looked up when the code runs, and so are the
+/// functions of libraries named in `replaced`.
 ///
 /// Optimisation level 1: level 2 inlines functions, which changes the lines that errors name.
 pub fn bytecode(source: &[u8], mutable: &[&CStr], replaced: &[&CStr]) -> Vec<u8> {
@@ -31,8 +31,8 @@ fn list(names: &[&CStr]) -> SmallVec<[*const c_char; 16]> {
     names.iter().map(|name| name.as_ptr()).chain([ptr::null()]).collect()
 }
 
-/// How much of the machine's stack a level of nesting takes in the parser and the compiler together, in bytes: a function
-/// in a function takes the most, 1,113.
+/// How much of the machine's stack a level of nesting takes in the parser and the compiler together, in bytes: a
+/// function in a function takes the most, 1,113.
 const LEVEL: u64 = 1_200;
 
 /// The deepest nesting that is worth its stack, in levels. Each `elseif`, each `or` and each call in a row is one.

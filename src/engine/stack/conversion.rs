@@ -1,9 +1,10 @@
 //! Numbers to strings, in the place of the VM's own conversion.
 //!
 //! The VM prints the shortest text that reads back as the same number; the server's VM prints 14 digits. Keys that
-//! scripts make of numbers depend on it. The two functions that convert are alone in an object file of the VM's library,
-//! and the linker takes no file out of a library for names that it has found: it finds ours first. Had it both, it would
-//! refuse them; that it has ours is what the tests below look at, and `tests/integration/compatibility.rs` in the module.
+//! scripts make of numbers depend on it. The two functions that convert are alone in an object file of the VM's
+//! library, and the linker takes no file out of a library for names that it has found: it finds ours first. Had it
+//! both, it would refuse them; the tests below check that it has ours, and `tests/integration/compatibility.rs` checks
+//! the module.
 
 use std::arch::global_asm;
 use std::ffi::c_char;
@@ -11,9 +12,8 @@ use std::ptr;
 
 use super::super::number::{self, TEXT_ROOM};
 
-// The names are those that the compiler of C++ makes of `luai_num2str(char*, double)` and
-// `luai_int2str(char*, int64_t)`. They are given here, not by attributes of the functions, because those would be exported
-// from the module.
+// The names are those that the compiler of C++ makes of `luai_num2str(char*, double)` and `luai_int2str(char*,
+// int64_t)`. They are given here, not by attributes of the functions, because those would be exported from the module.
 #[cfg(target_arch = "x86_64")]
 macro_rules! jump {
     () => {
@@ -47,7 +47,7 @@ unsafe extern "C" {
     fn luai_num2str(buffer: *mut c_char, number: f64) -> *mut c_char;
 }
 
-/// Has the linker take this file before the VM's library, in programs that use this crate as a library, too.
+/// Makes the linker take this file before the VM's library, also in programs that use this crate as a library.
 #[used]
 static TAKEN: unsafe extern "C" fn(*mut c_char, f64) -> *mut c_char = luai_num2str;
 
@@ -61,8 +61,8 @@ unsafe extern "C" fn print_number(buffer: *mut c_char, number: f64) -> *mut c_ch
     }
 }
 
-/// Writes the text of `integer` and a NUL to `buffer`, which has room for 30 bytes, and gives the end of the text. Scripts
-/// have no values of the VM's type of integers; the function is here because it shares its file with the other.
+/// Writes the text of `integer` and a NUL to `buffer`, which has room for 30 bytes, and gives the end of the text.
+/// Scripts have no values of the VM's type of integers; the function is here because it shares its file with the other.
 unsafe extern "C" fn print_integer(buffer: *mut c_char, integer: i64) -> *mut c_char {
     let mut digits = itoa::Buffer::new();
     let text = digits.format(integer).as_bytes();

@@ -40,7 +40,7 @@ pub use compiler::{bytecode, fit_nesting_to_stack};
 /// The VM's error when its allocator refuses memory.
 pub const REFUSED: &[u8] = b"not enough memory";
 
-/// How many bytes a string may have that is pushed; the VM raises for one of a GiB.
+/// The longest string that may be pushed, in bytes; the VM raises for one of a GiB.
 pub const STRING_LIMIT: usize = (1 << 30) - 64;
 
 /// How many values the VM lets one frame have. The registry's index is beyond them by a fixed distance.
@@ -246,6 +246,7 @@ impl Stack {
         false
     }
 
+    /// The type of the value at `index`; [`Kind::None`] above the top.
     pub fn kind(&self, index: i32) -> Kind {
         self.check_readable(index);
         // SAFETY: Alive, Bounds.
@@ -273,8 +274,8 @@ impl Stack {
     pub fn bytes_with_nul(&self, index: i32) -> Option<&[u8]> {
         self.check_readable(index);
         let mut length = 0;
-        // SAFETY: Alive, Bounds. The VM returns the address of `length` bytes and a NUL that live as long as the string,
-        // which the caller keeps on the stack; null for what is no string.
+        // SAFETY: Alive, Bounds. The VM returns the address of `length` bytes and a NUL that live as long as the
+        // string, which the caller keeps on the stack; null for what is no string.
         unsafe {
             let start = ffi::lua_tolstringatom(self.state, index, &mut length, std::ptr::null_mut());
             (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), length + 1))
@@ -293,6 +294,7 @@ impl Stack {
         }
     }
 
+    /// Whether the value is true: anything but false, nil and none.
     pub fn boolean(&self, index: i32) -> bool {
         self.check_readable(index);
         // SAFETY: Alive, Bounds.
@@ -351,18 +353,21 @@ impl Stack {
 
     // ---- pushing --------------------------------------------------------------------------------------------
 
+    /// Pushes nil.
     pub fn push_nil(&self) {
         self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_pushnil(self.state) }
     }
 
+    /// Pushes a boolean.
     pub fn push_boolean(&self, value: bool) {
         self.check_room(1);
         // SAFETY: Alive, Bounds.
         unsafe { ffi::lua_pushboolean(self.state, value.into()) }
     }
 
+    /// Pushes a number.
     pub fn push_number(&self, value: f64) {
         self.check_room(1);
         // SAFETY: Alive, Bounds.
@@ -565,7 +570,7 @@ impl Stack {
         unsafe { ffi::lua_setreadonly(self.state, index, readonly.into()) }
     }
 
-    /// Says whether the environment at `index` may be read through the constants that were resolved at compile time.
+    /// Sets whether code may read the environment at `index` through constants that were resolved at compile time.
     pub fn set_safe_environment(&self, index: i32, safe: bool) {
         self.check_table(index);
         // SAFETY: Alive, Bounds; the value at `index` is a table.
@@ -628,8 +633,8 @@ impl Stack {
     /// Runs the VM's own function that the running native captured in the native's place: with its arguments, in its
     /// frame. Gives the number of results. Raises what it raises.
     pub fn run_captured(&self) -> i32 {
-        // SAFETY: Alive, Raising. Functions of the VM's libraries take their arguments from the frame that they are called
-        // in, and those that are captured (`environment::wrap`) have no upvalues of their own.
+        // SAFETY: Alive, Raising. Functions of the VM's libraries take their arguments from the frame that they are
+        // called in, and those that are captured (`environment::wrap`) have no upvalues of their own.
         unsafe {
             match ffi::lua_tocfunction(self.state, Self::CAPTURED) {
                 Some(function) => function(self.state),
@@ -698,12 +703,12 @@ impl Stack {
         }
     }
 
-    /// What the VM knows of the function at `level`, or at the stack's index `level` if that is below zero: the fields that
-    /// `what` names. None when there is no such level.
+    /// What the VM knows of the function at `level`, or at the stack's index `level` if that is below zero: the fields
+    /// that `what` names. None when there is no such level.
     fn activation(&self, level: i32, what: &CStr) -> Option<ffi::lua_Debug> {
         let mut activation = std::mem::MaybeUninit::<ffi::lua_Debug>::zeroed();
-        // SAFETY: Alive, Bounds. All-zero bytes are a valid `lua_Debug` (null pointers and numbers), of which the VM fills
-        // some.
+        // SAFETY: Alive, Bounds. All-zero bytes are a valid `lua_Debug` (null pointers and numbers), of which the VM
+        // fills some.
         unsafe {
             let known = ffi::lua_getinfo(self.state, level, what.as_ptr(), activation.as_mut_ptr());
             (known != 0).then(|| activation.assume_init())
@@ -712,8 +717,8 @@ impl Stack {
 
     /// Brings a stack that a panic crossed back to its first state: no frames, no values.
     pub fn reset(&self) {
-        // SAFETY: Alive; no frame of this state is running: the panic unwound them all. They are still in the VM's list of
-        // frames, which it would assert to be empty were its assertions built in; this is what clears it.
+        // SAFETY: Alive; no frame of this state is running: the panic unwound them all. They are still in the VM's list
+        // of frames, which it would assert to be empty were its assertions built in; this is what clears it.
         unsafe { ffi::lua_resetthread(self.state) }
         self.note_reset();
     }
@@ -730,7 +735,7 @@ impl Stack {
         unsafe { ffi::lua_totalbytes(self.state, category.into()) }
     }
 
-    /// Has this state allocate under a memory category.
+    /// Makes this state allocate under a memory category.
     pub fn set_memory_category(&self, category: u8) {
         // SAFETY: as in `memory_of`.
         unsafe { ffi::lua_setmemcat(self.state, category.into()) }
