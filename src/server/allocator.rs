@@ -22,8 +22,8 @@ pub struct ServerAllocator;
 
 // SAFETY: every block comes from RM_TryAlloc or RM_Alloc (or the system) and goes back to RM_Free (or the system)
 // unchanged: which of the two is in use never changes while blocks exist. Alignments up to 16 are the server's, for
-// sizes that are multiples of them (`is_as_expected` has checked); a larger one is made by hand in `aligned`, and undone
-// in `dealloc` by the same rule.
+// sizes that are multiples of them (`is_as_expected` has checked); a larger one is made by hand in `aligned`, and
+// undone in `dealloc` by the same rule.
 unsafe impl GlobalAlloc for ServerAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the statics are written once, on the main thread, before any other thread of ours runs. The caller

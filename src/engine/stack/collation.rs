@@ -1,8 +1,8 @@
 //! The order of strings, in the place of the VM's own.
 //!
-//! The VM compares bytes; the server's VM goes by the locale of the process (`strcoll`), so `'a' < 'B'` depends on it, and
-//! `table.sort` with it. The linker sends the calls of the VM's three functions that compare from outside of their file
-//! here (build.rs). In a program that is linked without that, nobody calls these.
+//! The VM compares bytes; the server's VM goes by the locale of the process (`strcoll`), so `'a' < 'B'` depends on it,
+//! and `table.sort` with it. The linker sends the calls of the VM's three functions that compare from outside of their
+//! file here (build.rs). In a program that is linked without that, nobody calls these.
 
 use std::arch::global_asm;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -95,7 +95,8 @@ impl Value {
 /// # Safety
 /// A live string of the VM, which stays for as long as the bytes are used.
 unsafe fn bytes<'a>(string: *const VmString) -> &'a [u8] {
-    // SAFETY: the VM's layout, which tests of the order of strings would miss; as many bytes as it says are there, and a NUL.
+    // SAFETY: the VM's layout, which tests of the order of strings would miss; as many bytes as it says are there, and
+    // a NUL.
     unsafe { slice::from_raw_parts((&raw const (*string).bytes).cast(), (*string).length as usize + 1) }
 }
 
@@ -103,8 +104,8 @@ unsafe fn bytes<'a>(string: *const VmString) -> &'a [u8] {
 /// comparison, and by a locale it takes up to 0.2 s a MiB.
 const LONGEST: usize = 1 << 20;
 
-/// Whether the order of strings is that of their bytes: whether the locale is `C`, as the C library calls it under each of
-/// its names.
+/// Whether the order of strings is that of their bytes: whether the locale is `C`, as the C library calls it under each
+/// of its names.
 #[inline]
 fn is_bytewise() -> bool {
     // SAFETY: asking changes nothing. The answer is a C string of the C library's, whose second byte is there when the
