@@ -3,10 +3,11 @@
 use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
-use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, c_text, call};
+use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, call};
 use super::cluster::{Keys, OneSlot, keys_of};
 use super::gate::is_stale;
 use super::intercept::{self, debug::scripts_are_unlocked};
+use super::load_host::log;
 use super::refusal::{Refusals, STALE, refused};
 use super::running::Running;
 use super::settings::READ_ONLY_TIMEOUT;
@@ -50,15 +51,6 @@ fn asks_to_block(arguments: &[&[u8]]) -> bool {
 /// How a call ends that has written nothing and runs for too long.
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
-
-/// The server as one load of a library sees it: the body can only log.
-pub struct LoadHost<'a>(pub &'a Context<'a>);
-
-impl Host for LoadHost<'_> {
-    fn log(&mut self, level: LogLevel, message: &[u8]) {
-        log(self.0, level, message);
-    }
-}
 
 /// The server as one call of a function sees it.
 pub struct CallHost<'a> {
@@ -368,17 +360,6 @@ impl Host for CallHost<'_> {
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         log(self.context, level, message);
     }
-}
-
-/// Writes a line of a script to the server's log.
-fn log(context: &Context, level: LogLevel, message: &[u8]) {
-    let level = match level {
-        LogLevel::Debug => c"debug",
-        LogLevel::Verbose => c"verbose",
-        LogLevel::Notice => c"notice",
-        LogLevel::Warning => c"warning",
-    };
-    context.log(level, c_text(message).as_bytes());
 }
 
 /// What other clients are told while a call runs too long, which `kill` ends.

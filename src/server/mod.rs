@@ -11,6 +11,7 @@ mod host;
 mod info;
 mod intercept;
 mod library_dir;
+mod load_host;
 mod main_thread;
 mod module;
 mod payload_form;
@@ -77,7 +78,8 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     settings::load(context, arguments)?;
     let dialect = dialect(context, version);
     let directory = library_dir::read(&dialect)?;
-    module::install(Some(Module::new(dialect.clone(), directory)?));
+    let queue = settings::RECLAIM_QUEUE.get();
+    module::install(Some(Module::new(dialect.clone(), directory, usize::try_from(queue).unwrap_or(usize::MAX))?));
     let loaded = library_dir::begin(context)?;
     commands::register(context, &dialect)?;
     persistence::register(context)?;

@@ -27,15 +27,15 @@ pub static ENABLE_DEBUG_COMMAND: Setting = Setting::new(c"enable-debug-command",
 
 /// Bytes that the VM of the functions may hold; 0 for no limit. A VM without functions holds less than the least.
 pub static MEMORY_LIMIT: Setting =
-    Setting::new(c"memory-limit", Shape::Memory { least: MIB }, 0, Change::Then(module::limit_memory));
+    Setting::new(c"memory-limit", Shape::Memory { least: MIB }, 0, Change::Then(limit_memory));
 
 /// For how many milliseconds a function may run that has written nothing; 0 for no limit.
 pub static READ_ONLY_TIMEOUT: Setting =
     Setting::new(c"read-only-timeout", Shape::Number { least: 0, most: i64::MAX }, 0, Change::Free);
 
-/// Which functions are compiled to machine code; see [`compilation`].
+/// Which functions are compiled to machine code.
 static JIT: Setting =
-    Setting::new(c"jit", Shape::Choice(&[c"off", c"hot", c"always"]), 1, Change::Then(module::set_compilation));
+    Setting::new(c"jit", Shape::Choice(&[c"off", c"hot", c"always"]), 1, Change::Then(set_compilation));
 
 /// The directory whose libraries are loaded at start; empty for none.
 pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, Change::Never);
@@ -44,13 +44,16 @@ pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, C
 static ALL: [&Setting; 7] =
     [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT, &JIT, &LIBRARY_DIR];
 
-/// Which functions are compiled to machine code.
-pub fn compilation() -> Compilation {
-    match JIT.get() {
+fn limit_memory() {
+    module::set_memory_limit(usize::try_from(MEMORY_LIMIT.get()).unwrap_or(usize::MAX));
+}
+
+fn set_compilation() {
+    module::set_compilation(match JIT.get() {
         0 => Compilation::Off,
         1 => Compilation::Hot,
         _ => Compilation::Always,
-    }
+    });
 }
 
 /// The values that a setting takes.
@@ -122,7 +125,7 @@ impl Shape {
 enum Change {
     Never,
     Free,
-    /// It may, and this is called afterwards.
+    /// It may. This is called after each change, and once at the load of the module.
     Then(fn()),
 }
 
@@ -161,6 +164,13 @@ impl Setting {
         match value {
             Value::Number(number) => self.number.store(number, Ordering::Relaxed),
             Value::Path(path) => *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path,
+        }
+    }
+
+    /// Lets those know who do not ask for the value.
+    fn follow(&self) {
+        if let Change::Then(follow) = self.change {
+            follow();
         }
     }
 
@@ -205,9 +215,7 @@ impl config::Value for Setting {
             return Err(format!("argument must be {}", self.shape.wanted()));
         }
         self.set(Value::Number(value));
-        if let Change::Then(follow) = self.change {
-            follow();
-        }
+        self.follow();
         Ok(())
     }
 
@@ -232,7 +240,9 @@ pub fn load(context: &Context, arguments: Arguments) -> Result<(), String> {
     for setting in ALL {
         setting.register(context)?;
     }
-    config::load(context).map_err(|_| "a setting of the module has a value that it does not take".to_owned())
+    config::load(context).map_err(|_| "a setting of the module has a value that it does not take".to_owned())?;
+    ALL.into_iter().for_each(Setting::follow);
+    Ok(())
 }
 
 /// The plain name of the setting that a load argument means.

@@ -1,19 +1,20 @@
 use std::ffi::CString;
+use std::marker::PhantomData;
 
 use super::super::api::{self, Arguments, CallReply, Context};
 use super::super::host::PLAIN_FLAGS;
 use super::super::{intercept, module, persistence};
 use super::entry::Command;
-use super::table::registered;
+use super::spec::List;
 use crate::error::Error;
 
 /// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | PANIC-IN-SAVE |
 /// RECLAIM-HOLD | RECLAIM-RELEASE`: faults for the tests. `SHADOW.DEBUG CALL <times> <command> [word ...]`: runs inner
 /// commands without a function, for the benchmark to compare. `SHADOW.DEBUG FILTER ON | OFF`: installs or removes the
 /// filter of `intercept yes`, so that one server shows what it costs.
-pub struct Debug;
+pub struct Debug<Commands>(PhantomData<Commands>);
 
-impl Command for Debug {
+impl<Commands: List> Command for Debug<Commands> {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         match arguments.get(1).to_ascii_uppercase().as_slice() {
             b"PANIC" => panic!("a panic was asked for"),
@@ -26,7 +27,7 @@ impl Command for Debug {
             b"PANIC-IN-WATCH" => module::read()?.watch.panic(),
             b"PANIC-IN-SAVE" => persistence::panic_at_next_save(),
             b"CALL" => call(context, arguments)?,
-            b"FILTER" => filter(context, arguments.get(2))?,
+            b"FILTER" => filter::<Commands>(context, arguments.get(2))?,
             b"RECLAIM-HOLD" => module::read()?.reclaim.hold(true),
             b"RECLAIM-RELEASE" => module::read()?.reclaim.hold(false),
             word => return Err(Error::new([b"ERR unknown fault '", word, b"'"].concat())),
@@ -51,7 +52,7 @@ fn call(context: &Context, arguments: Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn filter(context: &Context, word: &[u8]) -> Result<(), Error> {
+fn filter<Commands: List>(context: &Context, word: &[u8]) -> Result<(), Error> {
     let wanted = match word.to_ascii_uppercase().as_slice() {
         b"ON" => true,
         b"OFF" => false,
@@ -60,7 +61,7 @@ fn filter(context: &Context, word: &[u8]) -> Result<(), Error> {
     intercept::remove(context);
     if wanted {
         let dialect = module::read()?.dialect.clone();
-        intercept::install(context, dialect, registered()).map_err(Error::new)?;
+        intercept::install(context, dialect, Commands::specs()).map_err(Error::new)?;
     }
     Ok(())
 }

@@ -1,19 +1,19 @@
+use std::marker::PhantomData;
+
 use super::super::api::{Arguments, Context};
 use super::super::intercept::typed_name;
 use super::super::module;
 use super::entry::Command;
-use super::spec::Line;
-use super::table::function_subcommands;
+use super::spec::{Line, List};
 use crate::error::Error;
 
-/// `SHADOW.FUNCTION HELP`: lists the subcommands, out of the table of commands.
-pub struct Help;
+/// `HELP` of a container: lists its subcommands.
+pub struct Help<Subcommands>(PhantomData<Subcommands>);
 
-impl Command for Help {
+impl<Subcommands: List> Command for Help<Subcommands> {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         let is_7_0 = module::read()?.dialect.is_7_0();
-        let lines: Vec<&str> = function_subcommands()
-            .iter()
+        let lines: Vec<&str> = Subcommands::specs()
             .flat_map(|subcommand| subcommand.help)
             .filter_map(|line| match line {
                 Line::Always(text) => Some(*text),

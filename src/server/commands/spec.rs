@@ -37,6 +37,12 @@ pub struct Spec {
     pub help: &'static [Line],
 }
 
+/// A list of commands, for a command that stands in it itself.
+pub trait List {
+    /// The commands.
+    fn specs() -> impl Iterator<Item = &'static Spec>;
+}
+
 /// The prefix of the module's command names.
 const PREFIX: &str = "shadow.";
 

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
-use super::spec::{Line, Spec};
+use super::spec::{Line, List, Spec};
 use super::{debug, delete, dump, fcall, flush, help, kill, list, load, resetstat, restore, stats};
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
@@ -280,7 +280,7 @@ const FUNCTION: &[Spec] = &[
     },
     Spec {
         name: c"help",
-        handler: Some(Handler::of::<help::Help>()),
+        handler: Some(Handler::of::<help::Help<Subcommands>>()),
         stock: Some(2),
         flags: c"allow-loading allow-stale",
         summary: c"Returns helpful text about the different subcommands.",
@@ -290,8 +290,21 @@ const FUNCTION: &[Spec] = &[
 ];
 
 /// The subcommands of SHADOW.FUNCTION.
-pub const fn function_subcommands() -> &'static [Spec] {
-    FUNCTION
+struct Subcommands;
+
+impl List for Subcommands {
+    fn specs() -> impl Iterator<Item = &'static Spec> {
+        FUNCTION.iter()
+    }
+}
+
+/// All commands that are registered.
+struct Registered;
+
+impl List for Registered {
+    fn specs() -> impl Iterator<Item = &'static Spec> {
+        registered()
+    }
 }
 
 /// The commands to register: SHADOW.DEBUG only if the load argument asks for it.
@@ -302,7 +315,7 @@ pub fn registered() -> impl Iterator<Item = &'static Spec> {
 /// Fault injection for tests; registered only when the load argument `enable-debug-command` asks for it.
 const DEBUG: Spec = Spec {
     name: c"shadow.debug",
-    handler: Some(Handler::of::<debug::Debug>()),
+    handler: Some(Handler::of::<debug::Debug<Registered>>()),
     arity: -2,
     flags: c"admin deny-script",
     acl: c"admin slow dangerous",

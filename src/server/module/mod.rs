@@ -2,22 +2,21 @@
 
 pub mod loading;
 
-use std::cell::{Ref, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::ffi::CStr;
 
 use super::api::Context;
 use super::cluster_reset::ClusterReset;
 use super::gate::Gate;
-use super::host::LoadHost;
+use super::load_host::LoadHost;
 use super::main_thread::MainThread;
 use super::payload_form::PayloadForm;
-use super::settings;
 use super::totals::Totals;
 use crate::clock::{self, Ticks};
 use crate::directory::Directory;
 use crate::engine::{self, Dialect, Host, LOAD_LIMIT};
 use crate::error::Error;
-use crate::generation::Generation;
+use crate::generation::{Compilation, Generation};
 use crate::reclaim::{self, Reclaim};
 use crate::registry::payload;
 use crate::watch::{self, Watch};
@@ -97,17 +96,17 @@ pub struct Module {
 }
 
 impl Module {
-    /// Builds the first generation and starts the threads. `directory`: the libraries to load later.
+    /// Builds the first generation and starts the threads. `directory`: the libraries to load later. `queue`: the retired
+    /// generations that may wait for the worker.
     ///
     /// # Errors
     /// A sentence for the log.
-    pub fn new(dialect: Dialect, directory: Option<Directory>) -> Result<Self, String> {
+    pub fn new(dialect: Dialect, directory: Option<Directory>, queue: usize) -> Result<Self, String> {
         clock::detect_counter();
         let generation = Box::new(Generation::new(dialect.clone()).map_err(|error| error.to_string())?);
         configure(&generation);
         let spare_dialect = dialect.clone();
-        let capacity = usize::try_from(settings::RECLAIM_QUEUE.get()).unwrap_or(usize::MAX);
-        let reclaim = Reclaim::start(capacity, move || Generation::new(spare_dialect.clone()).ok())
+        let reclaim = Reclaim::start(queue, move || Generation::new(spare_dialect.clone()).ok())
             .map_err(|error| format!("the worker thread cannot be started: {error}"))?;
         let watch = Watch::start().map_err(|error| format!("the watch thread cannot be started: {error}"))?;
         watch.set_alarm(Some(generation.alarm()));
@@ -298,27 +297,34 @@ fn fill<T>(
     if must_load { target.without_memory_limit(|target| body(target, &mut host)) } else { body(target, &mut host) }
 }
 
-/// Applies the current settings to a new generation.
+/// What the settings say about every VM. Apart from the module's state, which may be borrowed when a setting changes.
+static MEMORY_LIMIT: MainThread<Cell<usize>> = MainThread::new(Cell::new(0));
+static COMPILATION: MainThread<Cell<Compilation>> = MainThread::new(Cell::new(Compilation::Off));
+
+/// Applies the settings to a new generation.
 fn configure(generation: &Generation) {
-    generation.set_memory_limit(memory_limit());
-    generation.set_compilation(settings::compilation());
+    generation.set_memory_limit(MEMORY_LIMIT.get());
+    generation.set_compilation(COMPILATION.get());
+}
+
+/// Limits the bytes that a VM may hold, now and from now on; 0 for no limit.
+pub fn set_memory_limit(bytes: usize) {
+    MEMORY_LIMIT.set(bytes);
+    each_generation(|generation| generation.set_memory_limit(bytes));
 }
 
 /// Bytes that a VM may hold; 0 for no limit.
 pub fn memory_limit() -> usize {
-    usize::try_from(settings::MEMORY_LIMIT.get()).unwrap_or(usize::MAX)
+    MEMORY_LIMIT.get()
 }
 
-/// Applies a changed `shadow.memory-limit` to the VMs. Before the module is installed there are none.
-pub fn limit_memory() {
-    each_generation(|generation| generation.set_memory_limit(memory_limit()));
+/// Says which functions are compiled to machine code, now and from now on.
+pub fn set_compilation(compilation: Compilation) {
+    COMPILATION.set(compilation);
+    each_generation(|generation| generation.set_compilation(compilation));
 }
 
-/// Applies a changed `shadow.jit` to the VMs, likewise.
-pub fn set_compilation() {
-    each_generation(|generation| generation.set_compilation(settings::compilation()));
-}
-
+/// The generations that there are: none before the module is installed.
 fn each_generation(body: impl Fn(&Generation)) {
     if let Ok(module) = read() {
         body(&module.generation);
