@@ -96,8 +96,8 @@ pub struct Module {
 }
 
 impl Module {
-    /// Builds the first generation and starts the threads. `directory`: the libraries to load later. `queue`: the retired
-    /// generations that may wait for the worker.
+    /// Builds the first generation and starts the threads. `directory`: the libraries to load later. `queue`: the
+    /// retired generations that may wait for the worker.
     ///
     /// # Errors
     /// A sentence for the log.
