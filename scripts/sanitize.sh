@@ -23,6 +23,10 @@ die() {
     exit 1
 }
 
+# How much stack a level of nesting takes is measured without a sanitizer: with
+# one the compiler's frames are several times as large.
+deep=nesting_as_deep_as_the_limit_fits_into_half_of_the_stack
+
 # run_tests SANITIZER ARGUMENT...: cargo test with these arguments.
 run_tests() {
     sanitizer=$1
@@ -37,7 +41,7 @@ run_tests() {
 
 check_address() {
     left=a_full_queue_is_left_alone_at_the_end_of_the_process
-    run_tests address --lib --test handoff -- --skip "$left"
+    run_tests address --lib --test handoff -- --skip "$left" --skip "$deep"
     # Memory that is kept until the process ends is leaked on purpose.
     ASAN_OPTIONS=detect_leaks=0 run_tests address --test handoff -- "$left"
 }
@@ -45,7 +49,7 @@ check_address() {
 check_thread() {
     # One test at a time: they share the process.
     TSAN_OPTIONS="suppressions=$suppressions halt_on_error=1 second_deadlock_stack=1" \
-        run_tests thread --lib --test handoff -- --test-threads=1
+        run_tests thread --lib --test handoff -- --test-threads=1 --skip "$deep"
 }
 
 [ $# -gt 0 ] || set -- address thread
