@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shadow::engine::Dialect;
+use shadow::engine::{Dialect, NoServer};
 use shadow::error::Error;
 use shadow::generation::{Compilation, Generation};
 use shadow::registry::payload::{self, Rules, Versions};
@@ -106,7 +106,7 @@ impl Vm {
 
     /// LOAD.
     pub fn load(&mut self, code: &[u8], replace: bool) -> Result<(), String> {
-        let name = self.change(|generation| generation.load(code, replace, Some(LOAD_LIMIT), &mut Scripted))?;
+        let name = self.change(|generation| generation.load(code, replace, Some(LOAD_LIMIT), &mut NoServer))?;
         let loaded = self.generation.registry().library(name.as_bytes()).expect("it was loaded");
         assert_eq!(&*loaded.code, code);
         Ok(())
