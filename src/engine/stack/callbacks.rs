@@ -114,7 +114,7 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
     }
     let stack = Stack::frame(state);
     if let Some(raise) = I::check(&stack) {
-        stack.raise(raise)
+        stack.raise_above(raise)
     }
 }
 

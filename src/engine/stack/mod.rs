@@ -185,8 +185,16 @@ impl Stack {
         Ok(state)
     }
 
-    /// Raises, from inside a native.
+    /// Raises, from inside a native, whose values go: so there is room for the error, however many they are.
     fn raise(&self, raise: Raise) -> ! {
+        if !matches!(raise, Raise::Top) {
+            self.set_top(0);
+        }
+        self.raise_above(raise)
+    }
+
+    /// Raises, from inside a native or of the function that is running, above its values.
+    fn raise_above(&self, raise: Raise) -> ! {
         self.push_raised(raise);
         // SAFETY: Raising. One value is on top.
         unsafe { ffi::lua_error(self.state) }
