@@ -14,7 +14,7 @@ impl Decimal {
     pub fn shortest(value: f64) -> Self {
         let mut buffer = ryu_js::Buffer::new();
         let text = buffer.format_finite(value).as_bytes();
-        let mut decimal = Self { digits: [0; 24], count: 0, exponent: -1 };
+        let mut decimal = Self { exponent: -1, ..Self::EMPTY };
         let (mantissa, power) = match text.iter().position(|&byte| byte == b'e') {
             Some(place) => (&text[..place], parse_power(&text[place + 1..])),
             None => (text, 0),
@@ -25,11 +25,8 @@ impl Decimal {
                 after_point = true;
                 continue;
             }
-            let significant = decimal.count > 0 || byte != b'0';
-            if significant {
-                decimal.digits[decimal.count] = byte;
-                decimal.count += 1;
-            }
+            decimal.push_significant(byte - b'0');
+            let significant = decimal.count > 0;
             decimal.exponent += i32::from(significant && !after_point) - i32::from(!significant && after_point);
         }
         decimal.exponent += power;

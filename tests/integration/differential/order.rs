@@ -5,6 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::Pair;
+use crate::support::Server;
 use crate::support::library::callback;
 use crate::support::server::Options;
 
@@ -42,6 +43,12 @@ fn locales() -> TempDir {
     directory
 }
 
+/// A server with the locale `name`, which can change to those of `locales`.
+fn server(locales: &TempDir, name: &str) -> Server {
+    let path = locales.path().to_str().expect("a path in UTF-8");
+    Options::new().environment("LOCPATH", path).environment("LC_ALL", name).start()
+}
+
 fn compare(pair: &mut Pair) {
     for body in BODIES {
         pair.load(&callback(&body.replace("WORDS", WORDS)));
@@ -52,11 +59,7 @@ fn compare(pair: &mut Pair) {
 #[test]
 fn strings_are_in_the_order_of_the_locale() {
     let locales = locales();
-    let server = || {
-        let path = locales.path().to_str().expect("a path in UTF-8");
-        Options::new().environment("LOCPATH", path).environment("LC_ALL", "en_US.UTF-8")
-    };
-    let mut pair = Pair::with(server().start());
+    let mut pair = Pair::with(server(&locales, "en_US.UTF-8"));
     pair.load(&callback("return tostring('a' < 'B')"));
     assert_eq!(pair.server().client().run("SHADOW.FCALL f 0").text(), "true", "the locale is there");
     compare(&mut pair);
@@ -69,8 +72,7 @@ fn strings_are_in_the_order_of_the_locale() {
 #[test]
 fn strings_of_more_than_a_mebibyte_are_in_the_order_of_bytes() {
     let locales = locales();
-    let path = locales.path().to_str().expect("a path in UTF-8");
-    let mut pair = Pair::with(Options::new().environment("LOCPATH", path).environment("LC_ALL", "en_US.UTF-8").start());
+    let mut pair = Pair::with(server(&locales, "en_US.UTF-8"));
     let order = |length: usize| {
         format!(
             "local rest = string.rep('a', {length}) return tostring('a' .. rest < 'B' .. rest)",
@@ -96,8 +98,7 @@ fn strings_are_in_the_order_of_bytes_without_one() {
 #[test]
 fn a_locale_can_change_while_the_server_runs() {
     let locales = locales();
-    let path = locales.path().to_str().expect("a path in UTF-8");
-    let mut pair = Pair::with(Options::new().environment("LOCPATH", path).environment("LC_ALL", "C").start());
+    let mut pair = Pair::with(server(&locales, "C"));
     if pair.server().client().run("CONFIG GET locale-collate").items().is_empty() {
         // Redis 7.0 has no such setting.
         return;
