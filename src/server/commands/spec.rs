@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler};
+use crate::engine::Dialect;
 
 /// A command or subcommand.
 pub struct Spec {
@@ -85,8 +86,6 @@ impl Spec {
 pub enum Line {
     /// On every server.
     Always(&'static str),
-    /// Only on 7.0; later servers dropped it.
-    Only70(&'static str),
-    /// On 7.0 in the first form, later in the second.
-    Since72(&'static str, &'static str),
+    /// As the server has it, if it has it.
+    By(fn(&Dialect) -> Option<&'static str>),
 }

@@ -14,7 +14,7 @@ use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFi
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
 use super::running;
-use crate::engine::Dialect;
+use crate::engine::{Callable, Dialect};
 use crate::error::Error;
 
 /// A command that is intercepted.
@@ -80,9 +80,9 @@ fn with_filter<T>(body: impl FnOnce(&Filter) -> T) -> Option<T> {
     FILTER.try_borrow().ok()?.as_ref().map(body)
 }
 
-/// Whether commands are intercepted.
-pub fn is_installed() -> bool {
-    with_filter(|_| ()).is_some()
+/// Whether the server's commands for functions, or for scripts, are intercepted.
+pub fn answers(callable: Callable) -> bool {
+    with_filter(|_| callable == Callable::Function).unwrap_or(false)
 }
 
 /// Begins to intercept the server's commands that one of `commands` stands beside.
