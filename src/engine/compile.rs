@@ -13,8 +13,8 @@ use crate::c_string::to_nul;
 /// It calls built-in functions directly, without asking the environment. For globals that libraries do not have, and
 /// for those that the engine replaces, calling them mutable turns that off. So it is for `getmetatable`, which the
 /// compiler would look up after its argument: while a library is loaded neither may be there, and the error names the
-/// first. So it is for the globals of scripts that change from call to call.
-const MUTABLE: [&CStr; 16] = [
+/// first.
+const MUTABLE: [&CStr; 14] = [
     c"bit32",
     c"buffer",
     c"vector",
@@ -29,8 +29,6 @@ const MUTABLE: [&CStr; 16] = [
     c"require",
     c"assert",
     c"getmetatable",
-    c"KEYS",
-    c"ARGV",
 ];
 
 /// Functions of libraries that the compiler would call directly also with arguments of which the engine's own make

@@ -184,8 +184,8 @@ fn pages(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Engine, FunctionEngine};
     use super::super::tests::{Echo, call, engine, load};
+    use super::super::{Engine, FunctionEngine};
     use super::*;
 
     fn compiled(body: &str) -> (FunctionEngine, u32, Echo) {

@@ -189,8 +189,8 @@ fn are_places(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Engine, FunctionEngine};
     use super::super::tests::{Echo, call, engine, load};
+    use super::super::{Engine, FunctionEngine};
     use super::*;
 
     const LIMIT: usize = 2 << 20;

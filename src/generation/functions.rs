@@ -165,7 +165,7 @@ impl From<Registration> for Function {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::NoServer;
+    use crate::engine::{Dialect, NoServer};
     use crate::registry::payload::{Rules, Versions};
 
     use super::*;
@@ -175,34 +175,34 @@ mod tests {
         format!("#!lua name={library}{}\n", functions.collect::<String>())
     }
 
-    fn generation(libraries: &[(&str, &[&str])]) -> Generation {
-        let mut generation = Generation::new(Dialect::default()).unwrap();
+    fn generation(libraries: &[(&str, &[&str])]) -> Functions {
+        let mut generation = Functions::new(Dialect::default()).unwrap();
         for (library, functions) in libraries {
             generation.load(source(library, functions).as_bytes(), false, None, &mut NoServer).unwrap();
         }
         generation
     }
 
-    fn restore(generation: &mut Generation, sources: &[&str], replace: bool) -> Result<(), String> {
+    fn restore(generation: &mut Functions, sources: &[&str], replace: bool) -> Result<(), String> {
         let payload = payload::write(sources.iter().map(|source| source.as_bytes()), 10, true);
         let sources = payload::read(&payload, Rules::new(Versions::Redis(10))).unwrap();
         generation.restore(sources, replace, &mut NoServer).map_err(|error| error.to_string())
     }
 
     /// Everything that is loaded, callbacks included.
-    fn contents(generation: &Generation) -> Vec<String> {
+    fn contents(generation: &Functions) -> Vec<String> {
         let libraries = generation.registry().libraries();
         let mut contents: Vec<_> = libraries.map(|library| format!("{library:?}")).collect();
         contents.sort();
         contents
     }
 
-    fn owner<'g>(generation: &'g Generation, function: &str) -> Option<&'g str> {
+    fn owner<'g>(generation: &'g Functions, function: &str) -> Option<&'g str> {
         generation.registry().function(function.as_bytes()).map(|found| &*found.library().name)
     }
 
-    fn slot(generation: &Generation, function: &str) -> u32 {
-        generation.registry().function(function.as_bytes()).unwrap().function().slot.0
+    fn slot(generation: &Functions, function: &str) -> u32 {
+        generation.registry().function(function.as_bytes()).unwrap().function().callback.slot.0
     }
 
     #[test]

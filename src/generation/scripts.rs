@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn a_script_finds_its_keys_and_arguments_in_globals() {
         let mut scripts = scripts();
-        let code = "return KEYS[1] .. ARGV[2] .. #KEYS .. #ARGV .. tostring(_G.KEYS == KEYS and rawget(_G, 'ARGV') == ARGV)";
+        let code =
+            "return KEYS[1] .. ARGV[2] .. #KEYS .. #ARGV .. tostring(_G.KEYS == KEYS and rawget(_G, 'ARGV') == ARGV)";
         for (key, argument) in [("a", "b"), ("c", "d")] {
             let expected = format!("{key}{argument}12true");
             assert_eq!(eval(&mut scripts, code, &[key], &["x", argument]), expected);
@@ -189,8 +190,8 @@ mod tests {
         let mut scripts = scripts();
         let bounds = Bounds { scripts: Some(2), bytes: None };
         let kept = scripts.add(b"return 'kept'", Origin::Load, false).unwrap();
-        let added = ["return 1", "return 2", "return 3"]
-            .map(|code| scripts.add(code.as_bytes(), Origin::Eval, false).unwrap());
+        let added =
+            ["return 1", "return 2", "return 3"].map(|code| scripts.add(code.as_bytes(), Origin::Eval, false).unwrap());
         scripts.registry().note_use(&added[0], Milliseconds(0));
         assert_eq!(scripts.evict(bounds), [added[1].digest]);
         assert!(scripts.evict(bounds).is_empty());

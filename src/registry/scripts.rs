@@ -304,7 +304,8 @@ mod tests {
     #[test]
     fn what_is_gone_leaves_nothing() {
         let mut cache = ScriptCache::default();
-        let scripts: Vec<_> = (0..100).map(|number| add(&mut cache, &format!("return {number}"), Origin::Eval)).collect();
+        let scripts: Vec<_> =
+            (0..100).map(|number| add(&mut cache, &format!("return {number}"), Origin::Eval)).collect();
         for script in &scripts {
             assert!(cache.remove(script.digest.as_bytes()).is_some());
         }

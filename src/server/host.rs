@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
 use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, call};
+use super::busy;
 use super::cluster::{Keys, OneSlot, keys_of};
 use super::gate::is_stale;
-use super::busy;
 use super::intercept::debug::scripts_are_unlocked;
 use super::load_host::log;
 use super::refusal::{Refusals, STALE, refused};
@@ -379,7 +379,8 @@ impl Host for CallHost<'_> {
         }
         if !self.read_only {
             self.running.note(arguments[0]);
-            self.lacks_memory = self.lacks_memory && (was_refused || !stock::command_writes(self.context, arguments[0]));
+            self.lacks_memory =
+                self.lacks_memory && (was_refused || !stock::command_writes(self.context, arguments[0]));
         }
         self.follow_select(arguments);
         match &self.reply {

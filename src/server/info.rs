@@ -84,7 +84,8 @@ fn add_functions(info: &Info, module: &Module) {
 
 /// A line for each function that was called, in the form of `commandstats`. Those that took most time come first.
 fn add_function_stats(info: &Info, registry: &Registry) {
-    let mut called: Vec<&Function> = registry.functions().filter(|function| !function.callback.counters.are_zero()).collect();
+    let mut called: Vec<&Function> =
+        registry.functions().filter(|function| !function.callback.counters.are_zero()).collect();
     info.number(c"functions_called", called.len() as u64);
     let order = |left: &&Function, right: &&Function| {
         let spent = |function: &Function| function.callback.counters.spent_ticks();

@@ -48,8 +48,7 @@ pub fn build(stack: &Stack, state: &VmState) {
         stack.raw_set_field(globals, name);
     }
     guard_globals(stack, guard);
-    // The compiler's constants for globals are resolved against these; `safe` allows that. KEYS and ARGV, which change,
-    // are no constants for it.
+    // The compiler's constants for globals are resolved against these; `safe` allows that.
     stack.set_safe_environment(globals, true);
     stack.replace_globals();
     stack.set_top(guard - 1);

@@ -3,6 +3,11 @@
 
 mod environment;
 
+use std::ffi::CStr;
+
+use bitflags::bitflags;
+use memchr::memmem;
+
 use super::callable::Callable;
 use super::compile::compile;
 use super::dialect::Dialect;
@@ -19,6 +24,11 @@ use environment::{ARGV, KEYS};
 /// The name of every script's chunk; errors name it.
 const CHUNK: &[u8] = b"@user_script";
 
+/// What stands in front of every script: an assignment that never runs, for which the compiler makes no code. But it
+/// knows by it that these globals change, and looks them up in each call. Else it would keep the tables of the call
+/// during which a script is loaded.
+const CHANGING: &[u8] = b"if false then KEYS,ARGV=nil end ";
+
 /// What a script has left in the VM when it was loaded.
 #[derive(Debug)]
 pub struct Compiled {
@@ -26,6 +36,40 @@ pub struct Compiled {
     pub slot: u32,
     /// Bytes.
     pub bytes: usize,
+}
+
+bitflags! {
+    /// Which of its globals a script can reach. The others need not be made for a call of it.
+    #[derive(Clone, Copy)]
+    struct Taken: u8 {
+        const KEYS = 1;
+        const ARGV = 2;
+    }
+}
+
+impl Taken {
+    /// What a script of this text can reach: what it names, and all globals if it names their table or may load code
+    /// that does.
+    fn by(text: &[u8]) -> Self {
+        let names = |name: &str| memmem::find(text, name.as_bytes()).is_some();
+        let mut taken = Self::empty();
+        taken.set(Self::KEYS, names("KEYS"));
+        taken.set(Self::ARGV, names("ARGV"));
+        if names("_G") || names("load") { Self::all() } else { taken }
+    }
+}
+
+/// Makes a table of `strings` the global `name`, on whose table the stack ends; false when one is too long for the VM.
+fn push_global<'a>(stack: &Stack, name: &CStr, strings: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
+    let globals = stack.top();
+    if !push_strings(stack, strings) {
+        return false;
+    }
+    // Nothing raises while the globals are unlocked: the field is there, and gets another value.
+    stack.set_readonly(globals, false);
+    stack.raw_set_field(globals, name);
+    stack.set_readonly(globals, true);
+    true
 }
 
 /// A VM with the scripts of a generation.
@@ -52,12 +96,13 @@ impl ScriptEngine {
     /// # Errors
     /// The wire text of what is wrong with it. Nothing stays behind then.
     pub fn load(&mut self, body: &[u8]) -> Result<Compiled, ScriptError> {
-        let mut slot = 0;
+        let (mut slot, taken) = (0, Taken::by(body).bits());
         let vm = &self.vm;
+        let body = [CHANGING, body].concat();
         let (result, bytes) = vm.load(None, &mut NoServer, |stack| {
             stack.push_globals();
-            compile(stack, body, CHUNK, stack.top()).map_err(|Failed| Raise::Top)?;
-            slot = vm.state.slots.borrow_mut().store(stack, Stack::GIVEN);
+            compile(stack, &body, CHUNK, stack.top()).map_err(|Failed| Raise::Top)?;
+            slot = vm.state.slots.borrow_mut().store(stack, Stack::GIVEN, taken);
             Ok(())
         });
         result.map(|()| Compiled { slot, bytes }).map_err(|Failed| {
@@ -103,19 +148,13 @@ impl ScriptEngine {
         arguments: &(impl ExactSizeIterator<Item = &'a [u8]> + Clone),
     ) -> Result<(), Failed> {
         let vm = &self.vm;
+        let taken = Taken::from_bits_retain(vm.state.slots.borrow().parameters(slot));
         let push = |stack: &Stack, root: i32| {
             stack.push_globals();
-            let globals = stack.top();
-            if !push_strings(stack, keys.clone()) || !push_strings(stack, arguments.clone()) {
-                return false;
-            }
-            // Nothing raises while the globals are unlocked: both are there, and get another value.
-            stack.set_readonly(globals, false);
-            stack.raw_set_field(globals, ARGV);
-            stack.raw_set_field(globals, KEYS);
-            stack.set_readonly(globals, true);
+            let fits = (!taken.contains(Taken::KEYS) || push_global(stack, KEYS, keys.clone()))
+                && (!taken.contains(Taken::ARGV) || push_global(stack, ARGV, arguments.clone()));
             slots::push(stack, root, slot);
-            true
+            fits
         };
         if vm.memory_limit() == 0 && are_few(keys, arguments) && push(&vm.stack, ROOT) {
             let result = vm.stack.protected_call_handled(0, 1, HANDLER);

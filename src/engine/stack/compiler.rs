@@ -27,7 +27,7 @@ pub fn bytecode(source: &[u8], mutable: &[&CStr], replaced: &[&CStr]) -> Vec<u8>
 }
 
 /// The names' addresses, and the null that ends the list.
-fn list(names: &[&CStr]) -> SmallVec<[*const c_char; 20]> {
+fn list(names: &[&CStr]) -> SmallVec<[*const c_char; 16]> {
     names.iter().map(|name| name.as_ptr()).chain([ptr::null()]).collect()
 }
 

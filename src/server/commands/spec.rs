@@ -4,12 +4,14 @@ use std::ffi::{CStr, c_int};
 
 use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler};
-use crate::engine::Dialect;
+use crate::engine::{Callable, Dialect};
 
 /// A command or subcommand.
 pub struct Spec {
     /// In lower case; a subcommand's without that of its container.
     pub name: &'static CStr,
+    /// Whether it is about functions or about scripts. Of a subcommand its container's counts.
+    pub callable: Callable,
     /// None for a container.
     pub handler: Option<Handler>,
     /// The version of the module that introduced it.

@@ -7,11 +7,13 @@ use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
 use super::spec::{Line, List, Spec};
 use super::{debug, delete, dump, eval, fcall, flush, help, kill, list, load, resetstat, restore, script, stats};
+use crate::engine::Callable;
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
 /// end with `..BLANK`.
 const BLANK: Spec = Spec {
     name: c"",
+    callable: Callable::Function,
     handler: None,
     since: c"0.1.0",
     arity: 2,
@@ -109,6 +111,7 @@ const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: c"shadow.script",
+        callable: Callable::Script,
         arity: -2,
         stock: Some(-2),
         acl: c"slow",
@@ -155,6 +158,7 @@ const COMMANDS: &[Spec] = &[
 
 /// What the commands that run scripts have in common.
 const EVAL: Spec = Spec {
+    callable: Callable::Script,
     arity: -3,
     stock: Some(-3),
     flags: c"deny-script allow-stale no-monitor may-replicate no-mandatory-keys getkeys-api",

@@ -94,7 +94,7 @@ pub fn install(
     dialect: Dialect,
     commands: impl Iterator<Item = &'static Spec>,
 ) -> Result<(), String> {
-    let commands: Vec<&Spec> = commands.collect();
+    let commands: Vec<&Spec> = commands.filter(|command| command.callable == Callable::Function).collect();
     let interceptions = commands.iter().filter_map(|command| Interception::new(command)).collect();
     let waits = [ServerString::new(b"shadow.function"), ServerString::new(b"list")];
     let installed = InstalledFilter::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn every_name_that_is_rewritten_or_followed_is_wanted() {
-        let typed: Vec<&str> = registered().filter_map(Spec::stock_name).collect();
+        let of_functions = registered().filter(|command| command.callable == Callable::Function);
+        let typed: Vec<&str> = of_functions.filter_map(Spec::stock_name).collect();
         assert_eq!(typed, ["function", "fcall", "fcall_ro"]);
         for name in typed.into_iter().chain(["acl", "debug", "script"]) {
             assert!(Rewriting::wants(name.as_bytes()) && Rewriting::wants(name.to_uppercase().as_bytes()), "{name}");

@@ -61,9 +61,7 @@ pub fn begin(context: &Context, reload: Reload) -> Result<(), Error> {
 /// # Errors
 /// Those of [`begin`].
 pub fn stage(context: &Context) -> Result<(), Error> {
-    begin_by(context, |module| {
-        module.functions.stage(&module.threads, context)
-    })
+    begin_by(context, |module| module.functions.stage(&module.threads, context))
 }
 
 fn begin_by(context: &Context, body: impl FnOnce(&mut Module) -> Result<(), Error>) -> Result<(), Error> {

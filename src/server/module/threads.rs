@@ -21,8 +21,8 @@ impl Threads {
     /// # Errors
     /// A sentence for the log.
     pub(super) fn start(queue: usize, depots: Vec<Arc<dyn Supply>>) -> Result<Self, String> {
-        let reclaim = Reclaim::start(queue, depots)
-            .map_err(|error| format!("the worker thread cannot be started: {error}"))?;
+        let reclaim =
+            Reclaim::start(queue, depots).map_err(|error| format!("the worker thread cannot be started: {error}"))?;
         let watch = Watch::start().map_err(|error| format!("the watch thread cannot be started: {error}"))?;
         Ok(Self { watch, reclaim, worker_missed: false })
     }
