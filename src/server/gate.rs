@@ -56,6 +56,7 @@ impl Gate {
     ///
     /// # Errors
     /// The server's text for the reason against it.
+    #[inline(always)]
     pub fn check_state(
         &self,
         context: &Context,
@@ -85,6 +86,7 @@ impl Gate {
     ///
     /// # Errors
     /// The server's text for that.
+    #[inline]
     pub fn check_stale(&self, context: &Context, state: State) -> Result<(), Error> {
         let refuses = state.contains(State::REPLICA_IS_STALE) && !serves_stale(context);
         if refuses { Err(MASTERDOWN.into()) } else { Ok(()) }

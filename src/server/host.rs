@@ -427,8 +427,12 @@ impl Host for CallHost<'_> {
             self.context.log(c"warning", line.as_bytes());
             CString::new(busy::text(self.context, self.dialect, running.callable)).unwrap_or_default()
         });
-        self.context.yield_to_clients(&busy);
+        let served = self.context.yield_to_clients(&busy);
         self.busy = Some(busy);
+        if !served {
+            self.watch.postpone(self.timeout());
+            return Tick::Silence;
+        }
         if running.is_killed() { end(&totals.kills, self.killed()) } else { Tick::GoOn }
     }
 

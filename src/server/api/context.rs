@@ -240,12 +240,17 @@ impl Context<'_> {
         log_in(Some(self), level, text);
     }
 
-    /// Lets the server serve other clients for a moment. Those whose command must wait get `-BUSY <text>`.
-    pub fn yield_to_clients(&self, text: &CStr) {
+    /// Lets the server serve other clients for a moment. Those whose command must wait get `-BUSY <text>`. False where
+    /// the server must not: inside a transaction or a script of its own it ends itself when a client sends anything.
+    pub fn yield_to_clients(&self, text: &CStr) -> bool {
+        if self.state().intersects(State::MULTI | State::LUA) {
+            return false;
+        }
         // SAFETY: Living context; the server forgets the text when the call returns.
         unsafe {
             api!(RedisModule_Yield)(self.raw, raw::REDISMODULE_YIELD_FLAG_CLIENTS as c_int, text.as_ptr());
         }
+        true
     }
 
     /// Whether nothing may be sent to the replicas now, because writes are paused, for a failover or by a client.

@@ -71,6 +71,10 @@ bitflags! {
     /// The server's state, as `RM_GetContextFlags` returns it; the bits that are used.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct State: u32 {
+        /// Inside EXEC.
+        const MULTI = raw::REDISMODULE_CTX_FLAGS_MULTI;
+        /// Inside a script of the server's own.
+        const LUA = raw::REDISMODULE_CTX_FLAGS_LUA;
         const SLAVE = raw::REDISMODULE_CTX_FLAGS_SLAVE;
         const READONLY = raw::REDISMODULE_CTX_FLAGS_READONLY;
         const CLUSTER = raw::REDISMODULE_CTX_FLAGS_CLUSTER;

@@ -44,19 +44,22 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// The server's text for the reason against it, or where the client should go instead.
+    #[inline(always)]
     pub fn pass_gate(&self, flags: Option<FunctionFlags>, no_integer: &str) -> Result<(), Error> {
         let Some(flags) = flags else { return Ok(()) };
-        if let Some(elsewhere) = self.redirection(flags, no_integer) {
+        if self.state.contains(State::CLUSTER | State::SLAVE)
+            && let Some(elsewhere) = self.redirection(flags, no_integer)
+        {
             return Err(elsewhere);
         }
         self.module.gate.check_state(self.context, self.state, flags, &self.module.dialect)
     }
 
-    /// A client that reads from a replica in a cluster is sent to the master with what writes. The server, which does
+    /// On a replica in a cluster: a client that reads there is sent to the master with what writes. The server, which does
     /// that before a command runs, cannot know that this one writes.
+    #[cold]
     fn redirection(&self, flags: FunctionFlags, no_integer: &str) -> Option<Error> {
-        let state = self.state;
-        if !state.contains(State::CLUSTER | State::SLAVE) || state.obeys() || flags.contains(FunctionFlags::NO_WRITES) {
+        if self.state.obeys() || flags.contains(FunctionFlags::NO_WRITES) {
             return None;
         }
         let keys_end = self.keys_end(no_integer).ok()?;

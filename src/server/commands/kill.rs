@@ -35,14 +35,14 @@ pub fn kill(context: &Context, arguments: Arguments, callable: Callable) -> Resu
             // A script of the server's own may be the one that everybody waits for.
             return Err(stock::busy_error(context).map_or_else(|| NOT_BUSY.into(), Error::new));
         };
-        if running.callable != callable {
-            return Err(busy_error(context, &module::read()?.dialect, running.callable));
-        }
         if running.obeys {
             return Err(FROM_MASTER.into());
         }
         if !force && running.has_written(context) {
             return Err(HAS_WRITTEN.into());
+        }
+        if running.callable != callable {
+            return Err(busy_error(context, &module::read()?.dialect, running.callable));
         }
         running.kill();
         context.reply_ok();
