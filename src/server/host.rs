@@ -82,6 +82,11 @@ fn ordered_sort<'a>(context: &Context, arguments: &[&'a [u8]]) -> Option<Vec<&'a
     Some(words)
 }
 
+/// Whether a write is refused for the state of the server, whatever its key.
+fn is_state_error(text: &[u8]) -> bool {
+    [&b"NOREPLICAS "[..], b"MISCONF ", b"READONLY "].iter().any(|code| text.starts_with(code))
+}
+
 /// How a call ends that has written nothing and runs for too long.
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
@@ -357,6 +362,14 @@ impl Host for CallHost<'_> {
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
             self.as_user = false;
             (reply, errno) = self.execute(name, arguments, mode, true);
+        }
+        if self.lacks_memory
+            && !self.dialect.runs_functions_by_module()
+            && refused(&reply, errno, libc::ENOSPC, b"-OOM")
+            && let Some(text) = stock::write_error(self.context).filter(|text| is_state_error(text))
+        {
+            // The server's own scripts are told of these first.
+            return self.refuse(&text);
         }
         if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
             (reply, errno) = self.execute(name, arguments, mode, false);

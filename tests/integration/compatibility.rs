@@ -459,6 +459,8 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("intercept-permissions", "intercept"),
     ("nan-sign", "native"),
     ("long-strings-order", "order"),
+    ("long-transactions", "timeout"),
+    ("killed-pcall", "kill"),
 ];
 
 /// The sections of the page that have a table of differences.

@@ -50,6 +50,16 @@ fn a_function_that_runs_long_is_shown_and_can_be_ended() {
     assert!(server.log().contains("Script name is: f."));
 }
 
+/// The row `killed-pcall`.
+#[test]
+fn what_is_ended_cannot_catch_it() {
+    let server = impatient();
+    let body = "local ok, e = pcall(function() while true do end end) return e";
+    let (mut caller, mut other) = start(&server, body);
+    assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
+    assert_eq!(caller.read().text(), killed(&server));
+}
+
 /// A tail call takes a frame, so that the VM raises where the server would go on for good.
 #[test]
 fn tail_calls_without_end_can_be_ended() {

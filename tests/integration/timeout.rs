@@ -33,6 +33,24 @@ fn a_function_that_has_written_nothing_is_ended() {
     }
 }
 
+/// The row `long-transactions`.
+#[test]
+fn in_a_transaction_others_wait_until_the_limit_ends_the_call() {
+    let server = limited("300", "20");
+    let mut client = server.client();
+    load(&mut client, &callback("while true do end"));
+    for (number, call) in (1..).zip([&["SHADOW.FCALL", "f", "0"][..], &["SHADOW.EVAL", "while true do end", "0"]]) {
+        client.run("MULTI");
+        client.call(call);
+        client.send(&["EXEC"]);
+        wait_until("it is slow", || server.log().matches("Slow script detected").count() == number);
+        // Would be -BUSY outside of a transaction.
+        assert_eq!(server.client().run("PING").text(), "PONG");
+        let replies = client.read();
+        assert!(replies.items()[0].text().starts_with(TIMED_OUT), "{replies:?}");
+    }
+}
+
 #[test]
 fn a_function_in_time_is_left_alone() {
     let server = limited("60000", "0");

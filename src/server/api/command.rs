@@ -164,7 +164,7 @@ pub struct KeySpec<'a> {
     /// The position of the number of keys among the words.
     pub count_at: c_int,
     pub access: KeyAccess,
-    pub notes: &'a CStr,
+    pub notes: Option<&'a CStr>,
 }
 
 impl KeySpec<'_> {
@@ -172,7 +172,7 @@ impl KeySpec<'_> {
     fn list(self) -> [raw::RedisModuleCommandKeySpec; 2] {
         // SAFETY: all-zero bytes are a valid entry (null pointers and numbers), and the one that ends the list.
         let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
-        specs[0].notes = self.notes.as_ptr();
+        specs[0].notes = self.notes.map_or(ptr::null(), CStr::as_ptr);
         specs[0].flags = self.access.flags().into();
         specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
         specs[0].bs.index.pos = self.count_at;

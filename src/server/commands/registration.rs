@@ -53,10 +53,10 @@ fn describe(command: &Command, spec: &Spec) -> Result<(), Refused> {
     let keys = spec.keys.map(|access| KeySpec {
         count_at: NUMKEYS,
         access,
-        notes: match access {
+        notes: spec.explains_keys.then_some(match access {
             KeyAccess::ReadWrite => c"We cannot tell how the keys will be used so we assume the worst, RW and UPDATE",
             KeyAccess::ReadOnly => c"We cannot tell how the keys will be used so we assume the worst, RO and ACCESS",
-        },
+        }),
     });
     command.describe(&Description {
         arity: spec.arity,

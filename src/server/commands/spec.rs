@@ -32,6 +32,8 @@ pub struct Spec {
     pub tips: Option<&'static CStr>,
     /// What it may do with its keys, which follow their number. None without keys.
     pub keys: Option<KeyAccess>,
+    /// Whether it says why it names all that may be done with them.
+    pub explains_keys: bool,
     /// For COMMAND DOCS.
     pub arguments: &'static [Argument],
     /// Of a container.

@@ -24,6 +24,7 @@ const BLANK: Spec = Spec {
     complexity: c"O(1)",
     tips: None,
     keys: None,
+    explains_keys: true,
     arguments: &[],
     subcommands: &[],
     help: &[],
@@ -132,6 +133,7 @@ const COMMANDS: &[Spec] = &[
         name: c"shadow.evalsha",
         handler: Some(Handler::of::<eval::EvalSha>()),
         keys: Some(KeyAccess::ReadWrite),
+        explains_keys: false,
         summary: c"Runs a cached script by its SHA-1.",
         arguments: EVALSHA_ARGUMENTS,
         ..EVAL
@@ -150,6 +152,7 @@ const COMMANDS: &[Spec] = &[
         handler: Some(Handler::of::<eval::EvalShaReadOnly>()),
         flags: EVAL_RO_FLAGS,
         keys: Some(KeyAccess::ReadOnly),
+        explains_keys: false,
         summary: c"Runs a cached read-only script by its SHA-1.",
         arguments: EVALSHA_ARGUMENTS,
         ..EVAL
@@ -206,7 +209,8 @@ const SCRIPT: &[Spec] = &[
         stock: Some(-3),
         flags: c"deny-script",
         summary: c"Determines whether scripts are cached.",
-        complexity: c"O(N) with N being the number of scripts to check",
+        complexity:
+            c"O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation).",
         tips: Some(c"request_policy:all_shards response_policy:agg_logical_and"),
         arguments: &[Argument::new(c"sha1", Kind::String).multiple()],
         help: &[
@@ -266,7 +270,7 @@ const SCRIPT: &[Spec] = &[
         stock: Some(3),
         flags: c"deny-script allow-stale",
         summary: c"Caches a script.",
-        complexity: c"O(N) with N being the length in bytes of the script",
+        complexity: c"O(N) with N being the length in bytes of the script body.",
         tips: ALL_NODES,
         arguments: &[Argument::new(c"script", Kind::String)],
         help: &[
