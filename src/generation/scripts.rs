@@ -19,12 +19,10 @@ pub struct Bounds {
 }
 
 impl Scripts {
-    /// The flags that `code` declares; None without a first line that does.
-    ///
-    /// # Errors
-    /// The server's text for what is wrong with its first line.
-    pub fn flags_of(&self, code: &[u8]) -> Result<Option<FunctionFlags>, Error> {
-        Ok(self.declaration(code)?.flags)
+    /// The flags of a script that is not cached; None for one that declares nothing, or something wrong.
+    pub fn flags_of(&self, code: &[u8]) -> Option<FunctionFlags> {
+        let dialect = self.engine.vm().dialect();
+        declaration::flags(code, dialect.quoting(), dialect.engines())
     }
 
     fn declaration(&self, code: &[u8]) -> Result<Declaration, Error> {

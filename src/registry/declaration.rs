@@ -35,8 +35,24 @@ pub fn names_other_engine(code: &[u8], quoting: Quoting) -> bool {
 /// # Errors
 /// The server's text for the first thing that is wrong, in its order of checks.
 pub fn parse(code: &[u8], quoting: Quoting, engines: Engines) -> Result<Declaration, RegistryError> {
+    let (declaration, engine) = read(code, quoting, engines)?;
+    engine.map(|()| declaration)
+}
+
+/// The flags that decide whether `code` may run in the server's present state, before it is known whether there is such
+/// an engine. None where the first line is wrong, as for a script without one.
+pub fn flags(code: &[u8], quoting: Quoting, engines: Engines) -> Option<FunctionFlags> {
+    read(code, quoting, engines).ok()?.0.flags
+}
+
+/// Reads the first line of `code`: what it says, and whether there is such an engine.
+fn read(
+    code: &[u8],
+    quoting: Quoting,
+    engines: Engines,
+) -> Result<(Declaration, Result<(), RegistryError>), RegistryError> {
     if !code.starts_with(PREFIX) {
-        return Ok(Declaration { flags: None, body: 0 });
+        return Ok((Declaration { flags: None, body: 0 }, Ok(())));
     }
     let (words, body) = words(code, quoting)?;
     let (engine, options) = words.split_first().ok_or_else(invalid_engine)?;
@@ -55,10 +71,12 @@ pub fn parse(code: &[u8], quoting: Quoting, engines: Engines) -> Result<Declarat
         }
     }
     let name = engine.strip_prefix(PREFIX).unwrap_or(engine);
-    if !name.eq_ignore_ascii_case(b"lua") {
-        return Err(RegistryError::FirstLine([b"ERR Could not find scripting engine '", name, b"'"].concat()));
-    }
-    Ok(Declaration { flags: Some(flags), body })
+    let engine = if name.eq_ignore_ascii_case(b"lua") {
+        Ok(())
+    } else {
+        Err(RegistryError::FirstLine([b"ERR Could not find scripting engine '", name, b"'"].concat()))
+    };
+    Ok((Declaration { flags: Some(flags), body }, engine))
 }
 
 const INVALID_ENGINE: &str = "ERR Invalid engine in script shebang";
@@ -87,14 +105,14 @@ fn text(what: &[u8], word: &[u8]) -> RegistryError {
 mod tests {
     use super::*;
 
-    fn read(code: &str, engines: Engines) -> Result<Declaration, String> {
+    fn parsed(code: &str, engines: Engines) -> Result<Declaration, String> {
         parse(code.as_bytes(), Quoting::Ends, engines).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_script_without_a_first_line_declares_nothing() {
         for code in ["", "return 1", "#", " #!lua\n", "-- #!lua\n"] {
-            assert_eq!(read(code, Engines::Lua), Ok(Declaration { flags: None, body: 0 }), "{code}");
+            assert_eq!(parsed(code, Engines::Lua), Ok(Declaration { flags: None, body: 0 }), "{code}");
         }
     }
 
@@ -110,7 +128,10 @@ mod tests {
             ("#!lua 'flags=no-writes,allow-oom'", writes | oom),
         ] {
             let body = line.len();
-            assert_eq!(read(&format!("{line}\nreturn 1"), Engines::Lua), Ok(Declaration { flags: Some(flags), body }));
+            assert_eq!(
+                parsed(&format!("{line}\nreturn 1"), Engines::Lua),
+                Ok(Declaration { flags: Some(flags), body })
+            );
         }
     }
 
@@ -131,10 +152,24 @@ mod tests {
                 "ERR Unexpected flag in script shebang: No-Writes",
             ),
         ] {
-            assert_eq!(read(code, Engines::Lua), Err(on_redis.to_owned()), "{code}");
-            assert_eq!(read(code, Engines::Any), Err(on_valkey.to_owned()), "{code}");
+            assert_eq!(parsed(code, Engines::Lua), Err(on_redis.to_owned()), "{code}");
+            assert_eq!(parsed(code, Engines::Any), Err(on_valkey.to_owned()), "{code}");
         }
-        assert!(read("#!LUA\n", Engines::Any).is_ok());
+        assert!(parsed("#!LUA\n", Engines::Any).is_ok());
+    }
+
+    #[test]
+    fn flags_count_although_there_is_no_such_engine() {
+        for (code, on_redis, on_valkey) in [
+            ("#!js\n", None, Some(FunctionFlags::empty())),
+            ("#!js flags=no-writes\n", None, Some(FunctionFlags::NO_WRITES)),
+            ("#!lua flags=no-writes\n", Some(FunctionFlags::NO_WRITES), Some(FunctionFlags::NO_WRITES)),
+            ("#!js flags=x\n", None, None),
+            ("return 1", None, None),
+        ] {
+            assert_eq!(flags(code.as_bytes(), Quoting::Ends, Engines::Lua), on_redis, "{code}");
+            assert_eq!(flags(code.as_bytes(), Quoting::Ends, Engines::Any), on_valkey, "{code}");
+        }
     }
 
     #[test]

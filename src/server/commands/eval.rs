@@ -63,9 +63,7 @@ fn eval(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
         if let Some(script) = module.scripts.generation().registry().script_of(code) {
             return run(&call, script);
         }
-        // A script that declares something wrong is treated as one that declares nothing, until it is to be cached.
-        let flags = module.scripts.generation().flags_of(code).ok().flatten();
-        call.pass_gate(flags, NO_INTEGER)?;
+        call.pass_gate(module.scripts.generation().flags_of(code), NO_INTEGER)?;
         call.keys_end(NO_INTEGER)?;
     }
     let script = {

@@ -25,7 +25,7 @@ pub fn register(context: &Context, dialect: &Dialect) -> Result<(), String> {
         let command = create().map_err(|_| refused(spec))?;
         for subcommand in spec.subcommands {
             command
-                .create_subcommand(context, subcommand.name, subcommand.handler, subcommand.flags)
+                .create_subcommand(context, subcommand.name, subcommand.handler, &flags(subcommand, dialect))
                 .and_then(|created| describe(&created, subcommand))
                 .map_err(|_| refused(subcommand))?;
         }
@@ -37,11 +37,14 @@ pub fn register(context: &Context, dialect: &Dialect) -> Result<(), String> {
 /// a reader; without the flag a client would keep stale values. For a command that may write it has no other effect
 /// there.
 fn flags(spec: &Spec, dialect: &Dialect) -> Cow<'static, CStr> {
-    if spec.keys == Some(KeyAccess::ReadWrite) && dialect.tracks_by_the_outer_command() {
-        let flags = [b"readonly ", spec.flags.to_bytes()].concat();
-        return CString::new(flags).map_or(Cow::Borrowed(spec.flags), Cow::Owned);
-    }
-    Cow::Borrowed(spec.flags)
+    let more: &[u8] = if spec.keys == Some(KeyAccess::ReadWrite) && dialect.tracks_by_the_outer_command() {
+        b"readonly "
+    } else if spec.stale_on_valkey_9_1 && dialect.runs_functions_by_module() {
+        b"allow-stale "
+    } else {
+        return Cow::Borrowed(spec.flags);
+    };
+    CString::new([more, spec.flags.to_bytes()].concat()).map_or(Cow::Borrowed(spec.flags), Cow::Owned)
 }
 
 fn refused(spec: &Spec) -> String {

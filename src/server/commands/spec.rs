@@ -22,6 +22,8 @@ pub struct Spec {
     pub stock: Option<c_int>,
     /// Its flags, in the words of `RM_CreateCommand`.
     pub flags: &'static CStr,
+    /// Whether Valkey from 9.1 on serves it on a stale replica, too.
+    pub stale_on_valkey_9_1: bool,
     /// All its ACL categories: servers that let modules choose do not derive any from the flags.
     pub acl: &'static CStr,
     /// For COMMAND DOCS.

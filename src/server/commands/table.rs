@@ -19,6 +19,7 @@ const BLANK: Spec = Spec {
     arity: 2,
     stock: None,
     flags: c"",
+    stale_on_valkey_9_1: false,
     acl: c"slow scripting",
     summary: c"",
     complexity: c"O(1)",
@@ -208,6 +209,7 @@ const SCRIPT: &[Spec] = &[
         arity: -3,
         stock: Some(-3),
         flags: c"deny-script",
+        stale_on_valkey_9_1: true,
         summary: c"Determines whether scripts are cached.",
         complexity:
             c"O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation).",
@@ -225,6 +227,7 @@ const SCRIPT: &[Spec] = &[
         arity: -2,
         stock: Some(-2),
         flags: c"deny-script",
+        stale_on_valkey_9_1: true,
         summary: c"Deletes all cached scripts.",
         complexity: c"O(1) with ASYNC; O(N) where N is the number of scripts deleted with SYNC",
         tips: ALL_NODES,
@@ -284,6 +287,7 @@ const SCRIPT: &[Spec] = &[
         handler: Some(Handler::of::<script::Show>()),
         arity: 3,
         flags: c"deny-script",
+        stale_on_valkey_9_1: true,
         summary: c"Returns the text of a cached script.",
         arguments: &[Argument::new(c"sha1", Kind::String)],
         help: &[
