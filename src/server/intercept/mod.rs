@@ -248,8 +248,8 @@ impl Filter {
             () if interception.is(command, "load") => 2,
             () => return false,
         };
-        let is_foreign = self.dialect.engines() == Engines::Any
-            && names_other_engine(command.word(code), self.dialect.quoting());
+        let is_foreign =
+            self.dialect.engines() == Engines::Any && names_other_engine(command.word(code), self.dialect.quoting());
         is_foreign || interception.calls() && self.debugger.holds(sender)
     }
 }
