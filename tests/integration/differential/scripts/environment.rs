@@ -83,7 +83,7 @@ const HANDLER: &[&str] = &[
     "error(__redis__err__handler('x'))",
     "return {xpcall(function() error('x', 0) end, function(e) return __redis__err__handler(e).err end)}",
     "__redis__err__handler = nil",
-    "local function f() return __redis__err__handler('x') end local e = f() return {e.err, e.source}",
+    "local function f() local e = __redis__err__handler('x') return e end local e = f() return {e.err, e.source}",
 ];
 
 #[test]

@@ -40,7 +40,7 @@ const RAISED: &[&str] = &[
     "coroutine.wrap(function() error('co') end)()",
     "coroutine.wrap(function() error({err='E x'}) end)()",
     "loadstring('error(\"x\")')()",
-    "loadstring('\\n\\nredis.call(\"nosuch\")')()",
+    "loadstring('\\n\\nredis.call(\"nosuch\")', '@chunk')()",
     "loadstring('error(\"x\")', '@chunk')()",
     "loadstring('error(\"x\")', '=chunk')()",
     "local function f() error('x', 2) end f()",
