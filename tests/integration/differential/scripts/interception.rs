@@ -1,7 +1,10 @@
 //! The setting `intercept`: which of the commands that clients type are answered by the module.
 
+use std::io::Write;
+
 use super::{Pair, Session};
 use crate::support::library::callback;
+use crate::support::resp::encode;
 use crate::support::scripts::digest;
 use crate::support::{Client, Options, Server, Value};
 
@@ -71,6 +74,28 @@ fn a_word_that_is_none_stops_the_start() {
     for value in ["script", "everything", "scripts,functions"] {
         assert!(Options::new().module_arguments(&format!("intercept {value}")).try_start().is_err(), "{value}");
     }
+}
+
+/// The server does not ask filters about the commands of such a file.
+#[test]
+fn a_script_in_an_append_only_file_runs_on_the_servers_own_engine() {
+    let options =
+        Options::new().module_arguments("intercept all").set("appendonly", "yes").set("appendfsync", "always");
+    let mut server = options.clone().start();
+    server.client().run("SET before 1");
+    server.kill();
+    let directory = server.directory().join("appendonlydir");
+    let files = std::fs::read_dir(directory).expect("a directory of files");
+    let mut paths = files.map(|entry| entry.expect("a file").path());
+    let path = paths.find(|path| path.to_string_lossy().ends_with(".incr.aof")).expect("the newest file");
+    let script = "return redis.call('set', KEYS[1], ARGV[1])";
+    let mut file = std::fs::OpenOptions::new().append(true).open(path).expect("the file");
+    file.write_all(&encode(&["EVAL", script, "1", "key", "value"])).expect("the command is written");
+    server.restart(&options);
+    let mut client = server.client();
+    assert_eq!(client.run("MGET before key").sorted_texts(), ["1", "value"]);
+    assert_eq!(client.info_number("number_of_cached_scripts"), 1);
+    assert!(!is_ours(&mut client, script));
 }
 
 /// What only the module has stays behind its own names.
