@@ -188,7 +188,7 @@ fn in_a_transaction_queued_before_the_state_changed() {
         client.run(command);
     }
     let get = "return redis.call('get', KEYS[1])";
-    for script in [&format!("#!lua\n{get}"), &format!("#!lua flags=no-writes\n{get}"), get] {
+    for script in [&*format!("#!lua\n{get}"), &format!("#!lua flags=no-writes\n{get}"), get] {
         client.call(&["SHADOW.EVAL", script, "1", "key"]);
     }
     other.run("CONFIG SET maxmemory 1");
