@@ -52,7 +52,7 @@ fn compare_script(pair: &mut Pair, script: &[u8]) {
             pair.compare_in(protocol, &[b"SCRIPT", b"EXISTS", digest]);
         }
         pair.flush_scripts();
-        pair.compare_in(protocol, &[b"SCRIPT", b"LOAD", script]);
+        pair.compare_in(protocol, &[b"SCRIPT", b"LOAD".as_slice(), script]);
         pair.compare_in(protocol, &[b"SCRIPT", b"EXISTS", digest]);
         pair.compare_in(protocol, &[b"EVALSHA", digest, b"1", b"key", b"argument"]);
         pair.compare_in(protocol, &[b"EVALSHA_RO", digest, b"1", b"key", b"argument"]);
