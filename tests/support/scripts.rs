@@ -1,6 +1,8 @@
 //! Scripts by their digests.
 
+use sha1::{Digest, Sha1};
+
 /// The digest that a script is known by.
 pub fn digest(script: impl AsRef<[u8]>) -> String {
-    sha1_smol::Sha1::from(script).digest().to_string()
+    Sha1::digest(script).iter().map(|byte| format!("{byte:02x}")).collect()
 }
