@@ -193,6 +193,8 @@ fn replies_of_inner_commands_are_converted_alike() {
     let mut pair = Pair::start();
     pair.keyspace(bodies::KEYSPACE);
     for (command, described) in bodies::INNER_COMMANDS {
+        // One of the commands has an opinion of a server that uses more memory.
+        pair.flush_scripts();
         for version in [2, 3] {
             let describe = bodies::DESCRIBE;
             let call = format!("redis.setresp({version}) local reply = redis.pcall({command})");
