@@ -139,7 +139,8 @@ fn line_ends_never_reach_the_wire() {
     ] {
         for words in [vec!["SHADOW.EVAL", "script", "0"], vec!["SHADOW.SCRIPT", "LOAD", "script"]] {
             let script = format!("{line}\nreturn 1");
-            let command: Vec<&str> = words.iter().map(|word| if *word == "script" { &*script } else { *word }).collect();
+            let command: Vec<&str> =
+                words.iter().map(|word| if *word == "script" { &*script } else { *word }).collect();
             assert_eq!(client.call(&command), Value::Error(text.to_owned()), "{command:?}");
         }
     }
