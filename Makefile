@@ -60,7 +60,7 @@ crash: build ## kill the server ROUNDS times (200) and check that nothing is los
 payloads: build ## send COUNT (100000) corrupted payloads to RESTORE; SEED=number repeats them
 	SERVER='$(SERVER)' COUNT='$(or $(COUNT),100000)' SEED='$(SEED)' cargo test --release --test payloads -- --nocapture
 
-differential: ## compare COUNT random programs (100000) with the server's own functions; SEED=number, ON="name ..."
+differential: ## compare COUNT random programs (100000) with the server's own functions and scripts; SEED=number, ON="name ..."
 	@scripts/setup.sh pip
 	@COUNT='$(COUNT)' SEED='$(SEED)' scripts/differential.sh $(ON)
 

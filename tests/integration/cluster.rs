@@ -1,10 +1,10 @@
-//! Functions in a cluster of several nodes.
+//! Functions and scripts in a cluster of several nodes.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-use crate::differential::Pair;
-use crate::support::library::{load, names, numbered, source};
+use crate::differential::{Body, Pair, library};
+use crate::support::library::{load, names, numbered};
 use crate::support::server::free_port;
 use crate::support::{Client, Options, Server, Value, wait_until};
 
@@ -130,41 +130,43 @@ impl Cluster {
     }
 }
 
-/// What functions do and are, by name.
+/// What functions and scripts are and do, by name.
 const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("get", "", "redis.call('get', KEYS[1])"),
     ("set", "", "redis.call('set', KEYS[1], 'x')"),
-    ("ro", "'no-writes'", "redis.call('get', KEYS[1])"),
+    ("ro", "no-writes", "redis.call('get', KEYS[1])"),
     ("both", "", "{redis.call('get', ARGV[1]), redis.call('get', ARGV[2])}"),
-    ("both_cross", "'allow-cross-slot-keys'", "{redis.call('get', ARGV[1]), redis.call('get', ARGV[2])}"),
+    ("both_cross", "allow-cross-slot-keys", "{redis.call('get', ARGV[1]), redis.call('get', ARGV[2])}"),
     ("mget", "", "redis.call('mget', ARGV[1], ARGV[2])"),
-    ("mget_cross", "'allow-cross-slot-keys'", "redis.call('mget', ARGV[1], ARGV[2])"),
+    ("mget_cross", "allow-cross-slot-keys", "redis.call('mget', ARGV[1], ARGV[2])"),
     ("caught", "", "redis.pcall('get', ARGV[1])"),
     ("retried", "", "{redis.pcall('get', ARGV[1]), redis.pcall('get', ARGV[2])}"),
-    ("single", "'no-cluster'", "1"),
-    ("single_ro", "'no-cluster','no-writes'", "1"),
+    ("single", "no-cluster", "1"),
+    ("single_ro", "no-cluster,no-writes", "1"),
     ("nothing", "", "#KEYS"),
     ("ping", "", "redis.call('ping')"),
     ("protected", "", "redis.pcall(unpack(ARGV))"),
-    ("protected_cross", "'allow-cross-slot-keys'", "redis.pcall(unpack(ARGV))"),
+    ("protected_cross", "allow-cross-slot-keys", "redis.pcall(unpack(ARGV))"),
 ];
 
+/// Scripts of these names have no first line.
+const COMPAT: &[(&str, &str)] = &[("get_compat", "get"), ("set_compat", "set"), ("both_compat", "both")];
+
+fn bodies() -> Vec<Body> {
+    let find = |name: &str| FUNCTIONS.iter().find(|function| function.0 == name).expect("a function");
+    let flagged = FUNCTIONS.iter().map(|(name, flags, result)| Body::flagged(name, flags, &format!("return {result}")));
+    let plain = COMPAT.iter().map(|(name, like)| Body::plain(name, &format!("return {}", find(like).2)));
+    flagged.chain(plain).collect()
+}
+
 fn functions() -> String {
-    let body: String = FUNCTIONS
-        .iter()
-        .map(|(name, flags, result)| {
-            format!(
-                "redis.register_function{{function_name='{name}', flags={{{flags}}}, callback=function(KEYS, ARGV) return {result} end}}\n"
-            )
-        })
-        .collect();
-    source("routed", &body)
+    library("mylib", &bodies())
 }
 
 /// Compares what a node answers to calls by the keys of every master, beside FCALL.
 fn compare_calls(pair: &mut Pair) {
     for [key, neighbour] in KEYS {
-        for function in ["get", "set", "ro", "single", "single_ro", "nothing", "missing"] {
+        for function in ["get", "set", "get_compat", "set_compat", "ro", "single", "single_ro", "nothing", "missing"] {
             pair.compare(&["FCALL", function, "1", key]);
             pair.compare(&["FCALL", function, "2", key, neighbour]);
             pair.compare(&["FCALL_RO", function, "1", key]);
@@ -182,7 +184,7 @@ fn compare_calls(pair: &mut Pair) {
 
 /// Compares how a node treats keys that a call did not declare.
 fn compare_undeclared_keys(pair: &mut Pair) {
-    for function in ["both", "both_cross", "caught", "retried", "mget", "mget_cross"] {
+    for function in ["both", "both_compat", "both_cross", "caught", "retried", "mget", "mget_cross"] {
         for [key, neighbour] in KEYS {
             pair.compare(&["FCALL", function, "0", key, neighbour]);
             for [other, _] in KEYS.iter().filter(|[other, _]| *other == key || !function.starts_with("mget")) {
@@ -225,9 +227,8 @@ fn compare_scattered_keys(pair: &mut Pair) {
         }
     }
     // What the caller may not do comes first.
-    pair.command(
-        &"ACL SETUSER ann on nopass resetkeys ~a +fcall +shadow.fcall +mget +del".split(' ').collect::<Vec<_>>(),
-    );
+    let rules = "on nopass resetkeys ~a +fcall +shadow.fcall +eval +shadow.eval +mget +del";
+    pair.command(&["ACL", "SETUSER", "ann"].into_iter().chain(rules.split(' ')).collect::<Vec<_>>());
     pair.log_in("ann");
     for command in SCATTERED.iter().chain(&["mget b a"]) {
         let words: Vec<&str> = ["FCALL", "protected", "0"].into_iter().chain(command.split(' ')).collect();
@@ -249,14 +250,14 @@ fn every_node_answers_calls_like_the_servers_own() {
     let own = two_slots_of_the_first(&mut probe);
     for (number, node) in masters.into_iter().enumerate() {
         let mut pair = Pair::with(node.server);
-        pair.load(&functions());
+        pair.load_bodies(&bodies());
         compare_calls(&mut pair);
         compare_undeclared_keys(&mut pair);
         if number == 0 {
-            for function in ["both", "both_cross", "mget", "mget_cross"] {
+            for function in ["both", "both_compat", "both_cross", "mget", "mget_cross"] {
                 pair.compare(&["FCALL", function, "1", &own[0], &own[0], &own[0]]);
             }
-            for function in ["both", "both_cross", "mget", "mget_cross"] {
+            for function in ["both", "both_compat", "both_cross", "mget", "mget_cross"] {
                 pair.compare(&["FCALL", function, "0", &own[0], &own[1]]);
                 pair.compare(&["FCALL", function, "1", &own[0], &own[0], &own[1]]);
             }
@@ -299,13 +300,13 @@ fn a_node_answers_calls_while_a_slot_moves_like_the_servers_own() {
     });
 
     let mut pair = Pair::with(masters.into_iter().next().expect("the first master").server);
-    pair.load(&functions());
+    pair.load_bodies(&bodies());
     for keys in [["{b}here", "{b}here"], ["{b}moved", "{b}moved"], ["{b}here", "{b}moved"]] {
-        for function in ["both", "both_cross", "mget", "mget_cross", "caught"] {
+        for function in ["both", "both_compat", "both_cross", "mget", "mget_cross", "caught"] {
             pair.compare(&["FCALL", function, "0", keys[0], keys[1]]);
             pair.compare(&["FCALL", function, "1", "{b}here", keys[0], keys[1]]);
         }
-        for function in ["get", "ro", "nothing", "single"] {
+        for function in ["get", "get_compat", "ro", "nothing", "single"] {
             pair.compare(&["FCALL", function, "2", keys[0], keys[1]]);
         }
     }
@@ -354,10 +355,11 @@ fn a_replica_answers_calls_like_the_servers_own() {
     cluster.wait_for_replica(&cluster.masters[0], &cluster.replica);
     let Cluster { masters: _masters, replica } = cluster;
     let mut pair = Pair::with(replica.server);
+    pair.send_as_scripts(&bodies());
     compare_calls(&mut pair);
     pair.command(&["READONLY"]);
     for [key, _] in KEYS {
-        for function in ["get", "set", "ro", "single_ro"] {
+        for function in ["get", "set", "get_compat", "set_compat", "ro", "single_ro"] {
             pair.compare_in(2, &["FCALL", function, "1", key]);
             pair.compare_in(2, &["FCALL_RO", function, "1", key]);
         }
@@ -381,13 +383,13 @@ fn a_replica_that_takes_over_serves_its_masters_libraries() {
         after.info("role").as_deref() == Some("master") && before.info("role").as_deref() == Some("slave")
     });
     cluster.wait_for_replica(new, old);
-    assert_eq!(names(&mut after), ["lib1", "routed"]);
+    assert_eq!(names(&mut after), ["lib1", "mylib"]);
     assert_eq!(after.run("SHADOW.FCALL get 1 b").text(), "x");
     ok(&mut after, "SHADOW.FUNCTION DELETE lib1");
     load(&mut after, &numbered(2));
     assert_eq!(after.run("SHADOW.FCALL set 1 {b}2").text(), "OK");
     cluster.wait_for_replica(new, old);
-    assert_eq!(names(&mut before), ["lib2", "routed"]);
+    assert_eq!(names(&mut before), ["lib2", "mylib"]);
     let address = format!("{LOCALHOST}:{}", new.server.port());
     assert!(before.run("SHADOW.FCALL set 1 b").text().ends_with(&address), "clients are sent to the new master");
     let mut other = cluster.masters[1].client();
@@ -401,7 +403,7 @@ fn a_replica_that_takes_over_serves_its_masters_libraries() {
     let mut client = old.client();
     ok(&mut client, "CLUSTER FAILOVER TAKEOVER");
     wait_until("it serves again", || client.run("SHADOW.FCALL get 1 b").text() == "x");
-    assert_eq!(names(&mut client), ["lib2", "routed"]);
+    assert_eq!(names(&mut client), ["lib2", "mylib"]);
 }
 
 /// The libraries in the server's own registry, and in the module's.
@@ -511,7 +513,7 @@ fn a_node_that_is_added_gets_the_libraries() {
     assert_eq!(names(&mut occupied.client()), ["lib2"]);
 
     let said = add_node(&program, &new, &cluster);
-    assert_eq!(names(&mut new.client()), ["lib1", "routed"], "{said}");
+    assert_eq!(names(&mut new.client()), ["lib1", "mylib"], "{said}");
     assert_eq!(new.client().run("FCALL nothing 0"), Value::Integer(0));
     assert_eq!(new.client().info_number("number_of_libraries"), 0, "the server's own registry stays empty");
 }

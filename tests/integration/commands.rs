@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::support::library::{callback, load};
 use crate::support::{Client, Options, Server, Value};
 
-/// Each command of ours beside the server's own.
-const COMMANDS: [&str; 9] = [
+/// Each command of ours beside the server's own. One that takes more words than the server's is not among them.
+const COMMANDS: [&str; 18] = [
     "FUNCTION",
     "FUNCTION|LOAD",
     "FUNCTION|DELETE",
@@ -16,7 +16,19 @@ const COMMANDS: [&str; 9] = [
     "FUNCTION|HELP",
     "FCALL",
     "FCALL_RO",
+    "EVAL",
+    "EVALSHA",
+    "EVAL_RO",
+    "EVALSHA_RO",
+    "SCRIPT",
+    "SCRIPT|LOAD",
+    "SCRIPT|EXISTS",
+    "SCRIPT|FLUSH",
+    "SCRIPT|HELP",
 ];
+
+/// Those that have keys.
+const WITH_KEYS: [&str; 6] = ["FCALL", "FCALL_RO", "EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
 fn shadow(command: &str) -> String {
     format!("SHADOW.{command}")
@@ -45,7 +57,7 @@ fn arity_and_flags_are_the_servers() {
         assert_eq!(ours[1], own[1], "arity of {command}");
         let mut flags = texts(&ours[2]);
         assert!(flags.remove("module"), "{command} comes from a module");
-        if command.eq_ignore_ascii_case("fcall") && server.version() < (7, 2, 0) {
+        if ["FCALL", "EVAL", "EVALSHA"].contains(&command) && server.version() < (7, 2, 0) {
             assert!(flags.remove("readonly"), "its keys are tracked by this flag");
         }
         assert_eq!(flags, texts(&own[2]), "flags of {command}");
@@ -70,8 +82,8 @@ pub fn counterparts(command: &str) -> Vec<&str> {
     match command {
         "shadow.function|import" => vec!["function|restore"],
         "shadow.function|resetstat" => vec!["function|stats", "config|resetstat"],
-        // Redis has none.
-        "shadow.script|show" => vec!["script|exists"],
+        // Redis has no SCRIPT SHOW.
+        "shadow.script|list" | "shadow.script|show" => vec!["script|exists"],
         _ => vec![command.strip_prefix("shadow.").expect("a name of the module's")],
     }
 }
@@ -104,7 +116,7 @@ fn tips_are_the_servers() {
 fn key_specifications_are_the_servers() {
     let server = Server::start();
     let mut client = server.client();
-    for command in ["FCALL", "FCALL_RO"] {
+    for command in WITH_KEYS {
         let (own, ours) = (info(&mut client, command), info(&mut client, &shadow(command)));
         let (own, ours) = (&own[8].items()[0], &ours[8].items()[0]);
         assert_eq!(
@@ -112,7 +124,7 @@ fn key_specifications_are_the_servers() {
             texts(&own.field("flags").expect("flags")),
             "{command}"
         );
-        for field in ["begin_search", "find_keys"] {
+        for field in ["notes", "begin_search", "find_keys"] {
             assert_eq!(ours.field(field), own.field(field), "{field} of {command}");
         }
     }
@@ -128,6 +140,24 @@ fn subcommands_are_listed_under_their_container() {
         ["delete", "dump", "flush", "help", "import", "kill", "list", "load", "resetstat", "restore", "stats"]
             .map(|name| format!("shadow.function|{name}"));
     assert_eq!(names, expected.into_iter().collect());
+    let subcommands = info(&mut client, "SHADOW.SCRIPT")[9].items();
+    let names: BTreeSet<String> = subcommands.iter().map(|subcommand| subcommand.items()[0].text()).collect();
+    let expected = ["exists", "flush", "help", "kill", "list", "load", "show"];
+    let lacking: Vec<_> = expected.iter().filter(|name| !names.contains(&format!("shadow.script|{name}"))).collect();
+    assert!(lacking.is_empty(), "{lacking:?} are not in {names:?}");
+}
+
+#[test]
+fn a_kill_has_the_servers_flags_and_tips() {
+    let server = Server::start();
+    let mut client = server.client();
+    for command in ["FUNCTION|KILL", "SCRIPT|KILL"] {
+        let (own, ours) = (info(&mut client, command), info(&mut client, &shadow(command)));
+        let mut flags = texts(&ours[2]);
+        assert!(flags.remove("module"));
+        assert_eq!(flags, texts(&own[2]), "{command}");
+        assert_eq!(texts(&ours[7]), texts(&own[7]), "{command}");
+    }
 }
 
 #[test]
@@ -138,7 +168,7 @@ fn docs_describe_every_command() {
         let (own, ours) = (docs(&mut client, command), docs(&mut client, &shadow(command)));
         assert!(!ours.field("summary").expect("a summary").text().is_empty(), "{command}");
         // What a flush costs is what the module is about.
-        if command != "FUNCTION|FLUSH" {
+        if !["FUNCTION|FLUSH", "SCRIPT|FLUSH"].contains(&command) {
             assert_eq!(ours.field("complexity"), own.field("complexity"), "complexity of {command}");
         }
         assert!(ours.field("since").is_some(), "{command} says since when it exists");
@@ -170,17 +200,20 @@ fn docs_have_the_servers_tree_of_arguments() {
         }
         assert_eq!(ours, own, "{command}");
     }
-    let flush = docs(&mut client, "SHADOW.FUNCTION|FLUSH").field("arguments").expect("arguments").items();
-    assert_eq!(flush.len(), 1);
-    assert_eq!(outline(&flush[0]), ":oneof::optional[async:pure-token:ASYNC:[] sync:pure-token:SYNC:[]]");
+    for container in ["FUNCTION", "SCRIPT"] {
+        let docs = docs(&mut client, &format!("SHADOW.{container}|FLUSH"));
+        let flush = docs.field("arguments").expect("arguments").items();
+        assert_eq!(flush.len(), 1);
+        assert_eq!(outline(&flush[0]), ":oneof::optional[async:pure-token:ASYNC:[] sync:pure-token:SYNC:[]]");
+    }
 }
 
 #[test]
 fn getkeys_finds_the_declared_keys() {
     let server = Server::start();
     let mut client = server.client();
-    for command in ["FCALL", "FCALL_RO"] {
-        for arguments in ["f 2 a b c", "f 0 x", "f 1 a", "f x", "f 5 a"] {
+    for command in WITH_KEYS {
+        for arguments in ["f 2 a b c", "f 0 x", "f 1 a", "f x", "f 5 a", "f -1 a", "f"] {
             let words = |name: &str| {
                 let line = format!("COMMAND GETKEYS {name} {arguments}");
                 line.split(' ').map(str::to_owned).collect::<Vec<_>>()

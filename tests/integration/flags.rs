@@ -1,12 +1,13 @@
-//! The flags of functions against the state of the server: each call and each subcommand is answered like the server's
-//! own.
+//! The flags of functions and scripts against the state of the server: each call and each subcommand is answered like
+//! the server's own.
 
-use crate::differential::Pair;
+use crate::differential::scripts::states::compare_scripts;
+use crate::differential::{Body, Pair};
 use crate::support::library::{callback, load, source};
 use crate::support::server::free_port;
 use crate::support::{Client, Options, wait_until};
 
-/// What the functions do, by the first letter of their names.
+/// What the functions and scripts do, by the first word of their names.
 const ACTIONS: &[(&str, &str)] = &[
     ("write", "return redis.call('set', KEYS[1], 'v')"),
     ("read", "return redis.call('get', KEYS[1])"),
@@ -16,33 +17,25 @@ const ACTIONS: &[(&str, &str)] = &[
     ("lenient", "return redis.call('ping')"),
 ];
 
-/// Their flags, by the rest of their names.
-const FLAGS: &[(&str, &str)] = &[
-    ("", ""),
-    ("_oom", "'allow-oom'"),
-    ("_stale", "'allow-stale'"),
-    ("_ro", "'no-writes'"),
-    ("_ro_stale", "'no-writes','allow-stale'"),
-    ("_oom_stale", "'allow-oom','allow-stale'"),
-    ("_cross", "'allow-cross-slot-keys'"),
-    ("_single", "'no-cluster'"),
-    ("_single_ro", "'no-cluster','no-writes'"),
+/// Their flags, by the rest of their names. A script without a first line has none, and is judged in another way than
+/// one whose first line lists none.
+const FLAGS: &[(&str, Option<&str>)] = &[
+    ("", Some("")),
+    ("_compat", None),
+    ("_oom", Some("allow-oom")),
+    ("_stale", Some("allow-stale")),
+    ("_ro", Some("no-writes")),
+    ("_ro_stale", Some("no-writes,allow-stale")),
+    ("_oom_stale", Some("allow-oom,allow-stale")),
+    ("_cross", Some("allow-cross-slot-keys")),
+    ("_single", Some("no-cluster")),
+    ("_single_ro", Some("no-cluster,no-writes")),
 ];
 
-fn every_function() -> Vec<String> {
-    ACTIONS.iter().flat_map(|(action, _)| FLAGS.iter().map(move |(suffix, _)| format!("{action}{suffix}"))).collect()
-}
-
-fn library() -> String {
-    let mut body = String::new();
-    for (action, code) in ACTIONS {
-        for (suffix, flags) in FLAGS {
-            body.push_str(&format!(
-                "redis.register_function{{function_name='{action}{suffix}', flags={{{flags}}}, callback=function(KEYS) {code} end}}\n"
-            ));
-        }
-    }
-    source("mylib", &body)
+/// Every action with all flags.
+fn bodies() -> Vec<Body> {
+    let every = ACTIONS.iter().flat_map(|action| FLAGS.iter().map(move |flags| (action, flags)));
+    every.map(|((action, code), (suffix, flags))| Body::new(&format!("{action}{suffix}"), *flags, code)).collect()
 }
 
 /// Waits until writing functions are refused for a failed save: the module looks for that ten times a second.
@@ -50,19 +43,24 @@ fn wait_for_refusal(client: &mut Client) {
     wait_until("functions are refused", || client.run("SHADOW.FCALL nothing 0").text().starts_with("MISCONF "));
 }
 
-/// A server whose registries hold every function.
+/// A server whose registries hold every function, and whose caches every script.
 fn start(options: Options) -> Pair {
     let mut pair = Pair::with(options.start());
-    pair.load(&library());
+    pair.load_bodies(&bodies());
+    for body in bodies() {
+        pair.compare_in(2, &["SCRIPT", "LOAD", &body.script()]);
+    }
     pair
 }
 
 /// Compares everything in the state that the server is in now.
 fn compare(mut pair: Pair) {
-    for function in every_function() {
-        pair.compare(&["FCALL", &function, "1", "key"]);
-        pair.compare(&["FCALL_RO", &function, "1", "key"]);
+    let bodies = bodies();
+    for body in &bodies {
+        pair.compare(&["FCALL", body.name(), "1", "key"]);
+        pair.compare(&["FCALL_RO", body.name(), "1", "key"]);
     }
+    compare_scripts(&mut pair, &bodies);
     pair.compare(&["FCALL", "missing", "0"]);
     pair.compare(&["FCALL_RO", "missing", "0"]);
     pair.compare(&["FCALL", "read", "x"]);
@@ -189,10 +187,15 @@ fn in_a_transaction_queued_before_the_state_changed() {
     for command in ["MULTI", "SHADOW.FCALL write 1 key", "SHADOW.FCALL read_ro 1 key"] {
         client.run(command);
     }
+    let get = "return redis.call('get', KEYS[1])";
+    for script in [&*format!("#!lua\n{get}"), &format!("#!lua flags=no-writes\n{get}"), get] {
+        client.call(&["SHADOW.EVAL", script, "1", "key"]);
+    }
     other.run("CONFIG SET maxmemory 1");
     let replies = client.run("EXEC").items();
-    assert!(replies[0].text().starts_with("OOM "), "{replies:?}");
-    assert!(!replies[1].is_error(), "{replies:?}");
+    let refused: Vec<bool> = replies.iter().map(|reply| reply.text().starts_with("OOM ")).collect();
+    assert_eq!(refused, [true, false, true, false, false], "{replies:?}");
+    assert!(!replies.iter().zip(&refused).any(|(reply, refused)| reply.is_error() != *refused), "{replies:?}");
     assert_eq!(client.run("EXISTS key").text(), "0");
 }
 
@@ -230,7 +233,9 @@ fn across_the_slots_of_a_cluster() {
         pair.compare(&["FCALL", function, "2", "{a}1", "{a}2"]);
         pair.compare(&["FCALL_RO", function, "2", "a", "b"]);
     }
-    for flags in ["", "'allow-cross-slot-keys'", "'no-writes'", "'no-writes','allow-cross-slot-keys'"] {
+    for flags in
+        [None, Some(""), Some("allow-cross-slot-keys"), Some("no-writes"), Some("no-writes,allow-cross-slot-keys")]
+    {
         for code in [
             "return {redis.call('get', 'a'), redis.call('get', 'b')}",
             "return {redis.call('get', '{a}1'), redis.call('get', '{a}2')}",
@@ -239,10 +244,8 @@ fn across_the_slots_of_a_cluster() {
             "return redis.pcall('mget', 'a', 'b')",
             "redis.call('ping') redis.call('get', 'a') return redis.pcall('get', 'b')",
         ] {
-            let body = format!(
-                "redis.register_function{{function_name='f', flags={{{flags}}}, callback=function(KEYS) {code} end}}"
-            );
-            pair.load(&source("cross", &body));
+            pair.flush();
+            pair.load_bodies(&[Body::new("f", flags, code)]);
             pair.compare(&["FCALL", "f", "0"]);
             pair.compare(&["FCALL", "f", "1", "a"]);
             pair.compare(&["FCALL", "f", "1", "c"]);

@@ -4,7 +4,8 @@ use crate::support::library::{callback, evaluate, load, load_many, names, number
 use crate::support::replicas::{Monitor, replica_of, replica_with, wait_in_step};
 use crate::support::{Client, Options, Server, Value, wait_until};
 
-fn with_aof() -> Server {
+/// A server that has every write in its append only file before it replies.
+pub fn with_aof() -> Server {
     Options::new().set("appendonly", "yes").set("appendfsync", "always").start()
 }
 
@@ -14,7 +15,7 @@ fn written(server: &Server) -> Vec<Vec<String>> {
 }
 
 /// Puts a mark into the file and returns what was written since the last mark.
-fn since_last_mark(server: &Server, client: &mut Client) -> Vec<Vec<String>> {
+pub fn since_last_mark(server: &Server, client: &mut Client) -> Vec<Vec<String>> {
     client.run("SET mark x");
     let all = written(server);
     let is_mark = |command: &Vec<String>| command.len() == 3 && command[1] == "mark";

@@ -1,4 +1,4 @@
-//! Client-side caching: which keys the server remembers for a client that has called a function.
+//! Client-side caching: which keys the server remembers for a client that has called a function or a script.
 
 use crate::support::library::source;
 use crate::support::{Client, Server, Value};
@@ -56,9 +56,17 @@ fn both() -> Server {
 #[test]
 fn keys_that_a_function_reads_are_tracked_alike() {
     let server = both();
-    for call in
-        ["FCALL get 1 key", "FCALL ro 1 key", "FCALL_RO ro 1 key", "FCALL undeclared 1 key", "FCALL caught 1 key"]
-    {
+    for call in [
+        "FCALL get 1 key",
+        "FCALL ro 1 key",
+        "FCALL_RO ro 1 key",
+        "FCALL undeclared 1 key",
+        "FCALL caught 1 key",
+        "EVAL return(redis.call('get',KEYS[1])) 1 key",
+        "EVAL_RO return(redis.call('get',KEYS[1])) 1 key",
+        "EVAL return(redis.call('get','other')) 1 key",
+        "EVAL return(#{redis.call('get',KEYS[1]),redis.pcall('get')}) 1 key",
+    ] {
         let shadow = format!("SHADOW.{call}");
         for (options, before, after) in [
             ("", &[][..], &[][..]),
@@ -88,6 +96,13 @@ fn declared_keys_that_are_not_read_may_be_tracked_as_well() {
             "FCALL get 2 key second",
             if all_declared { &["key", "second"] } else { &["key"] },
             if all_declared { &["key", "second"] } else { &["key"] },
+        ),
+        ("EVAL return(1) 1 key", &[], if all_declared { &["key"] } else { &[] }),
+        ("EVAL return(redis.call('set',KEYS[1],'own')) 1 key", &[], if all_declared { &["key"] } else { &[] }),
+        (
+            "EVAL_RO return(redis.call('get',KEYS[1])) 2 key second",
+            if all_declared { &["key", "second"] } else { &["key"] },
+            &["key", "second"],
         ),
         ("FCALL_RO ro 2 key second", if all_declared { &["key", "second"] } else { &["key"] }, &["key", "second"]),
     ] {

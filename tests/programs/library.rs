@@ -1,4 +1,4 @@
-//! Libraries of many programs, a function each.
+//! Libraries of many programs, a function each, and scripts of one.
 
 use super::tree::Node;
 
@@ -64,9 +64,24 @@ pub fn source(programs: &[Node]) -> Vec<u8> {
     for (number, program) in programs.iter().enumerate() {
         let name = name(number);
         code.extend(format!("redis.register_function('{name}', function(KEYS, ARGV)\n").bytes());
-        code.extend(b"local notes, E, P, T = recorder()\n");
-        program.render(&mut code);
-        code.extend(b"\ndo return notes end\nend)\n");
+        write_body(program, &mut code);
+        code.extend(b"end)\n");
     }
     code
+}
+
+/// A script with this program, in a function as in a library: there is one set of constants for each.
+pub fn script(program: &Node) -> Vec<u8> {
+    let mut code = PRELUDE.as_bytes().to_vec();
+    code.extend(b"local function program()\n");
+    write_body(program, &mut code);
+    code.extend(b"end\nlocal notes = program()\nreturn notes\n");
+    code
+}
+
+/// The program between what it notes its values with and the reply.
+fn write_body(program: &Node, code: &mut Vec<u8>) {
+    code.extend(b"local notes, E, P, T = recorder()\n");
+    program.render(code);
+    code.extend(b"\ndo return notes end\n");
 }

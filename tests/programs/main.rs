@@ -1,5 +1,5 @@
-//! Random programs, many of them, as functions of the server's own registry and of the module's: interpreted and as
-//! machine code, each answers what the server answers, but for what docs/compatibility.md lists.
+//! Random programs, many of them, as functions and as scripts of the server's own and of the module's: interpreted and
+//! as machine code, each answers what the server answers, but for what docs/compatibility.md lists.
 //!
 //! `COUNT` is the number of programs, `SEED` makes them (the same ones in each run without it, `new` for others),
 //! `ENOUGH` is how many differences are looked into before the test gives up.
@@ -22,7 +22,7 @@ use fastrand::Rng;
 
 use grammar::Grammar;
 use shrink::shrink;
-use subject::{Replies, Subject, Way};
+use subject::{Form, Replies, Subject, Way};
 use tree::Node;
 use verdict::agree;
 
@@ -61,18 +61,19 @@ fn differing(stock: &Replies, shadow: &Replies) -> Vec<usize> {
     }
 }
 
-fn differs(subject: &mut Subject, program: &Node, way: Way) -> bool {
+fn differs(subject: &mut Subject, program: &Node, way: Way, form: Form) -> bool {
     let program = std::slice::from_ref(program);
-    let (stock, shadow) = (subject.run(program, Way::Stock), subject.run(program, way));
+    let (stock, shadow) = (subject.run(program, Way::Stock, form), subject.run(program, way, form));
     !differing(&stock, &shadow).is_empty()
 }
 
 /// A program that differs by itself, made small, and what each side says to it.
-fn describe(subject: &mut Subject, program: &Node, way: Way) -> String {
-    let small = shrink(program.clone(), |program| differs(subject, program, way));
-    let mut text = format!("{way:?}:\n{}\n", String::from_utf8_lossy(&small.source()).trim().replace('\r', "\\r"));
+fn describe(subject: &mut Subject, program: &Node, way: Way, form: Form) -> String {
+    let small = shrink(program.clone(), |program| differs(subject, program, way, form));
+    let mut text =
+        format!("{way:?} {form:?}:\n{}\n", String::from_utf8_lossy(&small.source()).trim().replace('\r', "\\r"));
     for way in [Way::Stock, way] {
-        let replies = match subject.run(std::slice::from_ref(&small), way) {
+        let replies = match subject.run(std::slice::from_ref(&small), way, form) {
             Ok(replies) => replies[0].iter().map(|reply| reply.escape_ascii().to_string()).collect(),
             Err(refused) => vec![refused.escape_ascii().to_string()],
         };
@@ -107,27 +108,32 @@ fn random_programs_differ_from_the_server_in_rows_only() {
     while done < count && differences.len() < enough {
         let programs: Vec<Node> = (0..BATCH.min(count - done)).map(|_| Grammar::program(&mut rng)).collect();
         let _shown = ShownInPanic(&programs, done);
-        let stock = subject.run(&programs, Way::Stock);
-        if let Err(text) = &stock {
-            panic!("SEED={seed}: the server takes every program that is made: {}", text.escape_ascii());
-        }
-        for way in Way::SHADOW {
-            let shadow = subject.run(&programs, way);
-            if way == Way::Compiled {
-                compiled += subject.server().client().info_number("shadow_native_functions");
+        for form in Form::ALL {
+            let stock = subject.run(&programs, Way::Stock, form);
+            if let Err(text) = &stock {
+                panic!("SEED={seed}: the server takes every program that is made: {}", text.escape_ascii());
             }
-            let suspects = differing(&stock, &shadow);
-            let (alone, before) = (suspects.iter().map(|&at| &programs[at]), differences.len());
-            for program in alone.take(enough - before.min(enough)) {
-                if differs(&mut subject, program, way) {
-                    differences.push(describe(&mut subject, program, way));
+            for way in Way::SHADOW {
+                let shadow = subject.run(&programs, way, form);
+                if (way, form) == (Way::Compiled, Form::Functions) {
+                    compiled += subject.server().client().info_number("shadow_native_functions");
+                }
+                let suspects = differing(&stock, &shadow);
+                let (alone, before) = (suspects.iter().map(|&at| &programs[at]), differences.len());
+                for program in alone.take(enough - before.min(enough)) {
+                    if differs(&mut subject, program, way, form) {
+                        differences.push(describe(&mut subject, program, way, form));
+                    }
+                }
+                if !suspects.is_empty() && differences.len() == before && before < enough {
+                    let first = done + suspects[0];
+                    differences.push(format!("{way:?} {form:?}: program {first} differs beside others only"));
                 }
             }
-            if !suspects.is_empty() && differences.len() == before && before < enough {
-                differences.push(format!("{way:?}: program {} differs beside others only", done + suspects[0]));
+            if form == Form::Functions {
+                raised += stock.iter().flatten().filter(|replies| replies[0].starts_with(b"-")).count();
             }
         }
-        raised += stock.iter().flatten().filter(|replies| replies[0].starts_with(b"-")).count();
         done += programs.len();
     }
     println!("{done} programs, {raised} raised, in {:.1} s", started.elapsed().as_secs_f64());

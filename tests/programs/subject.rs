@@ -1,4 +1,4 @@
-//! A server, and the ways in which it runs a library.
+//! A server, and the ways in which it runs programs.
 
 use super::library;
 use super::support::{Client, Server};
@@ -7,12 +7,26 @@ use super::tree::Node;
 /// Who runs the programs, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way {
-    /// The server's own functions.
+    /// The server's own commands.
     Stock,
     /// The module's, interpreted.
     Interpreted,
     /// The module's, as machine code.
     Compiled,
+}
+
+/// What the programs are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form {
+    /// Functions of one library.
+    Functions,
+    /// A script each.
+    Scripts,
+}
+
+impl Form {
+    /// Both.
+    pub const ALL: [Form; 2] = [Form::Functions, Form::Scripts];
 }
 
 impl Way {
@@ -47,15 +61,22 @@ impl Subject {
         assert!(!reply.is_error(), "{reply:?}");
     }
 
-    /// Loads the programs and calls each.
-    pub fn run(&mut self, programs: &[Node], way: Way) -> Replies {
-        let prefix = if way == Way::Stock { "" } else { "SHADOW." };
-        let (function, call) = (format!("{prefix}FUNCTION"), format!("{prefix}FCALL"));
+    /// Runs the programs: loads them and calls each, or evaluates each.
+    pub fn run(&mut self, programs: &[Node], way: Way, form: Form) -> Replies {
         match way {
             Way::Stock => {}
             Way::Interpreted => self.command(&["CONFIG", "SET", "shadow.jit", "off"]),
             Way::Compiled => self.command(&["CONFIG", "SET", "shadow.jit", "always"]),
         }
+        let prefix = if way == Way::Stock { "" } else { "SHADOW." };
+        match form {
+            Form::Functions => self.call_functions(programs, prefix),
+            Form::Scripts => self.evaluate(programs, prefix),
+        }
+    }
+
+    fn call_functions(&mut self, programs: &[Node], prefix: &str) -> Replies {
+        let (function, call) = (format!("{prefix}FUNCTION"), format!("{prefix}FCALL"));
         self.command(&[&function, "FLUSH"]);
         let loaded = self.clients[0].raw(&[function.as_bytes(), b"LOAD", &library::source(programs)]);
         if loaded.starts_with(b"-") {
@@ -64,8 +85,22 @@ impl Subject {
         let names: Vec<String> = (0..programs.len()).map(library::name).collect();
         let commands: Vec<[&str; 5]> =
             names.iter().map(|name| [&call, name.as_str(), "1", "key", "argument"]).collect();
+        Ok(self.send(&commands))
+    }
+
+    /// From an empty cache, so that code that was compiled in one way is not run in another.
+    fn evaluate(&mut self, programs: &[Node], prefix: &str) -> Replies {
+        self.command(&[&format!("{prefix}SCRIPT"), "FLUSH"]);
+        let eval = format!("{prefix}EVAL");
+        let scripts: Vec<Vec<u8>> = programs.iter().map(library::script).collect();
+        let commands: Vec<[&[u8]; 5]> =
+            scripts.iter().map(|script| [eval.as_bytes(), script, b"1", b"key", b"argument"]).collect();
+        Ok(self.send(&commands))
+    }
+
+    fn send<A: AsRef<[u8]>, C: AsRef<[A]>>(&mut self, commands: &[C]) -> Vec<[Vec<u8>; 2]> {
         let [plain, third] = &mut self.clients;
-        let pairs = plain.pipeline_raw(&commands).into_iter().zip(third.pipeline_raw(&commands));
-        Ok(pairs.map(|(plain, third)| [plain, third]).collect())
+        let pairs = plain.pipeline_raw(commands).into_iter().zip(third.pipeline_raw(commands));
+        pairs.map(|(plain, third)| [plain, third]).collect()
     }
 }

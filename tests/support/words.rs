@@ -1,6 +1,7 @@
 //! What servers say in words of their own, as tests expect it.
 
 use super::Server;
+use super::scripts::digest;
 
 /// The words of a server.
 pub struct Words {
@@ -10,6 +11,10 @@ pub struct Words {
     pub api: &'static str,
     /// How a function ends that was killed.
     pub killed: &'static str,
+    /// How a script ends that was killed.
+    pub killed_script: &'static str,
+    /// The answer to a digest that no script has.
+    pub no_script: &'static str,
     /// The refusal of a command that scripts may not run.
     pub not_for_scripts: &'static str,
     /// Whether an error that leaves a function is followed by the function's name.
@@ -20,12 +25,20 @@ const REDIS: Words = Words {
     name: "Redis",
     api: "redis",
     killed: "ERR Script killed by user with SCRIPT KILL...",
+    killed_script: "ERR Script killed by user with SCRIPT KILL...",
+    no_script: "NOSCRIPT No matching script. Please use EVAL.",
     not_for_scripts: "ERR This Redis command is not allowed from script",
     names_functions: true,
 };
 
-const VALKEY: Words =
-    Words { name: "Valkey", api: "server", killed: "ERR Script killed by user with FUNCTION KILL.", ..REDIS };
+const VALKEY: Words = Words {
+    name: "Valkey",
+    api: "server",
+    killed: "ERR Script killed by user with FUNCTION KILL.",
+    killed_script: "ERR Script killed by user with SCRIPT KILL.",
+    no_script: "NOSCRIPT No matching script.",
+    ..REDIS
+};
 
 const VALKEY_9_1: Words =
     Words { not_for_scripts: "ERR This Valkey command is not allowed from script", names_functions: false, ..VALKEY };
@@ -44,6 +57,12 @@ impl Words {
     pub fn place(&self, function: &str, line: u32) -> String {
         let name = if self.names_functions { format!("{function}, ") } else { String::new() };
         format!(" script: {name}on @user_function:{line}.")
+    }
+
+    /// What follows an error that left the script on this line.
+    pub fn place_in_script(&self, script: &str, line: u32) -> String {
+        let name = if self.names_functions { format!("{}, ", digest(script)) } else { String::new() };
+        format!(" script: {name}on @user_script:{line}.")
     }
 
     /// A line that other servers print, as this one prints it: without the name of the function that an error has left.

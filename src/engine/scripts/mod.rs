@@ -26,7 +26,7 @@ const CHUNK: &[u8] = b"@user_script";
 
 /// What stands in front of every script: an assignment that never runs, for which the compiler makes no code. But it
 /// knows by it that these globals change, and looks them up in each call. Else it would keep the tables of the call
-/// during which a script is loaded.
+/// during which a script is loaded. It ends with the one semicolon that may follow it: none of the script's does.
 const CHANGING: &[u8] = b"if false then KEYS,ARGV=nil end;";
 
 /// What a script has left in the VM when it was loaded.

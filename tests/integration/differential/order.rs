@@ -6,7 +6,6 @@ use tempfile::TempDir;
 
 use super::Pair;
 use crate::support::Server;
-use crate::support::library::callback;
 use crate::support::server::Options;
 
 /// Words whose order differs between bytes and languages.
@@ -51,7 +50,7 @@ fn server(locales: &TempDir, name: &str) -> Server {
 
 fn compare(pair: &mut Pair) {
     for body in BODIES {
-        pair.load(&callback(&body.replace("WORDS", WORDS)));
+        pair.load_body(&body.replace("WORDS", WORDS));
         pair.compare(&["FCALL", "f", "0"]);
     }
 }
@@ -60,7 +59,7 @@ fn compare(pair: &mut Pair) {
 fn strings_are_in_the_order_of_the_locale() {
     let locales = locales();
     let mut pair = Pair::with(server(&locales, "en_US.UTF-8"));
-    pair.load(&callback("return tostring('a' < 'B')"));
+    pair.load_body("return tostring('a' < 'B')");
     assert_eq!(pair.server().client().run("SHADOW.FCALL f 0").text(), "true", "the locale is there");
     compare(&mut pair);
     pair.command(&["CONFIG", "SET", "shadow.jit", "always"]);
@@ -79,12 +78,15 @@ fn strings_of_more_than_a_mebibyte_are_in_the_order_of_bytes() {
             length = length - 1
         )
     };
-    pair.load(&callback(&order(1 << 20)));
+    pair.load_body(&order(1 << 20));
     pair.compare(&["FCALL", "f", "0"]);
-    pair.load(&callback(&order((1 << 20) + 1)));
+    let longer = order((1 << 20) + 1);
+    pair.load_body(&longer);
     let mut client = pair.server().client();
-    assert_eq!(client.run("FCALL f 0").text(), "true");
-    assert_eq!(client.run("SHADOW.FCALL f 0").text(), "false");
+    for (prefix, answer) in [("", "true"), ("SHADOW.", "false")] {
+        assert_eq!(client.run(&format!("{prefix}FCALL f 0")).text(), answer);
+        assert_eq!(client.call(&[&format!("{prefix}EVAL"), &*longer, "0"]).text(), answer);
+    }
     pair.finish();
 }
 

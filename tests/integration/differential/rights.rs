@@ -1,7 +1,6 @@
 //! `redis.acl_check_cmd` with any number of words, by a user with rules about keys and by one without.
 
-use super::Pair;
-use crate::support::library::source;
+use super::{Body, Pair, library};
 use crate::support::{Options, Server};
 
 /// Commands whose keys are in fixed places: every server sees where the words end.
@@ -48,6 +47,14 @@ const FIXED: &[&str] = &[
     "'SHADOW.FCALL','f','1'",
     "'SHADOW.FCALL','f','1','other'",
     "'SHADOW.FCALL','f','x'",
+    "'shadow.script'",
+    "'shadow.script','load','x'",
+    "'shadow.script','nosuch'",
+    "'SHADOW.EVAL','x','0'",
+    "'SHADOW.EVAL','x','1','mine'",
+    "'SHADOW.EVAL','x','1','other'",
+    "'SHADOW.EVALSHA_RO','x','1','other'",
+    "'SHADOW.EVALSHA','x','y'",
     "'eval','x','0'",
     "'eval','x','1'",
     "'eval','x','y'",
@@ -71,6 +78,8 @@ const SEARCHED: &[&str] = &[
     "'SHADOW.FCALL','x'",
     "'SHADOW.FCALL'",
     "'SHADOW.FCALL_RO','x'",
+    "'SHADOW.EVAL','x'",
+    "'SHADOW.EVALSHA_RO'",
     "'ZUNION'",
     "'ZUNION','1'",
     "'ZINTER'",
@@ -99,37 +108,30 @@ const SEARCHED: &[&str] = &[
 
 const ANN: &str = "ACL SETUSER ann on nopass resetchannels ~mine &mine +@all";
 
-/// A library with a function for each case, named by its number.
-fn library() -> String {
-    let cases = FIXED.iter().chain(SEARCHED).enumerate();
-    let body: String = cases
-        .map(|(number, case)| {
-            format!("redis.register_function('f{number}', function() return redis.acl_check_cmd({case}) end)\n")
-        })
-        .collect();
-    source("mylib", &body)
-}
-
-/// The functions of both lists.
-fn functions() -> [Vec<String>; 2] {
-    let names = |from: usize, count: usize| (from..from + count).map(|number| format!("f{number}")).collect();
-    [names(0, FIXED.len()), names(FIXED.len(), SEARCHED.len())]
+/// A body for each case of both lists, named by its number.
+fn bodies() -> [Vec<Body>; 2] {
+    let body = |(number, case): (usize, &&str)| {
+        Body::plain(&format!("f{number}"), &format!("return redis.acl_check_cmd({case})"))
+    };
+    let mut fixed: Vec<Body> = FIXED.iter().chain(SEARCHED).enumerate().map(body).collect();
+    let searched = fixed.split_off(FIXED.len());
+    [fixed, searched]
 }
 
 #[test]
 fn any_number_of_words_is_judged_alike() {
     let mut pair = Pair::start();
-    pair.load(&library());
-    let [fixed, searched] = functions();
+    let [fixed, searched] = bodies();
+    pair.load_bodies(&[&fixed[..], &searched].concat());
     let own = pair.server().client().call(&["EVAL", "return redis.acl_check_cmd('get')", "0"]);
     let counts_words = own.is_error();
-    for function in fixed.iter().chain(&searched) {
-        pair.compare(&["FCALL", function, "0"]);
+    for body in fixed.iter().chain(&searched) {
+        pair.compare(&["FCALL", body.name(), "0"]);
     }
     pair.command(&ANN.split(' ').collect::<Vec<_>>());
     pair.log_in("ann");
-    for function in fixed.iter().chain(searched.iter().filter(|_| counts_words)) {
-        pair.compare(&["FCALL", function, "0"]);
+    for body in fixed.iter().chain(searched.iter().filter(|_| counts_words)) {
+        pair.compare(&["FCALL", body.name(), "0"]);
     }
     pair.finish();
 }
@@ -142,15 +144,16 @@ fn rules_about_databases_are_respected_alike() {
     if client.run(&format!("{ANN} db=0")).is_error() {
         return;
     }
-    client.call(&["SHADOW.FUNCTION", "LOAD", &library()]);
+    let [fixed, _] = bodies();
+    client.call(&["SHADOW.FUNCTION", "LOAD", &library("mylib", &fixed)]);
     client.run("AUTH ann any");
     assert_eq!(client.run("FCALL f1 0").text(), "1", "an intercepted call is allowed there");
     let mut pair = Pair::start();
     pair.command(&format!("{ANN} db=0").split(' ').collect::<Vec<_>>());
-    pair.load(&library());
+    pair.load_bodies(&fixed);
     pair.log_in("ann");
-    for function in &functions()[0] {
-        pair.compare(&["FCALL", function, "0"]);
+    for body in &fixed {
+        pair.compare(&["FCALL", body.name(), "0"]);
     }
     pair.finish();
 }
@@ -162,17 +165,21 @@ fn too_few_words_are_survived_where_the_servers_own_functions_are_not() {
     {
         let server: Server = options.start();
         let mut client = server.client();
-        assert_eq!(client.call(&["SHADOW.FUNCTION", "LOAD", &library()]).text(), "mylib");
+        let bodies = bodies().concat();
+        assert_eq!(client.call(&["SHADOW.FUNCTION", "LOAD", &library("mylib", &bodies)]).text(), "mylib");
         assert_eq!(client.run(ANN).text(), "OK");
         client.run("AUTH ann any");
-        for function in functions().concat() {
-            for _ in 0..3 {
-                let reply = client.try_raw(&["SHADOW.FCALL", &function, "0"]).expect("the server lives");
-                let known = [&b":1\r\n"[..], b"$-1\r\n"].contains(&&*reply)
-                    || [&b"-ERR Wrong number of args for "[..], b"-ERR Invalid command passed to "]
-                        .iter()
-                        .any(|text| reply.starts_with(text));
-                assert!(known, "{function}: {}", reply.escape_ascii());
+        for body in bodies {
+            let script = body.script();
+            for command in [["SHADOW.FCALL", body.name(), "0"], ["SHADOW.EVAL", &script, "0"]] {
+                for _ in 0..3 {
+                    let reply = client.try_raw(&command).expect("the server lives");
+                    let known = [&b":1\r\n"[..], b"$-1\r\n"].contains(&&*reply)
+                        || [&b"-ERR Wrong number of args for "[..], b"-ERR Invalid command passed to "]
+                            .iter()
+                            .any(|text| reply.starts_with(text));
+                    assert!(known, "{command:?}: {}", reply.escape_ascii());
+                }
             }
         }
     }
