@@ -10,11 +10,39 @@ use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::{CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked};
+use super::{Arguments, CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked};
 use crate::engine::Permission;
 
 /// A user, known by name.
 pub struct User(ServerString);
+
+/// A command that users are checked for again and again.
+pub struct KnownCommand {
+    name: ServerString,
+    /// With this number of words the server reads past none of them.
+    enough: usize,
+}
+
+impl KnownCommand {
+    /// Asks the server about the command of this name.
+    pub fn new(context: &Context, name: &str) -> Self {
+        Self { name: ServerString::new(name.as_bytes()), enough: least_words(context, name).unwrap_or(usize::MAX) }
+    }
+}
+
+/// The least number of words that a command without subcommands takes; None for any other, and where the server does
+/// not tell.
+fn least_words(context: &Context, name: &str) -> Option<usize> {
+    /// Where COMMAND INFO has the subcommands.
+    const SUBCOMMANDS: usize = 9;
+    let info = command_info(context, name.as_bytes())?;
+    let alone = info.len(&[0, SUBCOMMANDS]) == 0;
+    let least = info.integer(&[0, ARITY]).filter(|_| alone)?;
+    usize::try_from(least.unsigned_abs()).ok()
+}
+
+/// Where COMMAND INFO has the arity.
+const ARITY: usize = 1;
 
 impl User {
     /// The user of the client whose command is running; None for a caller without one (another module).
@@ -48,6 +76,16 @@ impl User {
             words.pad(missing);
         }
         // SAFETY: there are enough words by the server's own count or with what was added, or the server checks.
+        unsafe { self.check(context, &mut words) }
+    }
+
+    /// Whether the user may run `command` with the words of another one, less its name.
+    pub fn may_run_as(&self, context: &Context, command: &KnownCommand, arguments: Arguments) -> Permission {
+        let mut words = arguments.with_name(&command.name);
+        if words.len() < command.enough {
+            return self.may_run(context, words);
+        }
+        // SAFETY: there are as many words as the command needs.
         unsafe { self.check(context, &mut words) }
     }
 
@@ -93,8 +131,6 @@ impl User {
 /// How many words to add so that the server does not read past the last one: none when the keys are in fixed places,
 /// where it sees the end of the words. None when the server does not tell how many words the command takes.
 fn missing_words(context: &Context, words: &Words) -> Option<usize> {
-    /// Where COMMAND INFO has the arity.
-    const ARITY: usize = 1;
     let name = words.get(0)?;
     let subcommand = words.get(1).map(|subcommand| [name, b"|", subcommand].concat());
     let info = [subcommand.as_deref(), Some(name)]

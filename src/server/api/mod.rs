@@ -36,7 +36,7 @@ use std::ptr;
 use bitflags::bitflags;
 use redis_module::raw;
 
-pub use acl::{User, command_info};
+pub use acl::{KnownCommand, User, command_info};
 pub use call::{Flags, call};
 pub use call_reply::CallReply;
 pub use command::KeyAccess;

@@ -14,7 +14,9 @@ use std::cell::RefCell;
 
 use bitflags::bitflags;
 
-use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, Sender, ServerString};
+use super::api::{
+    Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, KnownCommand, Sender, ServerString,
+};
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
 use super::running;
@@ -48,6 +50,8 @@ impl Scope {
 struct Interception {
     /// The word that clients type.
     typed: &'static str,
+    /// The server's command of that name.
+    stock: KnownCommand,
     /// The module's command that takes its place.
     command: &'static Spec,
     /// The name of that command. Each intercepted command holds this very string, and is known by it.
@@ -56,8 +60,9 @@ struct Interception {
 
 impl Interception {
     /// The interception for `command`; None if the server has no command of that name.
-    fn new(command: &'static Spec) -> Option<Self> {
-        Some(Self { typed: command.stock_name()?, command, name: ServerString::new(command.name.to_bytes()) })
+    fn new(context: &Context, command: &'static Spec) -> Option<Self> {
+        let (typed, name) = (command.stock_name()?, ServerString::new(command.name.to_bytes()));
+        Some(Self { typed, stock: KnownCommand::new(context, typed), command, name })
     }
 
     /// Whether the server would take the command, by its subcommand and its number of words.
@@ -135,7 +140,7 @@ pub fn install(
     commands: impl Iterator<Item = &'static Spec>,
 ) -> Result<(), String> {
     let commands: Vec<&Spec> = commands.collect();
-    let interceptions = commands.iter().filter_map(|command| Interception::new(command)).collect();
+    let interceptions = commands.iter().filter_map(|command| Interception::new(context, command)).collect();
     let waits = [ServerString::new(b"shadow.function"), ServerString::new(b"list")];
     let installed = InstalledFilter::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
     let debugger = Requests::default();
