@@ -515,8 +515,8 @@ const FUNCTION: &[Spec] = &[
         handler: Some(Handler::of::<resetstat::ResetStat>()),
         flags: c"admin deny-script allow-loading allow-stale",
         acl: c"admin slow dangerous scripting",
-        summary: c"Resets the statistics of functions.",
-        complexity: c"O(N) where N is the number of functions",
+        summary: c"Resets the statistics of functions and scripts.",
+        complexity: c"O(N) where N is the number of functions and scripts",
         // Each node counts for itself.
         tips: ALL_NODES,
         help: &[
