@@ -123,6 +123,26 @@ fn scripts_are_counted_by_how_they_came() {
     assert_eq!(counts(&mut client), [0, 0, 0]);
 }
 
+/// The row `info-fields` of docs/compatibility.md.
+#[test]
+fn the_servers_own_fields_are_about_its_own_functions_and_scripts() {
+    let server = Server::start();
+    let mut client = server.client();
+    let fields = ["number_of_functions", "number_of_cached_scripts", "used_memory_scripts_eval", "lazyfreed_objects"];
+    let numbers = |client: &mut Client| fields.map(|field| client.info_number(field));
+    let before = numbers(&mut client);
+    load_many(&mut client, 100);
+    let command = |number: usize| ["SHADOW.SCRIPT", "LOAD", &format!("return {number}")].map(str::to_owned).to_vec();
+    client.pipeline(&(0..100).map(command).collect::<Vec<_>>());
+    client.run("SHADOW.FUNCTION FLUSH ASYNC");
+    client.run("SHADOW.SCRIPT FLUSH ASYNC");
+    wait_until("all is freed", || client.info_number("shadow_scripts_freed") == 100);
+    assert_eq!(numbers(&mut client), before);
+    client.call(&["EVAL", "return 1", "0"]);
+    assert_eq!(client.info_number("number_of_cached_scripts"), 1);
+    assert_eq!(client.info_number("shadow_scripts"), 0);
+}
+
 #[test]
 fn what_is_evicted_is_counted() {
     let server = Server::start();
