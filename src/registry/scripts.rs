@@ -1,6 +1,7 @@
 //! The cache of scripts: by their SHA-1, and by their text.
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -161,6 +162,13 @@ impl ScriptCache {
         self.by_digest.iter().map(|entry| &entry.script)
     }
 
+    /// All scripts, the one that was used last first.
+    pub fn by_last_use(&self) -> Vec<&Arc<Script>> {
+        let mut scripts: Vec<_> = self.scripts().collect();
+        scripts.sort_unstable_by_key(|script| Reverse(script.used.load(Relaxed)));
+        scripts
+    }
+
     /// Notes that a script is used.
     pub fn note_use(&self, script: &Script, now: Milliseconds) {
         self.uses.set(self.uses.get() + 1);
@@ -288,6 +296,15 @@ mod tests {
         cache.note_use(&one, Milliseconds(5));
         cache.remove(Digest::of(b"three").as_bytes());
         assert_eq!(oldest(&mut cache).as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn all_are_given_in_the_order_of_their_last_use() {
+        let mut cache = ScriptCache::default();
+        let [one, ..] = ["one", "two", "three"].map(|code| add(&mut cache, code, Origin::Load));
+        cache.note_use(&one, Milliseconds(0));
+        let order: Vec<&[u8]> = cache.by_last_use().into_iter().map(|script| &*script.code).collect();
+        assert_eq!(order, [&b"one"[..], b"three", b"two"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The module's sections of INFO.
 //!
-//! The server asks for them only when the reply includes them; a plain INFO has neither.
+//! The server asks for them only when the reply includes them; a plain INFO has none.
 
 use super::api::info::{Info, Report};
 use super::api::{c_text, log};
@@ -8,13 +8,15 @@ use super::module::{self, Current, FlushMode, Module};
 use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
 use crate::clock::unix_milliseconds;
-use crate::engine;
-use crate::registry::{Function, Registry};
+use crate::engine::{self, Callable};
+use crate::generation::{Contents, Generation};
+use crate::registry::Counters;
 
-/// The most functions that have a line, so that INFO has a bound, whatever is loaded.
-const FUNCTIONS_LISTED: usize = 1_000;
+/// The most functions, and the most scripts, that have a line, so that INFO has a bound, whatever is loaded.
+const LISTED: usize = 1_000;
 
-/// The sections `shadow_functions` and `shadow_functionstats`. The report of a crash goes without the second one.
+/// The sections `shadow_functions` and `shadow_scripts`, and `shadow_functionstats` and `shadow_scriptstats` with a line
+/// for each function and script. The report of a crash goes without these two.
 pub struct Sections;
 
 impl Report for Sections {
@@ -23,8 +25,19 @@ impl Report for Sections {
             if info.section(c"functions").is_ok() {
                 add_functions(info, &module);
             }
-            if !crashed && info.section(c"functionstats").is_ok() {
-                add_function_stats(info, module.functions.generation().registry());
+            if info.section(c"scripts").is_ok() {
+                add_scripts(info, &module);
+            }
+            if crashed {
+                return;
+            }
+            if info.section(c"functionstats").is_ok() {
+                let functions = module.functions.generation().registry().functions();
+                add_stats(info, "function", functions.map(|function| (&*function.name, &function.callback.counters)));
+            }
+            if info.section(c"scriptstats").is_ok() {
+                let scripts = module.scripts.generation().registry().scripts();
+                add_stats(info, "script", scripts.map(|script| (script.digest.as_str(), &script.callback.counters)));
             }
         });
         // While a library is loaded the registry is lent; the sections are left out then.
@@ -36,71 +49,135 @@ impl Report for Sections {
 
 fn add_functions(info: &Info, module: &Module) {
     let registry = module.functions.generation().registry();
-    let Current { depot, totals, last_flush, .. } = &module.functions;
     let reclaim = &module.threads.reclaim;
-    let (pending, freed) = (depot.pending(), depot.freed());
-    let native = module.functions.generation().native_code();
+    info.numbers(&[(c"libraries", registry.library_count() as u64), (c"functions", registry.function_count() as u64)]);
+    let fields = Fields {
+        info,
+        prefix: "",
+        registry: "registry_bytes",
+        flushed: "last_flush_libraries",
+        pending: "pending_libraries",
+        freed: "freed_libraries",
+    };
+    add_registry(&fields, &module.functions);
+    // The limit and the refusals are those of all VMs, and there is one worker.
     info.numbers(&[
-        (c"libraries", registry.library_count() as u64),
-        (c"functions", registry.function_count() as u64),
-        (c"vm_bytes", module.functions.generation().vm_memory() as u64),
-        (c"native_code_bytes", native.bytes as u64),
-        (c"native_functions", native.functions.into()),
-        (c"native_code_open", native.open.into()),
-        (c"registry_bytes", registry.bytes() as u64),
         (c"memory_limit", MEMORY_LIMIT.get()),
-        (c"calls", totals.calls.get()),
-        (c"rejected_calls", totals.rejected_calls.get()),
-        (c"failed_calls", totals.failed_calls.get()),
         (c"memory_refusals", engine::refusals()),
-        (c"timeouts", totals.timeouts.get()),
         (c"load_timeouts", engine::load_timeouts()),
-        (c"kills", totals.kills.get()),
-    ]);
-    with_current(|running| {
-        if let Some(running) = running {
-            info.text(c"running_function", &c_text(running.name.as_bytes()));
-            info.number(c"running_since_ms", unix_milliseconds().saturating_sub(running.elapsed()));
-        }
-    });
-    info.numbers(&[(c"flushes", totals.flushes.get()), (c"flushes_in_place", totals.flushes_in_place.get())]);
-    if let Some(last) = last_flush {
-        let mode = if last.mode == FlushMode::Async { c"async" } else { c"sync" };
-        info.text(c"last_flush_mode", mode);
-        info.number(c"last_flush_usec", last.took.duration().as_micros() as u64);
-        info.number(c"last_flush_libraries", last.programs as u64);
-    }
-    info.numbers(&[
         (c"reclaim_queue", reclaim.queued() as u64),
-        (c"pending_libraries", pending.programs),
-        (c"pending_bytes", pending.bytes),
-        (c"freed_libraries", freed.programs),
-        (c"freed_bytes", freed.bytes),
-        (c"spare_ready", depot.has_spare().into()),
-        (c"spares_missed", totals.spares_missed.get()),
         (c"reclaim_alive", reclaim.is_alive().into()),
     ]);
 }
 
-/// A line for each function that was called, in the form of `commandstats`. Those that took most time come first.
-fn add_function_stats(info: &Info, registry: &Registry) {
-    let mut called: Vec<&Function> =
-        registry.functions().filter(|function| !function.callback.counters.are_zero()).collect();
-    info.number(c"functions_called", called.len() as u64);
-    let order = |left: &&Function, right: &&Function| {
-        let spent = |function: &Function| function.callback.counters.spent_ticks();
-        spent(right).cmp(&spent(left)).then_with(|| left.name.cmp(&right.name))
+fn add_scripts(info: &Info, module: &Module) {
+    let cache = module.scripts.generation().registry();
+    let (all, evictable) = (cache.count() as u64, cache.evictable() as u64);
+    info.numbers(&[(c"scripts", all), (c"scripts_loaded", all - evictable), (c"scripts_evictable", evictable)]);
+    let fields = Fields {
+        info,
+        prefix: "scripts_",
+        registry: "cache_bytes",
+        flushed: "last_flushed",
+        pending: "pending",
+        freed: "freed",
     };
-    if called.len() > FUNCTIONS_LISTED {
-        called.select_nth_unstable_by(FUNCTIONS_LISTED, order);
-        called.truncate(FUNCTIONS_LISTED);
+    add_registry(&fields, &module.scripts);
+    let totals = &module.cache_totals;
+    info.numbers(&[(c"scripts_missed_calls", totals.missed.get()), (c"scripts_evicted", totals.evicted.get())]);
+}
+
+/// What the fields of a section are called. Those of both sections stand in one INFO, so no two have the same name.
+struct Fields<'a> {
+    info: &'a Info<'a>,
+    /// Before the names of all fields.
+    prefix: &'static str,
+    /// Bytes outside of the VM.
+    registry: &'static str,
+    /// How many went by the last flush.
+    flushed: &'static str,
+    /// How many wait to be freed.
+    pending: &'static str,
+    /// How many were freed.
+    freed: &'static str,
+}
+
+impl Fields<'_> {
+    fn number(&self, name: &str, value: u64) {
+        self.info.number(&c_text([self.prefix, name].concat().as_bytes()), value);
+    }
+}
+
+/// What is said of each registry.
+fn add_registry<C: Contents>(fields: &Fields, registry: &Current<C>) {
+    let generation = registry.generation();
+    let Current { depot, totals, last_flush, .. } = registry;
+    let (native, pending, freed) = (generation.native_code(), depot.pending(), depot.freed());
+    for (name, value) in [
+        ("vm_bytes", generation.vm_memory() as u64),
+        ("native_code_bytes", native.bytes as u64),
+        ("native_functions", native.functions.into()),
+        ("native_code_open", native.open.into()),
+        (fields.registry, generation.registry().bytes() as u64),
+        ("calls", totals.calls.get()),
+        ("rejected_calls", totals.rejected_calls.get()),
+        ("failed_calls", totals.failed_calls.get()),
+        ("timeouts", totals.timeouts.get()),
+        ("kills", totals.kills.get()),
+    ] {
+        fields.number(name, value);
+    }
+    add_running(fields.info, Generation::<C>::CALLABLE);
+    fields.number("flushes", totals.flushes.get());
+    fields.number("flushes_in_place", totals.flushes_in_place.get());
+    if let Some(last) = last_flush {
+        let mode = if last.mode == FlushMode::Async { c"async" } else { c"sync" };
+        fields.info.text(&c_text([fields.prefix, "last_flush_mode"].concat().as_bytes()), mode);
+        fields.number("last_flush_usec", last.took.duration().as_micros() as u64);
+        fields.number(fields.flushed, last.programs as u64);
+    }
+    for (name, value) in [
+        (fields.pending, pending.programs),
+        ("pending_bytes", pending.bytes),
+        (fields.freed, freed.programs),
+        ("freed_bytes", freed.bytes),
+        ("spare_ready", depot.has_spare().into()),
+        ("spares_missed", totals.spares_missed.get()),
+    ] {
+        fields.number(name, value);
+    }
+}
+
+/// The running call, if it is one of `callable`. There is one at a time, so its fields are in one section.
+fn add_running(info: &Info, callable: Callable) {
+    with_current(|running| {
+        if let Some(running) = running
+            && running.callable == callable
+        {
+            let field = format!("running_{}", callable.word());
+            info.text(&c_text(field.as_bytes()), &c_text(running.name.as_bytes()));
+            info.number(c"running_since_ms", unix_milliseconds().saturating_sub(running.elapsed()));
+        }
+    });
+}
+
+/// A line for each of `all` that was called, in the form of `commandstats`. Those that took most time come first.
+fn add_stats<'a>(info: &Info, word: &str, all: impl Iterator<Item = (&'a str, &'a Counters)>) {
+    let mut called: Vec<(&str, &Counters)> = all.filter(|(_, counters)| !counters.are_zero()).collect();
+    info.number(&c_text(format!("{word}s_called").as_bytes()), called.len() as u64);
+    let order = |(left, left_counters): &(&str, &Counters), (right, right_counters): &(&str, &Counters)| {
+        right_counters.spent_ticks().cmp(&left_counters.spent_ticks()).then_with(|| left.cmp(right))
+    };
+    if called.len() > LISTED {
+        called.select_nth_unstable_by(LISTED, order);
+        called.truncate(LISTED);
     }
     called.sort_unstable_by(order);
-    for function in called {
-        let counts = function.callback.counters.counts();
+    for (name, counters) in called {
+        let counts = counters.counts();
         let spent = counts.spent.as_micros() as u64;
         let per_call = if counts.calls == 0 { 0.0 } else { spent as f64 / counts.calls as f64 };
-        info.begin(&c_text(format!("function_{}", function.name).as_bytes()));
+        info.begin(&c_text(format!("{word}_{name}").as_bytes()));
         info.number(c"calls", counts.calls);
         info.number(c"usec", spent);
         info.text(c"usec_per_call", &c_text(format!("{per_call:.2}").as_bytes()));

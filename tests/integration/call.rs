@@ -1,7 +1,7 @@
 //! SHADOW.FCALL and SHADOW.FCALL_RO.
 
 use crate::support::library::{callback, evaluate, load, numbered, source};
-use crate::support::{Server, Value, Words};
+use crate::support::{Flavour, Server, Value, Words};
 
 #[test]
 fn keys_and_arguments_arrive_as_they_were_sent() {
@@ -210,6 +210,35 @@ fn monitor_shows_inner_commands_as_those_of_a_module() {
     }
     let inner = lines.iter().find(|line| line.ends_with("\"set\" \"key\" \"v\"")).expect("the inner command is shown");
     assert!(!inner.contains("lua]"), "{inner}");
+}
+
+#[test]
+fn the_log_of_slow_commands_names_inner_commands_without_a_caller() {
+    let server = Server::start();
+    let mut client = server.client();
+    let code = callback("return redis.call('set', 'key', 'v')");
+    load(&mut client, &code);
+    client.call(&["FUNCTION", "LOAD", &code]);
+    client.run("CONFIG SET slowlog-log-slower-than 0");
+    let mut address = |call: &[&str]| {
+        client.run("SLOWLOG RESET");
+        client.call(call);
+        let entries: Vec<Vec<Value>> = client.run("SLOWLOG GET").items().iter().map(Value::items).collect();
+        let entry = |name: &str| {
+            let found = entries.iter().find(|entry| entry[3].items()[0].text().eq_ignore_ascii_case(name));
+            found.unwrap_or_else(|| panic!("no {name} in {entries:?}"))[4].text()
+        };
+        (entry(call[0]), entry("set"))
+    };
+    let script = "return redis.call('set', 'key', 'v')";
+    for (own, ours) in
+        [(["FCALL", "f", "0"], ["SHADOW.FCALL", "f", "0"]), (["EVAL", script, "0"], ["SHADOW.EVAL", script, "0"])]
+    {
+        let ((caller, own), (our_caller, ours)) = (address(&own), address(&ours));
+        assert_eq!(our_caller, caller, "the outer command has an address");
+        assert!(["", "?:0"].contains(&&*ours), "{ours}");
+        assert_eq!(own, if server.flavour() == Flavour::Valkey { caller } else { ours });
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! SHADOW.FUNCTION HELP.
+//! SHADOW.FUNCTION HELP, and what the servers have that the module only speaks of.
 
 use crate::support::{Server, Value};
 
@@ -63,6 +63,18 @@ fn every_subcommand_that_help_names_exists() {
         let reply = client.call(&["SHADOW.FUNCTION", &subcommand, "a", "b", "c", "d"]);
         assert!(!reply.text().contains("unknown subcommand '"), "{reply:?}");
     }
+}
+
+#[test]
+fn the_debugger_is_left_to_the_server() {
+    let server = Server::start();
+    let mut client = server.client();
+    for words in ["YES", "SYNC", "no", "x", "YES lua"] {
+        let reply = client.run(&format!("SHADOW.SCRIPT DEBUG {words}"));
+        assert!(reply.is_error() && reply.text().contains("cannot be debugged"), "{reply:?}");
+    }
+    assert_eq!(client.call(&["SHADOW.EVAL", "return redis.breakpoint()", "0"]), Value::Null);
+    assert_eq!(client.run("SCRIPT DEBUG NO").text(), "OK");
 }
 
 #[test]

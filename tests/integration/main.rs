@@ -28,6 +28,7 @@ mod kill;
 mod library_dir;
 mod linking;
 mod list;
+mod list_scripts;
 mod load;
 mod memory;
 mod module;

@@ -1,6 +1,6 @@
 //! What is counted of calls, and how INFO shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use crate::security::impatient;
@@ -10,9 +10,17 @@ use crate::support::{Client, Options, Server, Value, wait_until};
 /// The fields of a function's line, in their order: those of a line of `commandstats`, and one more.
 const FIELDS: [&str; 6] = ["calls", "usec", "usec_per_call", "rejected_calls", "failed_calls", "max_usec"];
 
+/// The digest of `return 1`.
+const RETURN_1: &str = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
+
 /// The function's line in INFO, by field; nothing for one that was never called.
 fn line(client: &mut Client, function: &str) -> BTreeMap<String, f64> {
-    let line = client.info(&format!("shadow_function_{function}")).unwrap_or_default();
+    line_of(client, &format!("function_{function}"))
+}
+
+/// The line of a function or a script.
+fn line_of(client: &mut Client, name: &str) -> BTreeMap<String, f64> {
+    let line = client.info(&format!("shadow_{name}")).unwrap_or_default();
     let pairs = line.split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(field, value)| (field.to_owned(), value.parse().expect("a number"))).collect()
 }
@@ -28,6 +36,25 @@ fn totals(client: &mut Client) -> [u64; 3] {
     ["calls", "rejected_calls", "failed_calls"].map(|field| client.info_number(&format!("shadow_{field}")) as u64)
 }
 
+/// `calls`, `rejected_calls` and `failed_calls` of a script.
+fn counts_of_script(client: &mut Client, digest: &str) -> [u64; 3] {
+    let line = line_of(client, &format!("script_{digest}"));
+    ["calls", "rejected_calls", "failed_calls"].map(|field| line.get(field).map_or(0, |value| *value as u64))
+}
+
+/// The same for all scripts together.
+fn totals_of_scripts(client: &mut Client) -> [u64; 3] {
+    ["calls", "rejected_calls", "failed_calls"]
+        .map(|field| client.info_number(&format!("shadow_scripts_{field}")) as u64)
+}
+
+/// Caches a script and returns its digest.
+fn cache(client: &mut Client, code: &str) -> String {
+    let reply = client.call(&["SHADOW.SCRIPT", "LOAD", code]);
+    assert!(!reply.is_error(), "{reply:?} for {code}");
+    reply.text()
+}
+
 #[test]
 fn every_line_of_info_is_one_that_an_exporter_reads() {
     let server = Server::start();
@@ -40,9 +67,13 @@ fn every_line_of_info_is_one_that_an_exporter_reads() {
     client.run("SHADOW.FUNCTION FLUSH ASYNC");
     load_many(&mut client, 2);
     client.run("SHADOW.FCALL f1 0");
+    client.call(&["SHADOW.EVAL", "return 1", "0"]);
+    client.run("SHADOW.SCRIPT FLUSH ASYNC");
+    client.call(&["SHADOW.EVAL", "return {err = 'x'}", "0"]);
     let text = client.run("INFO shadow").text();
     let mut section = String::new();
-    let mut functions = Vec::new();
+    let (mut functions, mut scripts) = (Vec::new(), Vec::new());
+    let mut keys = BTreeSet::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
         if let Some(name) = line.strip_prefix("# ") {
             section = name.to_owned();
@@ -51,22 +82,25 @@ fn every_line_of_info_is_one_that_an_exporter_reads() {
         let (key, value) = line.split_once(':').unwrap_or_else(|| panic!("no pair: {line}"));
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         assert!(key.starts_with("shadow_") && plain(key), "{line}");
-        if key.starts_with("shadow_function_") {
-            assert_eq!(section, "shadow_functionstats");
+        assert!(keys.insert(key), "{key} is there twice");
+        let of_function = key.starts_with("shadow_function_");
+        if of_function || key.starts_with("shadow_script_") {
+            assert_eq!(section, if of_function { "shadow_functionstats" } else { "shadow_scriptstats" });
             let pairs: Vec<(&str, &str)> = value
                 .split(',')
                 .map(|pair| pair.split_once('=').unwrap_or_else(|| panic!("no pair in {line}")))
                 .collect();
             assert!(pairs.iter().map(|(field, _)| *field).eq(FIELDS), "{line}");
             assert!(pairs.iter().all(|(_, number)| number.parse::<f64>().is_ok()), "{line}");
-            functions.push(key.to_owned());
-        } else if key == "shadow_last_flush_mode" {
+            if of_function { &mut functions } else { &mut scripts }.push(key);
+        } else if key == "shadow_last_flush_mode" || key == "shadow_scripts_last_flush_mode" {
             assert_eq!(value, "async");
         } else {
             assert!(value.parse::<u64>().is_ok(), "{line}");
         }
     }
     assert_eq!(functions, ["shadow_function_f1"], "what was called since the flush");
+    assert_eq!(scripts, ["shadow_script_6d80903190e08c620d3e43b3429cbb97b4533404"], "what was called since the flush");
 }
 
 #[test]
@@ -74,13 +108,19 @@ fn a_plain_info_has_no_section_of_the_module() {
     let server = Server::start();
     let mut client = server.client();
     evaluate(&mut client, "return 1");
-    assert!(!client.run("INFO").text().contains("shadow_function"));
-    for (section, expected) in
-        [("shadow_functions", [true, false]), ("shadow_functionstats", [false, true]), ("everything", [true, true])]
-    {
+    client.call(&["SHADOW.EVAL", "return 1", "0"]);
+    assert!(!client.run("INFO").text().contains("shadow_"));
+    let script = format!("shadow_script_{RETURN_1}:calls=1,");
+    let fields = ["shadow_libraries:1\r\n", "shadow_function_f:calls=1,", "shadow_scripts:1\r\n", &script];
+    for (section, expected) in [
+        ("shadow_functions", [true, false, false, false]),
+        ("shadow_functionstats", [false, true, false, false]),
+        ("shadow_scripts", [false, false, true, false]),
+        ("shadow_scriptstats", [false, false, false, true]),
+        ("everything", [true; 4]),
+    ] {
         let text = client.call(&["INFO", section]).text();
-        let found = ["shadow_libraries:1\r\n", "shadow_function_f:calls=1,"].map(|field| text.contains(field));
-        assert_eq!(found, expected, "INFO {section}");
+        assert_eq!(fields.map(|field| text.contains(field)), expected, "INFO {section}");
     }
 }
 
@@ -145,6 +185,71 @@ fn a_function_is_counted_under_the_name_that_it_was_registered_with() {
     }
     assert_eq!(counts(&mut client, "MyName"), [3, 0, 0]);
     assert!(line(&mut client, "myname").is_empty());
+}
+
+#[test]
+fn a_script_is_counted_by_its_digest_however_it_is_called() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.call(&["SHADOW.EVAL", "return 1", "0"]);
+    client.call(&["SHADOW.EVAL_RO", "return 1", "0"]);
+    client.call(&["SHADOW.EVALSHA", RETURN_1, "0"]);
+    client.call(&["SHADOW.EVALSHA_RO", &RETURN_1.to_uppercase(), "0"]);
+    assert_eq!(counts_of_script(&mut client, RETURN_1), [4, 0, 0]);
+    let failing = cache(&mut client, "return redis.call('nosuch')");
+    client.call(&["SHADOW.EVALSHA", &failing, "0"]);
+    assert_eq!(counts_of_script(&mut client, &failing), [1, 0, 1]);
+    let writer = cache(&mut client, "#!lua\nreturn 1");
+    for (command, keys) in [("SHADOW.EVALSHA_RO", "0"), ("SHADOW.EVALSHA", "x"), ("SHADOW.EVALSHA", "5")] {
+        assert!(client.call(&[command, &writer, keys]).is_error());
+    }
+    assert_eq!(counts_of_script(&mut client, &writer), [0, 3, 0]);
+    assert_eq!((totals_of_scripts(&mut client), totals(&mut client)), ([5, 3, 1], [0, 0, 0]));
+    client.call(&["SHADOW.EVAL", "return (", "0"]);
+    assert_eq!(totals_of_scripts(&mut client), [5, 3, 1], "what does not compile is not called");
+    assert_eq!(client.info_number("shadow_scripts_called"), 3);
+}
+
+#[test]
+fn scripts_that_took_most_time_come_first() {
+    let server = Server::start();
+    let mut client = server.client();
+    let code = |rounds: u32| format!("local n = 0 for i = 1, {rounds} do n = n + i % 7 end return n");
+    let [short, long, middle] = [10, 10_000_000, 100_000].map(|rounds| cache(&mut client, &code(rounds)));
+    for digest in [&short, &long, &middle] {
+        client.call(&["SHADOW.EVALSHA", digest, "0"]);
+    }
+    let text = client.run("INFO shadow_scriptstats").text();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("shadow_script_")?.split(':').next());
+    assert_eq!(lines.collect::<Vec<_>>(), [long, middle, short]);
+}
+
+#[test]
+fn a_script_that_was_ended_is_counted_apart_from_functions() {
+    let server = impatient();
+    let (mut caller, mut other) = (server.client(), server.client());
+    let endless = cache(&mut caller, "while true do end");
+    caller.send(&["SHADOW.EVALSHA", &endless, "0"]);
+    wait_until("it can be killed", || other.run("SHADOW.SCRIPT KILL").text() == "OK");
+    caller.read();
+    other.run("CONFIG SET shadow.read-only-timeout 20");
+    other.call(&["SHADOW.EVALSHA", &endless, "0"]);
+    assert_eq!(counts_of_script(&mut other, &endless), [2, 0, 2]);
+    for (field, count) in [("scripts_kills", 1), ("scripts_timeouts", 1), ("kills", 0), ("timeouts", 0)] {
+        assert_eq!(other.info_number(&format!("shadow_{field}")), count, "{field}");
+    }
+}
+
+#[test]
+fn a_script_sees_itself_running() {
+    let server = Server::start();
+    let mut client = server.client();
+    let digest = cache(&mut client, "return redis.call('INFO', 'shadow')");
+    let text = client.call(&["SHADOW.EVALSHA", &digest, "0"]).text();
+    assert!(text.contains(&format!("shadow_running_script:{digest}\r\n")), "{text}");
+    assert!(!text.contains("shadow_running_function:"), "{text}");
+    assert_eq!(text.matches("shadow_running_since_ms:").count(), 1, "{text}");
+    assert_eq!(client.info("shadow_running_script"), None);
 }
 
 #[test]
@@ -240,6 +345,7 @@ fn a_function_sees_itself_running() {
     let before = client.run("TIME").items()[0].text().parse::<u64>().expect("seconds") * 1000;
     let text = evaluate(&mut client, "return redis.call('INFO', 'shadow')").text();
     assert!(text.contains("shadow_running_function:f\r\n"), "{text}");
+    assert!(!text.contains("shadow_running_script:"), "{text}");
     let since = text.split("shadow_running_since_ms:").nth(1).and_then(|rest| rest.lines().next()).expect("a time");
     let since: u64 = since.parse().expect("a number");
     assert!((before..before + 60_000).contains(&since), "{since} after {before}");
@@ -390,6 +496,44 @@ fn a_reset_begins_every_counter_at_zero_and_loses_nothing_else() {
     assert_eq!(counts(&mut client, "f"), [0, 1, 0]);
     let written = server.aof();
     assert!(!written.iter().any(|command| command[1].eq_ignore_ascii_case("RESETSTAT")), "it stays on its node");
+}
+
+#[test]
+fn a_reset_begins_the_counters_of_scripts_at_zero_and_loses_none() {
+    let server = impatient();
+    let (mut caller, mut client) = (server.client(), server.client());
+    client.run("CONFIG SET shadow.read-only-timeout 20");
+    client.call(&["SHADOW.EVAL", "while true do end", "0"]);
+    client.run("CONFIG SET shadow.read-only-timeout 0");
+    client.run("SHADOW.SCRIPT FLUSH ASYNC");
+    wait_until("all is freed", || client.info_number("shadow_scripts_pending") == 0);
+    client.call(&["SHADOW.EVALSHA", RETURN_1, "0"]);
+    caller.send(&["SHADOW.EVAL", "while true do end", "0"]);
+    wait_until("it can be killed", || client.run("SHADOW.SCRIPT KILL").text() == "OK");
+    caller.read();
+    let script = cache(&mut client, "#!lua\nerror('x')");
+    client.call(&["SHADOW.EVALSHA", &script, "0"]);
+    client.call(&["SHADOW.EVALSHA_RO", &script, "0"]);
+    let counted = [
+        "calls",
+        "rejected_calls",
+        "failed_calls",
+        "missed_calls",
+        "timeouts",
+        "kills",
+        "flushes",
+        "freed",
+        "freed_bytes",
+    ];
+    let counters = |client: &mut Client| counted.map(|field| client.info_number(&format!("shadow_scripts_{field}")));
+    assert!(counters(&mut client).iter().all(|count| *count > 0), "{:?}", counters(&mut client));
+    assert_eq!(counts_of_script(&mut client, &script), [1, 1, 1]);
+    assert_eq!(client.run("SHADOW.FUNCTION RESETSTAT").text(), "OK");
+    assert_eq!(counters(&mut client), [0; 9]);
+    assert_eq!(client.info_number("shadow_scripts_evicted"), 0);
+    assert_eq!(counts_of_script(&mut client, &script), [0, 0, 0]);
+    assert_eq!(client.info_number("shadow_scripts_called"), 0);
+    assert_eq!(client.info_number("shadow_scripts"), 2);
 }
 
 #[test]

@@ -6,14 +6,14 @@ use super::entry::Command;
 use super::is_option;
 use crate::engine::Dialect;
 use crate::error::Error;
-use crate::registry::{Function, Library};
+use crate::registry::{Counters, Function, FunctionFlags, Library};
 
 /// `SHADOW.FUNCTION LIST [LIBRARYNAME pattern] [WITHCODE] [WITHSTATS]`: the libraries and their functions.
 pub struct List;
 
 impl Command for List {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
-        let options = Options::parse(arguments)?;
+        let options = Options::parse(arguments, true)?;
         let module = module::read()?;
         let registry = module.functions.generation().registry();
         let libraries = match options.pattern {
@@ -28,15 +28,20 @@ impl Command for List {
     }
 }
 
+/// What a LIST is asked for.
 #[derive(Default)]
-struct Options<'a> {
+pub struct Options<'a> {
     pattern: Option<&'a [u8]>,
-    with_code: bool,
-    with_stats: bool,
+    pub with_code: bool,
+    pub with_stats: bool,
 }
 
 impl<'a> Options<'a> {
-    fn parse(arguments: Arguments<'a>) -> Result<Self, Error> {
+    /// Reads the words of the command. `by_name`: it takes a pattern for names.
+    ///
+    /// # Errors
+    /// The server's text for a word that is no option, or one that was given before.
+    pub fn parse(arguments: Arguments<'a>, by_name: bool) -> Result<Self, Error> {
         let mut options = Self::default();
         let mut words = arguments.range(2, arguments.len());
         while let Some(word) = words.next() {
@@ -44,7 +49,7 @@ impl<'a> Options<'a> {
                 options.with_code = true;
             } else if !options.with_stats && is_option(word, "withstats") {
                 options.with_stats = true;
-            } else if options.pattern.is_none() && is_option(word, "libraryname") {
+            } else if by_name && options.pattern.is_none() && is_option(word, "libraryname") {
                 options.pattern = Some(words.next().ok_or("ERR library name argument was not given")?);
             } else {
                 return Err(Error::new([b"ERR Unknown argument ", word].concat()));
@@ -54,9 +59,11 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Fields of a library with WITHSTATS, and of a function with it.
+/// Fields that WITHSTATS adds to a library.
 const LIBRARY_STATS: usize = 3;
-const FUNCTION_STATS: usize = 5;
+
+/// Fields that it adds to what is called: see [`reply_calls`].
+pub const CALL_STATS: usize = 5;
 
 fn reply_library(context: &Context, library: &Library, options: &Options, dialect: &Dialect) {
     let stats = if options.with_stats { LIBRARY_STATS } else { 0 };
@@ -83,7 +90,7 @@ fn reply_library(context: &Context, library: &Library, options: &Options, dialec
 }
 
 fn reply_function(context: &Context, function: &Function, options: &Options, dialect: &Dialect) {
-    context.reply_map(3 + if options.with_stats { FUNCTION_STATS } else { 0 });
+    context.reply_map(3 + if options.with_stats { CALL_STATS } else { 0 });
     context.reply_bulk(b"name");
     context.reply_bulk(function.name.as_bytes());
     context.reply_bulk(b"description");
@@ -93,18 +100,28 @@ fn reply_function(context: &Context, function: &Function, options: &Options, dia
         None => context.reply_null(),
     }
     context.reply_bulk(b"flags");
-    context.reply_set(function.flags.names().count());
-    for flag in function.flags.names() {
+    reply_flags(context, function.flags);
+    if options.with_stats {
+        reply_calls(context, &function.callback.counters);
+    }
+}
+
+/// Adds a set with the words of the flags.
+pub fn reply_flags(context: &Context, flags: FunctionFlags) {
+    context.reply_set(flags.names().count());
+    for flag in flags.names() {
         context.reply_status(flag.as_bytes());
     }
-    if options.with_stats {
-        let counts = function.callback.counters.counts();
-        reply_number(context, b"calls", counts.calls);
-        reply_number(context, b"rejected_calls", counts.rejected);
-        reply_number(context, b"failed_calls", counts.failed);
-        reply_number(context, b"usec", counts.spent.as_micros() as u64);
-        reply_number(context, b"max_usec", counts.longest.as_micros() as u64);
-    }
+}
+
+/// Adds the fields about calls.
+pub fn reply_calls(context: &Context, counters: &Counters) {
+    let counts = counters.counts();
+    reply_number(context, b"calls", counts.calls);
+    reply_number(context, b"rejected_calls", counts.rejected);
+    reply_number(context, b"failed_calls", counts.failed);
+    reply_number(context, b"usec", counts.spent.as_micros() as u64);
+    reply_number(context, b"max_usec", counts.longest.as_micros() as u64);
 }
 
 /// What tells one source from another: its SHA-256 in hexadecimal digits.
@@ -112,7 +129,8 @@ fn version(code: &[u8]) -> String {
     Sha256::digest(code).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn reply_number(context: &Context, name: &[u8], value: u64) {
+/// Adds a field with a number.
+pub fn reply_number(context: &Context, name: &[u8], value: u64) {
     context.reply_bulk(name);
     context.reply_integer(i64::try_from(value).unwrap_or(i64::MAX));
 }

@@ -300,6 +300,28 @@ const SCRIPT: &[Spec] = &[
         ..BLANK
     },
     Spec {
+        name: c"list",
+        handler: Some(Handler::of::<script::List>()),
+        arity: -2,
+        flags: c"deny-script",
+        summary: c"Returns information about all cached scripts.",
+        complexity: c"O(N log N) where N is the number of scripts",
+        tips: Some(c"nondeterministic_output"),
+        arguments: &[
+            Argument::new(c"withcode", Kind::PureToken).token(c"WITHCODE").optional(),
+            Argument::new(c"withstats", Kind::PureToken).token(c"WITHSTATS").optional(),
+        ],
+        help: &[
+            Line::Always("LIST [WITHCODE] [WITHSTATS]"),
+            Line::Always("    Return information about all cached scripts, the one used last first:"),
+            Line::Always("    * SHA-1, beginning and size of its text"),
+            Line::Always("    * How long it has not been used, how it came to the cache, its flags"),
+            Line::Always("    * Its text (if WITHCODE is given)"),
+            Line::Always("    * Its memory and usage (if WITHSTATS is given)"),
+        ],
+        ..BLANK
+    },
+    Spec {
         name: c"help",
         handler: Some(Handler::of::<help::Help<ScriptSubcommands>>()),
         stock: Some(2),
@@ -504,8 +526,8 @@ const FUNCTION: &[Spec] = &[
         handler: Some(Handler::of::<resetstat::ResetStat>()),
         flags: c"admin deny-script allow-loading allow-stale",
         acl: c"admin slow dangerous scripting",
-        summary: c"Resets the statistics of functions.",
-        complexity: c"O(N) where N is the number of functions",
+        summary: c"Resets the statistics of functions and scripts.",
+        complexity: c"O(N) where N is the number of functions and scripts",
         // Each node counts for itself.
         tips: ALL_NODES,
         help: &[

@@ -105,7 +105,7 @@ impl Stage {
         for exchange in exchanges {
             compare(exchange, replies.next().unwrap_or(&["(nothing more was printed)".to_owned()]), self.words, misses);
         }
-        let kills = |exchange: &Exchange| exchange.command.contains("FUNCTION KILL") && exchange.reply == ["OK"];
+        let kills = |exchange: &Exchange| exchange.command.contains(" KILL") && exchange.reply == ["OK"];
         if exchanges.iter().any(kills) {
             wait_until("what was killed ends", || self.background.iter_mut().all(Running::has_ended));
         }

@@ -1,5 +1,7 @@
 //! The subcommands of SHADOW.SCRIPT.
 
+mod list;
+
 use super::super::api::{Arguments, Context};
 use super::super::module::{self, FlushMode};
 use super::entry::Command;
@@ -9,6 +11,8 @@ use crate::c_string::to_nul;
 use crate::engine::Callable;
 use crate::error::Error;
 use crate::registry::Origin;
+
+pub use list::List;
 
 /// `SHADOW.SCRIPT LOAD script`: caches a script and replies with its digest.
 pub struct Load;
