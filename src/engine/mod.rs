@@ -50,7 +50,7 @@ pub use error::ScriptError;
 pub use functions::{FunctionEngine, Loaded};
 pub use host::{CallMode, Host, LogLevel, NoServer, Permission, Replication, Tick};
 pub use machine_code::NativeCode;
-pub use memory::{refusals, reset_refusals};
+pub use memory::{out_of_memory, refusals, reset_refusals};
 pub use registration::Registration;
 pub use scripts::{Compiled, ScriptEngine};
 pub use sink::{Item, Sink};

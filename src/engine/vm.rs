@@ -265,7 +265,7 @@ impl Vm {
     }
 
     /// Bytes that the VM may hold; 0 for no bound.
-    pub(super) fn memory_limit(&self) -> usize {
+    pub fn memory_limit(&self) -> usize {
         self.state.memory.limit()
     }
 

@@ -86,6 +86,8 @@ pub struct Generation<C: Contents> {
     registry: C,
     engine: C::Engine,
     hotness: Hotness,
+    /// Bytes that the VM held when it was built.
+    built_bytes: usize,
 }
 
 impl<C: Contents> Generation<C> {
@@ -100,7 +102,8 @@ impl<C: Contents> Generation<C> {
         let engine = C::Engine::new(dialect).map_err(|error| {
             Error::new(format!("ERR the VM of {}s cannot be built: {error}", Self::CALLABLE.word()))
         })?;
-        Ok(Self { registry: C::default(), engine, hotness: Hotness::default() })
+        let built_bytes = engine.vm().memory();
+        Ok(Self { registry: C::default(), engine, hotness: Hotness::default(), built_bytes })
     }
 
     /// What is loaded.
@@ -116,6 +119,21 @@ impl<C: Contents> Generation<C> {
     /// Bytes that the VM holds.
     pub fn vm_memory(&self) -> usize {
         self.engine.vm().memory()
+    }
+
+    /// Bytes that the VM held when nothing was loaded.
+    const fn built_bytes(&self) -> usize {
+        self.built_bytes
+    }
+
+    /// Bytes that the VM may hold; 0 for no bound.
+    pub fn memory_limit(&self) -> usize {
+        self.engine.vm().memory_limit()
+    }
+
+    /// Frees what nothing refers to, if there is a bound.
+    fn collect(&self) {
+        self.set_memory_limit(self.memory_limit());
     }
 
     /// Bytes that the VM, its machine code and the registry hold together.

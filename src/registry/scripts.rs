@@ -41,6 +41,8 @@ pub struct Script {
     pub vm_bytes: usize,
     /// Whether it stays, whatever else comes.
     stays: AtomicBool,
+    /// Whether the server's files and replicas have it as it is.
+    kept: AtomicBool,
     /// The number of the last use: greater than that of every use before.
     used: AtomicU64,
     /// The number by which it is among the candidates for eviction.
@@ -70,6 +72,7 @@ impl Script {
             refusal,
             vm_bytes,
             stays: AtomicBool::new(origin == Origin::Load),
+            kept: AtomicBool::new(false),
             used: AtomicU64::new(0),
             noted: AtomicU64::new(0),
             last_use: AtomicU64::new(0),
@@ -79,6 +82,11 @@ impl Script {
     /// How it came to the cache, or how it was loaded again since.
     pub fn origin(&self) -> Origin {
         if self.stays.load(Relaxed) { Origin::Load } else { Origin::Eval }
+    }
+
+    /// Whether the server's files and replicas have it as it is.
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(Relaxed)
     }
 
     /// For how many milliseconds it was not used.
@@ -102,18 +110,22 @@ struct Entry {
 /// All cached scripts.
 ///
 /// Invariant: both tables hold the same scripts. The candidates are the scripts that may be evicted, each by the number
-/// that it has noted. A use changes another number, and costs nothing here.
+/// that it has noted, and those that are kept apart from the others. A use changes another number, and costs nothing
+/// here.
 #[derive(Default)]
 pub struct ScriptCache {
     by_digest: HashTable<Entry>,
     /// So that a cached script is found without its SHA-1, which takes longer than comparing it.
     by_code: HashTable<Entry>,
-    /// Those that may be evicted, by the use that was their last one when it was noted.
-    candidates: BTreeMap<u64, Arc<Script>>,
+    /// Those that may be evicted, by the use that was their last one when it was noted. The second map has those that
+    /// are kept.
+    candidates: [BTreeMap<u64, Arc<Script>>; 2],
     /// Of all scripts together, outside of the VM.
     bytes: usize,
     /// What they had taken in the VM when they were loaded.
     vm_bytes: usize,
+    /// How many cannot be called.
+    refused: usize,
     /// The number of the last use of any script.
     uses: Cell<u64>,
     hasher: NameHasher,
@@ -127,12 +139,33 @@ impl ScriptCache {
 
     /// How many of them may be evicted.
     pub fn evictable(&self) -> usize {
-        self.candidates.len()
+        self.candidates.iter().map(BTreeMap::len).sum()
+    }
+
+    /// How many of them may be evicted and are not kept.
+    pub fn evictable_unkept(&self) -> usize {
+        self.candidates[0].len()
+    }
+
+    /// Bytes that those had taken in the VM that may be evicted; with `spares_kept` those of them that are not kept.
+    pub fn evictable_bytes(&self, spares_kept: bool) -> usize {
+        let maps = if spares_kept { 1 } else { 2 };
+        self.candidates[..maps].iter().flat_map(BTreeMap::values).map(|script| script.vm_bytes).sum()
+    }
+
+    /// How many of them cannot be called: they came from a file and do not compile.
+    pub const fn refused(&self) -> usize {
+        self.refused
     }
 
     /// Bytes that all of it takes outside of the VM: see [`Script::bytes`], and what it needs to find each.
     pub fn bytes(&self) -> usize {
         self.bytes + self.count() * (2 * size_of::<Entry>())
+    }
+
+    /// Bytes that the scripts had taken in the VM when they were loaded.
+    pub const fn vm_bytes(&self) -> usize {
+        self.vm_bytes
     }
 
     /// Bytes of all scripts, in the VM and outside of it.
@@ -176,14 +209,38 @@ impl ScriptCache {
         script.last_use.store(now.0, Relaxed);
     }
 
-    /// Makes a script stay that EVAL has brought.
-    pub fn keep(&mut self, digest: &[u8]) {
-        if let Some(script) = self.script(digest)
-            && !script.stays.swap(true, Relaxed)
-        {
-            let noted = script.noted.load(Relaxed);
-            self.candidates.remove(&noted);
+    /// Those that are kept, the least recently used first.
+    pub fn kept_by_use(&self) -> Vec<&Arc<Script>> {
+        let mut kept: Vec<_> = self.scripts().filter(|script| script.is_kept()).collect();
+        kept.sort_unstable_by_key(|script| script.used.load(Relaxed));
+        kept
+    }
+
+    /// Makes a script stay that EVAL has brought. The files and replicas do not have it as such yet.
+    pub fn promote(&mut self, digest: &[u8]) {
+        let Some(script) = self.script(digest).cloned().filter(|script| script.origin() == Origin::Eval) else {
+            return;
+        };
+        self.forget_candidate(&script);
+        script.stays.store(true, Relaxed);
+        script.kept.store(false, Relaxed);
+    }
+
+    /// Notes whether the files and replicas have this script as it is.
+    pub fn set_kept(&mut self, digest: &[u8], kept: bool) {
+        let Some(script) = self.script(digest).cloned().filter(|script| script.is_kept() != kept) else { return };
+        let evictable = self.forget_candidate(&script);
+        script.kept.store(kept, Relaxed);
+        if evictable {
+            self.note_candidate(script);
         }
+    }
+
+    /// Notes that the files and replicas may have none of the scripts from now on.
+    pub fn forget_kept(&mut self) {
+        self.scripts().for_each(|script| script.kept.store(false, Relaxed));
+        let [unkept, kept] = &mut self.candidates;
+        unkept.append(kept);
     }
 
     /// Adds a script that is not there yet, as the one that was used last.
@@ -193,6 +250,7 @@ impl ScriptCache {
         self.note_use(&script, now);
         self.bytes += script.bytes();
         self.vm_bytes += script.vm_bytes;
+        self.refused += usize::from(script.refusal.is_some());
         if script.origin() == Origin::Eval {
             self.note_candidate(Arc::clone(&script));
         }
@@ -217,24 +275,36 @@ impl ScriptCache {
         }
         self.bytes -= script.bytes();
         self.vm_bytes -= script.vm_bytes;
-        if script.origin() == Origin::Eval {
-            self.candidates.remove(&script.noted.load(Relaxed));
-        }
+        self.refused -= usize::from(script.refusal.is_some());
+        self.forget_candidate(&script);
         Some(script)
     }
 
     fn note_candidate(&mut self, script: Arc<Script>) {
         let used = script.used.load(Relaxed);
         script.noted.store(used, Relaxed);
-        self.candidates.insert(used, script);
+        self.candidates[usize::from(script.is_kept())].insert(used, script);
     }
 
-    /// The script that may be evicted and was used least recently.
-    pub fn least_recently_used(&mut self) -> Option<Digest> {
+    /// Takes a script from the candidates. Whether it was one.
+    fn forget_candidate(&mut self, script: &Script) -> bool {
+        script.origin() == Origin::Eval
+            && self.candidates[usize::from(script.is_kept())].remove(&script.noted.load(Relaxed)).is_some()
+    }
+
+    /// The script that may be evicted and was used least recently; with `spares_kept` of those that are not kept.
+    pub fn least_recently_used(&mut self, spares_kept: bool) -> Option<Digest> {
+        let unkept = self.first_candidate(0);
+        let kept = if spares_kept { None } else { self.first_candidate(1) };
+        unkept.into_iter().chain(kept).min_by_key(|&(used, _)| used).map(|(_, digest)| digest)
+    }
+
+    fn first_candidate(&mut self, kept: usize) -> Option<(u64, Digest)> {
         loop {
-            let first = self.candidates.first_entry()?;
-            if *first.key() == first.get().used.load(Relaxed) {
-                return Some(first.get().digest);
+            let first = self.candidates[kept].first_entry()?;
+            let used = first.get().used.load(Relaxed);
+            if *first.key() == used {
+                return Some((used, first.get().digest));
             }
             let used_since = first.remove();
             self.note_candidate(used_since);
@@ -244,7 +314,7 @@ impl ScriptCache {
 
 impl Drop for ScriptCache {
     fn drop(&mut self) {
-        self.candidates.clear();
+        self.candidates.iter_mut().for_each(BTreeMap::clear);
         self.by_code = HashTable::new();
         drop_in_order(self.by_digest.drain().map(|entry| entry.script));
     }
@@ -266,7 +336,7 @@ mod tests {
     }
 
     fn oldest(cache: &mut ScriptCache) -> Option<String> {
-        let digest = cache.least_recently_used()?;
+        let digest = cache.least_recently_used(false)?;
         Some(String::from_utf8(cache.script(digest.as_bytes())?.code.to_vec()).unwrap())
     }
 
@@ -313,9 +383,54 @@ mod tests {
         let one = add(&mut cache, "one", Origin::Eval);
         add(&mut cache, "two", Origin::Load);
         assert_eq!(cache.evictable(), 1);
-        cache.keep(one.digest.as_bytes());
-        cache.keep(one.digest.as_bytes());
-        assert_eq!((cache.evictable(), cache.least_recently_used()), (0, None));
+        cache.promote(one.digest.as_bytes());
+        cache.promote(one.digest.as_bytes());
+        assert_eq!((cache.evictable(), cache.least_recently_used(false)), (0, None));
+    }
+
+    #[test]
+    fn what_is_kept_is_spared_where_that_is_asked_for() {
+        let mut cache = ScriptCache::default();
+        let [one, two, three] = ["one", "two", "three"].map(|code| add(&mut cache, code, Origin::Eval));
+        for script in [&one, &three] {
+            cache.set_kept(script.digest.as_bytes(), true);
+        }
+        assert_eq!((cache.evictable(), cache.evictable_unkept()), (3, 1));
+        assert_eq!(cache.least_recently_used(false), Some(one.digest));
+        assert_eq!(cache.least_recently_used(true), Some(two.digest));
+        cache.note_use(&one, Milliseconds(5));
+        assert_eq!(cache.least_recently_used(false), Some(two.digest));
+        let kept: Vec<_> = cache.kept_by_use().into_iter().map(|script| script.digest).collect();
+        assert_eq!(kept, [three.digest, one.digest]);
+        cache.remove(two.digest.as_bytes());
+        assert_eq!((cache.least_recently_used(true), cache.least_recently_used(false)), (None, Some(three.digest)));
+        cache.forget_kept();
+        assert_eq!((cache.least_recently_used(true), cache.evictable_unkept()), (Some(three.digest), 2));
+        assert!(cache.kept_by_use().is_empty());
+    }
+
+    #[test]
+    fn what_is_promoted_is_to_be_kept_anew() {
+        let mut cache = ScriptCache::default();
+        let one = add(&mut cache, "one", Origin::Eval);
+        cache.set_kept(one.digest.as_bytes(), true);
+        cache.promote(one.digest.as_bytes());
+        assert!(!one.is_kept());
+        cache.set_kept(one.digest.as_bytes(), true);
+        cache.promote(one.digest.as_bytes());
+        assert!(one.is_kept());
+        assert_eq!(cache.evictable(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_called_is_counted() {
+        let mut cache = ScriptCache::default();
+        let refused = Script::new(b"x", None, Err(b"ERR no".to_vec()), 0, Origin::Eval);
+        let digest = cache.insert(refused, Milliseconds(0)).digest;
+        add(&mut cache, "return 1", Origin::Eval);
+        assert_eq!(cache.refused(), 1);
+        cache.remove(digest.as_bytes());
+        assert_eq!(cache.refused(), 0);
     }
 
     #[test]

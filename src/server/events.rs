@@ -5,7 +5,7 @@ use super::api::{Context, Options, Refused, log};
 use super::intercept::debug;
 use super::module::loading::{self, Reload};
 use super::module::{self, FlushMode};
-use super::{library_dir, rewrite};
+use super::{kept_scripts, library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::reclaim;
@@ -75,6 +75,7 @@ fn on_tick(context: &Context) {
     if let Ok(mut module) = module::write(context) {
         module.attend_threads(context);
     }
+    report(kept_scripts::attend(context));
 }
 
 /// The server empties its own registry with the data at a `CLUSTER RESET`.

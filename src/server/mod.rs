@@ -11,6 +11,7 @@ mod gate;
 mod host;
 mod info;
 mod intercept;
+mod kept_scripts;
 mod library_dir;
 mod load_host;
 mod main_thread;

@@ -1,20 +1,34 @@
-//! Libraries in snapshots.
+//! Libraries and kept scripts in snapshots.
 //!
 //! A data type of the module, which no key ever has, brings a field of its own to the RDB file: the sources of the
-//! libraries, before the keys. The same field is what a replica gets in a full synchronisation, and it is in the
+//! libraries, and after them the scripts if any are kept, before the keys. The same field is what a replica gets in a full synchronisation, and it is in the
 //! preamble of a rewritten append-only file.
 
 use std::ffi::{CStr, c_int};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::rdb::{self, Field, Reader, Writer};
 use super::api::{Context, Refused, State, guarded};
-use super::module::{self, loading};
+use super::module::loading::{self, Sources};
+use super::module::{self, Module};
 use super::rewrite;
 use crate::error::Error;
+use crate::registry::{Origin, Script};
 
-/// The field: the number of libraries, then the source of each.
+/// The field: the number of libraries, then the source of each. If [`HAS_SCRIPTS`] is added to that number, there
+/// follows the number of scripts, then for each how it came to the cache and its text.
+///
+/// The server knows one version for all fields that the module writes. It stays the one that versions without scripts
+/// read, so that they read every file that holds none. One that does is refused by them: for them, it ends too early.
 struct Libraries;
+
+/// Added to the number of libraries where scripts follow.
+const HAS_SCRIPTS: u64 = 1 << 63;
+
+/// How a script came to the cache, as numbers.
+const BY_LOAD: u64 = 0;
+const BY_EVAL: u64 = 1;
 
 impl Field for Libraries {
     const TYPE_NAME: &'static CStr = c"shadow-fn";
@@ -67,17 +81,34 @@ fn write(file: &Writer, omittable: bool) -> Result<(), Error> {
     assert!(!PANICS.swap(false, Ordering::Relaxed), "a panic of the process that saves was asked for");
     let module = module::read()?;
     let registry = module.functions.generation().registry();
-    if omittable && registry.is_empty() {
+    let scripts = kept_scripts(&module);
+    if omittable && registry.is_empty() && scripts.is_empty() {
         return Ok(());
     }
-    file.unsigned(registry.library_count() as u64);
+    let mark = if scripts.is_empty() { 0 } else { HAS_SCRIPTS };
+    file.unsigned(registry.library_count() as u64 | mark);
     for library in registry.libraries() {
         file.bytes(&library.code);
+    }
+    if !scripts.is_empty() {
+        file.unsigned(scripts.len() as u64);
+    }
+    for script in scripts {
+        file.unsigned(match script.origin() {
+            Origin::Load => BY_LOAD,
+            Origin::Eval => BY_EVAL,
+        });
+        file.bytes(&script.code);
     }
     Ok(())
 }
 
-/// Reads the field and loads the libraries.
+/// The scripts that belong into files, the least recently used first.
+pub fn kept_scripts(module: &Module) -> Vec<&Arc<Script>> {
+    if module::keeps_scripts() { module.scripts.generation().registry().kept_by_use() } else { Vec::new() }
+}
+
+/// Reads the field and loads what it holds.
 fn read(file: &Reader, version: c_int) -> Result<(), Error> {
     let newest = Libraries::VERSION;
     if version > newest {
@@ -86,11 +117,27 @@ fn read(file: &Reader, version: c_int) -> Result<(), Error> {
              {newest}: load a newer version of the module"
         )));
     }
-    let sources = read_sources(file).map_err(|_| "the libraries in the file are cut short")?;
+    let sources = read_sources(file)?;
     loading::load(&file.context(), &sources)
 }
 
-fn read_sources(file: &Reader) -> Result<Vec<Vec<u8>>, Refused> {
-    let count = file.unsigned()?;
-    (0..count).map(|_| file.bytes()).collect()
+fn read_sources(file: &Reader) -> Result<Sources, Error> {
+    let mut sources = Sources::default();
+    let libraries = || -> Result<_, Refused> {
+        let count = file.unsigned()?;
+        let libraries = (0..count & !HAS_SCRIPTS).map(|_| file.bytes()).collect::<Result<Vec<_>, _>>()?;
+        Ok((libraries, count & HAS_SCRIPTS != 0))
+    };
+    let has_scripts;
+    (sources.libraries, has_scripts) = libraries().map_err(|_| "the libraries in the file are cut short")?;
+    if has_scripts {
+        let scripts = || -> Result<_, Refused> {
+            let count = file.unsigned()?;
+            (0..count).map(|_| Ok((file.unsigned()?, file.bytes()?))).collect::<Result<Vec<_>, _>>()
+        };
+        let scripts = scripts().map_err(|_| "the scripts in the file are cut short")?;
+        let by = |(origin, code)| (if origin == BY_LOAD { Origin::Load } else { Origin::Eval }, code);
+        sources.scripts = scripts.into_iter().map(by).collect();
+    }
+    Ok(sources)
 }

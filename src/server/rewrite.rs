@@ -1,7 +1,7 @@
-//! Libraries in an append-only file that is rewritten without a preamble.
+//! Libraries and kept scripts in an append-only file that is rewritten without a preamble.
 //!
 //! With a preamble the rewritten file begins as a snapshot, which has a field for the libraries. Without one the server
-//! asks modules for nothing. So the process that rewrites the file appends the libraries as commands, after the server
+//! asks modules for nothing. So the process that rewrites the file appends both as commands, after the server
 //! has completed the file and before the file takes the place of the old one. If they cannot be appended, the process
 //! fails, and the server keeps the old file.
 
@@ -10,14 +10,16 @@ use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
+use super::kept_scripts::{COMMAND, SUBCOMMAND, word};
 use super::module;
+use super::persistence::kept_scripts;
 use crate::error::Error;
 use crate::process;
 
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 64 * 1024;
 
-/// Whether this process rewrites the file and has not written the libraries. Only ever true in a forked process.
+/// Whether this process rewrites the file and has not written libraries and scripts. Only ever true in a forked process.
 static OWED: AtomicBool = AtomicBool::new(false);
 
 /// This process begins to rewrite the file.
@@ -25,18 +27,18 @@ pub fn begin() {
     OWED.store(true, Ordering::Relaxed);
 }
 
-/// The server has asked for the libraries: the file has a preamble.
+/// The server has asked for them: the file has a preamble.
 pub fn note_snapshot() {
     OWED.store(false, Ordering::Relaxed);
 }
 
-/// The server has completed its part of a file. Adds the libraries if they are not in it; if that fails, so does the
+/// The server has completed its part of a file. Adds libraries and scripts if they are not in it; if that fails, so does the
 /// process.
 pub fn complete(context: &Context) {
     if !OWED.load(Ordering::Relaxed) {
         return;
     }
-    match context.guarded(append_libraries) {
+    match context.guarded(append_all) {
         Some(Ok(())) => OWED.store(false, Ordering::Relaxed),
         Some(Err(error)) => {
             let reason = [b"the rewritten append-only file cannot hold the libraries: ", error.text()].concat();
@@ -53,28 +55,36 @@ pub fn fail() -> ! {
     process::end_at_once(1)
 }
 
-fn append_libraries() -> Result<(), Error> {
+fn append_all() -> Result<(), Error> {
     let module = module::read()?;
     let registry = module.functions.generation().registry();
-    if registry.is_empty() {
+    let scripts = kept_scripts(&module);
+    if registry.is_empty() && scripts.is_empty() {
         return Ok(());
     }
     // The name that the server gives the file until it takes the old one's place, in its working directory.
     let path = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
     let written = OpenOptions::new().append(true).open(&path).and_then(|file| {
-        let sources = registry.libraries().map(|library| &*library.code);
-        write(file, sources)
+        let libraries =
+            registry.libraries().map(|library| [b"SHADOW.FUNCTION", b"LOAD".as_slice(), &library.code].to_vec());
+        let scripts = scripts
+            .into_iter()
+            .map(|script| [COMMAND.to_bytes(), SUBCOMMAND, word(script.origin()), &script.code].to_vec());
+        write(file, libraries.chain(scripts))
     });
     written.map_err(|error| Error::new(format!("{path}: {error}")))
 }
 
-/// Writes a LOAD for each source and waits until the disk has them.
-fn write<'s>(file: File, sources: impl Iterator<Item = &'s [u8]>) -> io::Result<()> {
+/// Writes these commands and waits until the disk has them.
+fn write<'s>(file: File, commands: impl Iterator<Item = Vec<&'s [u8]>>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(BUFFER, file);
-    for source in sources {
-        write!(out, "*3\r\n$15\r\nSHADOW.FUNCTION\r\n$4\r\nLOAD\r\n${}\r\n", source.len())?;
-        out.write_all(source)?;
-        out.write_all(b"\r\n")?;
+    for command in commands {
+        write!(out, "*{}\r\n", command.len())?;
+        for word in command {
+            write!(out, "${}\r\n", word.len())?;
+            out.write_all(word)?;
+            out.write_all(b"\r\n")?;
+        }
     }
     out.into_inner()?.sync_all()
 }

@@ -45,6 +45,13 @@ pub static MEMORY_LIMIT: Setting =
 pub static READ_ONLY_TIMEOUT: Setting =
     Setting::new(c"read-only-timeout", Shape::Number { least: 0, most: i64::MAX }, 0, Change::Free);
 
+/// Bytes that all cached scripts may take; 0 for no bound but the server's own.
+static SCRIPT_CACHE: Setting =
+    Setting::new(c"script-cache", Shape::Memory { least: MIB }, 0, Change::Then(bound_script_cache));
+
+/// Whether cached scripts are in the server's files and on its replicas.
+static KEEP_SCRIPTS: Setting = Setting::new(c"keep-scripts", Shape::Switch, 0, Change::Then(keep_scripts));
+
 /// Which functions are compiled to machine code.
 static JIT: Setting =
     Setting::new(c"jit", Shape::Choice(&[(c"off", 0), (c"hot", 1), (c"always", 2)]), 1, Change::Then(set_compilation));
@@ -53,11 +60,28 @@ static JIT: Setting =
 pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, Change::Never);
 
 /// All settings, in the order of registration.
-static ALL: [&Setting; 7] =
-    [&RECLAIM_QUEUE, &INTERCEPT, &ENABLE_DEBUG_COMMAND, &MEMORY_LIMIT, &READ_ONLY_TIMEOUT, &JIT, &LIBRARY_DIR];
+static ALL: [&Setting; 9] = [
+    &RECLAIM_QUEUE,
+    &INTERCEPT,
+    &ENABLE_DEBUG_COMMAND,
+    &MEMORY_LIMIT,
+    &READ_ONLY_TIMEOUT,
+    &SCRIPT_CACHE,
+    &KEEP_SCRIPTS,
+    &JIT,
+    &LIBRARY_DIR,
+];
 
 fn limit_memory() {
     module::set_memory_limit(usize::try_from(MEMORY_LIMIT.get()).unwrap_or(usize::MAX));
+}
+
+fn bound_script_cache() {
+    module::set_script_cache(usize::try_from(SCRIPT_CACHE.get()).unwrap_or(usize::MAX));
+}
+
+fn keep_scripts() {
+    module::set_keep_scripts(KEEP_SCRIPTS.is_on());
 }
 
 fn set_compilation() {

@@ -1,4 +1,4 @@
-//! What is left after a crash. A server is killed at random moments while it changes its libraries, and is started
+//! What is left after a crash. A server is killed at random moments while it changes its libraries and its scripts, and is started
 //! again on the files that it has left: with an append only file, everything that it had acknowledged must be there;
 //! with snapshots, the last one that was completed.
 //!
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 
-use model::Libraries;
+use model::Contents;
 use stream::Stream;
 use support::{Options, Server};
 
@@ -26,7 +26,7 @@ const DEFAULT_ROUNDS: usize = 20;
 /// The longest that a server lives before it is killed.
 const LONGEST_LIFE: Duration = Duration::from_millis(80);
 
-/// What the stream does beside changing libraries.
+/// What the stream does beside changing libraries and scripts.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Mode {
     /// Nothing: every change is in the append only file before it is acknowledged.
@@ -49,7 +49,7 @@ fn seed() -> u64 {
 
 /// Looks for the end of its children five hundred times a second, so that it can start the next one.
 fn often() -> Options {
-    Options::new().set("hz", "500")
+    Options::new().set("hz", "500").module_arguments("keep-scripts yes")
 }
 
 fn append_only() -> Options {
@@ -73,7 +73,7 @@ fn crash(name: &str, mode: Mode, options: &Options) {
         with_children += usize::from(children_too);
         run_and_kill(&mut server, &mut stream, life, children_too);
         server.restart(options);
-        let found = Libraries::of(&mut server.client());
+        let found = Contents::of(&mut server.client());
         if mode != Mode::Snapshots {
             assert_eq!(server.client().run("GET key").text(), "value");
         }
@@ -81,7 +81,7 @@ fn crash(name: &str, mode: Mode, options: &Options) {
         assert!(
             expected.contains(&found),
             "{name}: SEED={seed}, round {round}: after the crash there is\n  {found:?}\nbut expected was one of\n{}",
-            expected.iter().map(|libraries| format!("  {libraries:?}\n")).collect::<String>()
+            expected.iter().map(|contents| format!("  {contents:?}\n")).collect::<String>()
         );
         busy += usize::from(expected.len() > 1);
         stream.go_on_from(found);

@@ -5,10 +5,10 @@ use std::io;
 use fastrand::Rng;
 
 use crate::Mode;
-use crate::model::{Change, Libraries};
+use crate::model::{BRINGING, Change, Contents, SCRIPTS};
 use crate::support::{Client, Value, resp};
 
-/// Libraries that take part. Few, so that they meet each other.
+/// Contents that take part. Few, so that they meet each other.
 const LIBRARIES: u32 = 8;
 /// Commands that are sent at once at most.
 const BATCH: usize = 6;
@@ -29,15 +29,15 @@ enum Step {
 pub struct Stream {
     mode: Mode,
     rng: Rng,
-    /// What is loaded, as far as the server has answered.
-    current: Libraries,
+    /// What is loaded and cached, as far as the server has answered.
+    current: Contents,
     /// What the last snapshot holds.
-    saved: Libraries,
+    saved: Contents,
     /// What the one holds that may still be written.
-    in_background: Option<Libraries>,
+    in_background: Option<Contents>,
     /// What was sent and not answered.
     unanswered: Vec<Step>,
-    payloads: Vec<(Vec<u8>, Libraries)>,
+    payloads: Vec<(Vec<u8>, Contents)>,
     editions: u32,
     answered: usize,
     refused: usize,
@@ -49,8 +49,8 @@ impl Stream {
         Self {
             mode,
             rng,
-            current: Libraries::default(),
-            saved: Libraries::default(),
+            current: Contents::default(),
+            saved: Contents::default(),
             in_background: None,
             unanswered: Vec::new(),
             payloads: Vec::new(),
@@ -89,6 +89,15 @@ impl Stream {
             (Mode::Snapshots, 0) => return Step::Save,
             (Mode::Snapshots, 1 | 2) => return Step::SaveInBackground,
             _ => {}
+        }
+        if self.rng.u8(..3) == 0 {
+            return Step::Change(match self.rng.u8(..32) {
+                0 => Change::FlushScripts { word: self.rng.choice([None, Some("SYNC"), Some("ASYNC")]).flatten() },
+                _ => Change::Script {
+                    number: self.rng.u32(..SCRIPTS),
+                    command: self.rng.choice(BRINGING).expect("there are three"),
+                },
+            });
         }
         let library = self.rng.u32(..LIBRARIES);
         self.editions += 1;
@@ -147,7 +156,7 @@ impl Stream {
     }
 
     /// What the server may have after a crash.
-    pub fn expected(&self) -> Vec<Libraries> {
+    pub fn expected(&self) -> Vec<Contents> {
         let mut current = self.current.clone();
         let mut possible = match self.mode {
             Mode::Snapshots => [&self.saved].into_iter().chain(&self.in_background).cloned().collect(),
@@ -169,8 +178,8 @@ impl Stream {
         possible
     }
 
-    /// The server runs again with these libraries, and so do its files.
-    pub fn go_on_from(&mut self, found: Libraries) {
+    /// The server runs again with these contents, and so do its files.
+    pub fn go_on_from(&mut self, found: Contents) {
         self.unanswered.clear();
         self.in_background = None;
         self.saved = found.clone();

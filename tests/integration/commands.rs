@@ -80,7 +80,7 @@ pub fn all_of_ours(client: &mut Client) -> BTreeSet<String> {
 /// The server's commands in whose categories a command of the module is.
 pub fn counterparts(command: &str) -> Vec<&str> {
     match command {
-        "shadow.function|import" => vec!["function|restore"],
+        "shadow.function|import" | "shadow.script|kept" => vec!["function|restore"],
         "shadow.function|resetstat" => vec!["function|stats", "config|resetstat"],
         // Redis has no SCRIPT SHOW.
         "shadow.script|list" | "shadow.script|show" => vec!["script|exists"],

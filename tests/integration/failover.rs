@@ -1,14 +1,18 @@
 //! A replica takes the place of its master.
 
 use std::fs::File;
+use std::io;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
+use shadow::registry::Digest;
 use tempfile::TempDir;
 
 use crate::support::library::{load, names, numbered, source};
-use crate::support::replicas::{follow, replica_of, wait_in_step};
+use crate::support::replicas::{follow, replica_of, replica_with, wait_in_step};
 use crate::support::server::{free_port, server_binary};
-use crate::support::{Client, Server, Value, wait_until};
+use crate::support::{Client, Options, Server, Value, resp, wait_until};
 
 /// A Sentinel that decides alone. It ends with this value.
 struct Sentinel {
@@ -152,4 +156,151 @@ fn a_replica_that_sentinel_promotes_keeps_everything() {
         _ => false,
     });
     check_serves(&mut replica.client(), 1);
+}
+
+// ---- scripts under `shadow.keep-scripts` ------------------------------------------------------------------------------
+
+/// Failovers of each kind; `FAILOVERS` gives another number.
+fn failovers() -> usize {
+    let given = std::env::var("FAILOVERS").ok().filter(|text| !text.is_empty());
+    given.map_or(3, |text| text.parse().expect("FAILOVERS is a number"))
+}
+
+/// Of what EVAL brought, the last ones that no server has evicted yet.
+const EVALUATED: usize = 300;
+
+/// Clients that bring scripts to whatever server is the master.
+struct Load {
+    port: AtomicU16,
+    ends: AtomicBool,
+    /// Whether a script counts once the replica has it.
+    waits: bool,
+    /// Digests that were acknowledged, and whether LOAD brought them.
+    acknowledged: Mutex<Vec<(String, bool)>>,
+}
+
+impl Load {
+    fn count(&self) -> usize {
+        self.acknowledged.lock().expect("nobody panics").len()
+    }
+
+    /// Waits until this many more were acknowledged.
+    fn wait_for_more(&self, more: usize) {
+        let before = self.count();
+        wait_until("scripts are acknowledged", || self.count() >= before + more);
+    }
+
+    fn drive(&self) {
+        let mut client = None;
+        while !self.ends.load(Ordering::Relaxed) {
+            let Some(mut connected) = client.take().or_else(|| Client::connect(self.port.load(Ordering::Relaxed)).ok())
+            else {
+                continue;
+            };
+            let number = fastrand::u64(..);
+            let by_load = fastrand::bool();
+            let code = format!("redis.call('incr', 'n') return '{number}'");
+            // A server that is not the master any more, or is gone, is left.
+            if self.bring(&mut connected, &code, by_load).unwrap_or(false) {
+                let digest = Digest::of(code.as_bytes()).to_string();
+                self.acknowledged.lock().expect("nobody panics").push((digest, by_load));
+                client = Some(connected);
+            }
+        }
+    }
+
+    /// Brings a script; whether that is acknowledged by the master. A replica takes one for itself, so LOAD comes with a
+    /// command that a replica refuses.
+    fn bring(&self, client: &mut Client, code: &str, by_load: bool) -> io::Result<bool> {
+        let mut ask = |words: &[&str]| client.try_raw(words).map(|reply| resp::parse(&reply));
+        let reply = if by_load {
+            ask(&["MULTI"])?;
+            ask(&["INCR", "n"])?;
+            ask(&["SHADOW.SCRIPT", "LOAD", code])?;
+            ask(&["EXEC"])?
+        } else {
+            ask(&["SHADOW.EVAL", code, "0"])?
+        };
+        let taken = match reply {
+            Value::Array(replies) => !replies.iter().any(Value::is_error),
+            Value::Bulk(_) => true,
+            _ => false,
+        };
+        Ok(taken && (!self.waits || matches!(ask(&["WAIT", "1", "5000"])?, Value::Integer(1..))))
+    }
+
+    /// Checks that a server has what was acknowledged.
+    fn check(&self, server: &Server, what: &str) {
+        let acknowledged = self.acknowledged.lock().expect("nobody panics");
+        let by_eval = || acknowledged.iter().filter(|(_, by_load)| !by_load);
+        let evaluated = by_eval().skip(by_eval().count().saturating_sub(EVALUATED));
+        let digests: Vec<&str> = acknowledged
+            .iter()
+            .filter(|(_, by_load)| *by_load)
+            .chain(evaluated)
+            .map(|(digest, _)| digest.as_str())
+            .collect();
+        let words: Vec<&str> = ["SHADOW.SCRIPT", "EXISTS"].into_iter().chain(digests.iter().copied()).collect();
+        let found = server.client().call(&words).items();
+        let missing = found.iter().filter(|found| **found != Value::Integer(1)).count();
+        assert_eq!(missing, 0, "{what}: of {} acknowledged scripts", digests.len());
+        let reply = server.client().call(&["SHADOW.EVALSHA_RO", digests[0], "0"]);
+        assert!(!reply.text().starts_with("NOSCRIPT"), "{what}: {reply:?}");
+    }
+}
+
+/// Has `fail_over` make another server the master over and over, under load. Every acknowledged script must be there.
+fn check_failovers(waits: bool, mut fail_over: impl FnMut(Server, Server, &Load) -> (Server, Server)) {
+    let keeping = || Options::new().module_arguments("keep-scripts yes");
+    let mut master = keeping().start();
+    let mut replica = replica_with(keeping(), &master);
+    let acknowledged = Mutex::default();
+    let mut load = Load { port: AtomicU16::new(master.port()), ends: AtomicBool::new(false), waits, acknowledged };
+    for round in 0..failovers() {
+        load.ends = AtomicBool::new(false);
+        (master, replica) = std::thread::scope(|scope| {
+            /// Ends the clients however this ends.
+            struct End<'a>(&'a Load);
+            impl Drop for End<'_> {
+                fn drop(&mut self) {
+                    self.0.ends.store(true, Ordering::Relaxed);
+                }
+            }
+            let load = &load;
+            let _end = End(load);
+            (0..2).for_each(|_| drop(scope.spawn(|| load.drive())));
+            load.wait_for_more(30);
+            let servers = fail_over(master, replica, load);
+            load.wait_for_more(30);
+            servers
+        });
+        wait_in_step(&master, &replica);
+        load.check(&master, &format!("the master after failover {round}"));
+        load.check(&replica, &format!("the replica after failover {round}"));
+    }
+    println!("{} failovers, {} scripts acknowledged", failovers(), load.count());
+}
+
+#[test]
+fn no_acknowledged_script_is_missing_after_a_failover() {
+    check_failovers(false, |old, new, load| {
+        let (mut client, mut other) = (old.client(), new.client());
+        // Refused while the last one is not over everywhere.
+        wait_until("the failover begins", || client.run("FAILOVER").text() == "OK");
+        wait_until("the replica is the master", || role(&mut other) == "master" && role(&mut client) == "slave");
+        load.port.store(new.port(), Ordering::Relaxed);
+        (new, old)
+    });
+}
+
+#[test]
+fn no_script_that_the_replica_has_acknowledged_is_missing_after_a_crash() {
+    check_failovers(true, |mut old, new, load| {
+        old.kill_all();
+        assert_eq!(new.client().run("REPLICAOF NO ONE").text(), "OK");
+        load.port.store(new.port(), Ordering::Relaxed);
+        let next = Options::new().module_arguments("keep-scripts yes").start();
+        follow(&next, &new);
+        (new, next)
+    });
 }

@@ -24,6 +24,7 @@ mod help;
 mod info;
 mod intercept;
 mod isolation;
+mod kept_scripts;
 mod kill;
 mod library_dir;
 mod linking;

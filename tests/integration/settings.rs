@@ -12,12 +12,14 @@ fn setting(client: &mut Client, name: &str) -> String {
 }
 
 /// The settings and their defaults.
-const DEFAULTS: [(&str, &str); 7] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("reclaim-queue", "64"),
     ("intercept", "no"),
     ("enable-debug-command", "no"),
     ("memory-limit", "0"),
     ("read-only-timeout", "0"),
+    ("script-cache", "0"),
+    ("keep-scripts", "no"),
     ("jit", "hot"),
     ("library-dir", ""),
 ];
@@ -76,6 +78,10 @@ fn settings_can_be_changed_while_the_server_runs() {
         ("memory-limit", "0", "0"),
         ("read-only-timeout", "5000", "5000"),
         ("read-only-timeout", "0", "0"),
+        ("script-cache", "64mb", "67108864"),
+        ("script-cache", "0", "0"),
+        ("keep-scripts", "Yes", "yes"),
+        ("keep-scripts", "no", "no"),
         ("jit", "Off", "off"),
         ("jit", "always", "always"),
         ("jit", "hot", "hot"),
@@ -93,6 +99,8 @@ fn a_wrong_value_is_refused_by_name_and_changes_nothing() {
         ("memory-limit", "-1", "argument must be a memory value"),
         ("memory-limit", "64", "argument must be 0 for no limit, or a memory value of 1mb or more"),
         ("memory-limit", "much", "argument must be a memory value"),
+        ("script-cache", "64", "argument must be 0 for no limit, or a memory value of 1mb or more"),
+        ("keep-scripts", "maybe", "argument must be 'yes' or 'no'"),
         ("read-only-timeout", "-1", "argument must be between 0 and"),
         ("read-only-timeout", "soon", "argument couldn't be parsed into an integer"),
         ("jit", "on", "argument(s) must be one of the following: off, hot, always"),

@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::{Arguments, CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked};
+use super::{
+    Arguments, CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked,
+};
 use crate::engine::Permission;
 
 /// A user, known by name.

@@ -222,6 +222,8 @@ pub enum Kind {
     Key,
     PureToken,
     OneOf,
+    /// Several, in this order.
+    Block,
 }
 
 impl Argument {
@@ -245,7 +247,7 @@ impl Argument {
         Self { multiple: true, ..self }
     }
 
-    /// The argument with these alternatives.
+    /// The argument with these alternatives or parts.
     pub const fn of(self, parts: &'static [Self]) -> Self {
         Self { parts, ..self }
     }
@@ -270,6 +272,7 @@ fn argument_list(
                 Kind::Key => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
                 Kind::PureToken => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
                 Kind::OneOf => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
+                Kind::Block => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
             },
             key_spec_index: if argument.kind == Kind::Key { 0 } else { -1 },
             token: argument.token.map_or(ptr::null(), CStr::as_ptr),
@@ -280,7 +283,10 @@ fn argument_list(
             deprecated_since: ptr::null(),
             subargs: parts,
             // Servers show the name where this is absent; the stock commands set it.
-            display_text: if argument.kind == Kind::OneOf { ptr::null() } else { argument.name.as_ptr() },
+            display_text: match argument.kind {
+                Kind::OneOf | Kind::Block => ptr::null(),
+                _ => argument.name.as_ptr(),
+            },
         });
     }
     // SAFETY: all-zero bytes are a valid argument, and the one that ends the list.

@@ -1,5 +1,6 @@
 use super::super::api::{Arguments, Context};
 use super::super::gate::check_call;
+use super::super::kept_scripts::{Keeping, are_spared, is_owed};
 use super::super::module::{self, Module};
 use super::super::running::is_any;
 use super::call::{Call, Callee, HEAD, name_keys};
@@ -57,21 +58,22 @@ fn eval(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
     }
     let code = arguments.get(1);
     let state = context.state();
+    // Dropped after the module's state is given back.
+    let keeping = Keeping::new(context);
     {
         let module = &*module::read()?;
         let call = Call { context, module, arguments, state, read_only };
         if let Some(script) = module.scripts.generation().registry().script_of(code) {
+            if is_owed(state, script) {
+                keeping.owe(script, false);
+            }
             return run(&call, script);
         }
         call.pass_gate(module.scripts.generation().flags_of(code), NO_INTEGER)?;
         call.keys_end(NO_INTEGER)?;
     }
-    let script = {
-        let mut module = module::write(context)?;
-        let script = module.cache_script(context, code, Origin::Eval)?;
-        module.evict_scripts();
-        script
-    };
+    let script = module::write(context)?.cache_script(context, code, Origin::Eval, || are_spared(context))?;
+    keeping.owe(&script, true);
     let module = &*module::read()?;
     run(&Call { context, module, arguments, state, read_only }, &script)
 }
@@ -84,9 +86,12 @@ fn eval_sha(context: &Context, arguments: Arguments, read_only: bool) -> Result<
     if is_any() {
         return Err(NESTED.into());
     }
+    let state = context.state();
+    // Dropped after the module's state is given back.
+    let keeping = Keeping::new(context);
     let module = &*module::read()?;
     let digest = arguments.get(1);
-    let call = Call { context, module, arguments, state: context.state(), read_only };
+    let call = Call { context, module, arguments, state, read_only };
     let Some(script) = module.scripts.generation().registry().script(digest) else {
         // Of a digest that could be one, the number of keys is looked at first.
         if digest.len() == Digest::LENGTH {
@@ -95,6 +100,9 @@ fn eval_sha(context: &Context, arguments: Arguments, read_only: bool) -> Result<
         module.cache_totals.missed.count();
         return Err(module.dialect.words.no_script.into());
     };
+    if is_owed(state, script) {
+        keeping.owe(script, false);
+    }
     run(&call, script)
 }
 

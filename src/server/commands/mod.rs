@@ -9,6 +9,7 @@ mod eval;
 mod fcall;
 mod flush;
 mod help;
+mod kept;
 mod kill;
 mod list;
 mod load;

@@ -6,7 +6,7 @@ use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
 use super::spec::{Line, List, Spec};
-use super::{debug, delete, dump, eval, fcall, flush, help, kill, list, load, resetstat, restore, script, stats};
+use super::{debug, delete, dump, eval, fcall, flush, help, kept, kill, list, load, resetstat, restore, script, stats};
 use crate::engine::{Callable, Dialect};
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
@@ -253,6 +253,23 @@ const SCRIPT: &[Spec] = &[
             Line::Always("    * ASYNC: Asynchronously flush the scripts cache."),
             Line::Always("    * SYNC: Synchronously flush the scripts cache."),
         ],
+        ..BLANK
+    },
+    Spec {
+        name: c"kept",
+        handler: Some(Handler::of::<kept::Kept>()),
+        arity: -3,
+        flags: c"write deny-script",
+        acl: c"write slow scripting",
+        summary: c"Changes the cache of a replica, or from a file, as that of the master was changed.",
+        complexity: c"O(N) with N being the length in bytes of the script, or the number of scripts deleted",
+        arguments: &[Argument::new(c"change", Kind::OneOf).of(&[
+            Argument::new(c"load", Kind::String).token(c"LOAD"),
+            Argument::new(c"eval", Kind::String).token(c"EVAL"),
+            Argument::new(c"evict", Kind::String).token(c"EVICT").multiple(),
+            Argument::new(c"flush", Kind::Block)
+                .of(&[Argument::new(c"flush", Kind::PureToken).token(c"FLUSH"), FLUSH_TYPE]),
+        ])],
         ..BLANK
     },
     Spec {

@@ -1,4 +1,4 @@
-//! How the load of a data file changes the libraries.
+//! How the load of a data file changes the libraries, and the scripts where they are kept in files.
 //!
 //! The server announces when a load begins and how it ends, and asks for the libraries in between. Two kinds of loads
 //! are announced. A file is loaded ([`begin`], [`end`]): it takes the place of what is in memory. A replica loads
@@ -9,15 +9,18 @@
 //! A load can begin while a function runs and nothing can be changed. Then the function is killed and the libraries of
 //! the load are refused. Those in memory do not belong to the data any more once such a load is complete: they are
 //! flushed before anything else changes.
+//!
+//! Scripts that are kept go the way of the libraries. Where they are not, the cache is the server's own and stays, and
+//! those of a file are added to it.
 
 use std::cell::Cell;
 
 use super::super::api::Context;
 use super::super::main_thread::MainThread;
 use super::super::running;
-use super::{BUSY, FlushMode, Module, fill, write};
+use super::{BUSY, FlushMode, Module, fill, follow_script, keeps_scripts, write};
 use crate::error::Error;
-use crate::registry::shebang;
+use crate::registry::{Origin, shebang};
 
 /// What `DEBUG RELOAD` was told about the libraries in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,15 @@ pub struct Reload {
 pub(super) struct Loading {
     /// What the load of a file into the current generation was told.
     reload: Option<Reload>,
+}
+
+/// What a file holds for the module.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Those of the libraries.
+    pub libraries: Vec<Vec<u8>>,
+    /// The scripts, the least recently used first.
+    pub scripts: Vec<(Origin, Vec<u8>)>,
 }
 
 /// A load began while nothing could be changed. Apart from the module's state, which is borrowed then.
@@ -52,8 +64,14 @@ pub fn begin(context: &Context, reload: Reload) -> Result<(), Error> {
             return Ok(());
         }
         module.loading.reload = Some(reload);
-        if reload.keep { Ok(()) } else { module.flush(context, FlushMode::Async) }
+        if reload.keep { Ok(()) } else { flush(module, context) }
     })
+}
+
+/// Flushes what a file replaces.
+fn flush(module: &mut Module, context: &Context) -> Result<(), Error> {
+    module.flush(context, FlushMode::Async)?;
+    if keeps_scripts() { module.flush_scripts(context, FlushMode::Async) } else { Ok(()) }
 }
 
 /// A replica is about to load beside what it has.
@@ -61,7 +79,10 @@ pub fn begin(context: &Context, reload: Reload) -> Result<(), Error> {
 /// # Errors
 /// Those of [`begin`].
 pub fn stage(context: &Context) -> Result<(), Error> {
-    begin_by(context, |module| module.functions.stage(&module.threads, context))
+    begin_by(context, |module| {
+        module.functions.stage(&module.threads, context)?;
+        if keeps_scripts() { module.scripts.stage(&module.threads, context) } else { Ok(()) }
+    })
 }
 
 fn begin_by(context: &Context, body: impl FnOnce(&mut Module) -> Result<(), Error>) -> Result<(), Error> {
@@ -78,24 +99,28 @@ fn begin_by(context: &Context, body: impl FnOnce(&mut Module) -> Result<(), Erro
     begun
 }
 
-/// Loads the libraries of a file, in their order.
+/// Loads what a file holds, in its order. A script that cannot be loaded is reported and stays as a text.
 ///
 /// # Errors
 /// A sentence for the log that names the library; and when the load could not begin.
-pub fn load(context: &Context, sources: &[Vec<u8>]) -> Result<(), Error> {
+pub fn load(context: &Context, sources: &Sources) -> Result<(), Error> {
     if UNREADY.get() {
         return Err(BUSY.into());
     }
     let module = &mut *write(context)?;
     let replace = module.loading.reload.is_some_and(|reload| reload.merge);
     let target = module.functions.loaded();
-    for code in sources {
+    for code in &sources.libraries {
         let loaded = fill(target, context, true, |target, host| target.load(code, replace, None, host));
         loaded.map_err(|error| {
             let header = shebang::parse(code, module.dialect.quoting());
             let name = header.map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })?;
+    }
+    let target = module.scripts.loaded();
+    for (origin, code) in &sources.scripts {
+        follow_script(target, context, code, *origin);
     }
     Ok(())
 }
@@ -108,7 +133,7 @@ pub fn end(context: &Context, complete: bool) -> Result<(), Error> {
     note_end(complete);
     let module = &mut *write(context)?;
     match module.loading.reload.take() {
-        Some(reload) if !complete && !reload.keep => module.flush(context, FlushMode::Async),
+        Some(reload) if !complete && !reload.keep => flush(module, context),
         _ => Ok(()),
     }
 }
@@ -121,6 +146,8 @@ pub fn commit(context: &Context) -> Result<(), Error> {
     note_end(true);
     let module = &mut *write(context)?;
     module.functions.commit_staged(&module.threads, context);
+    module.scripts.commit_staged(&module.threads, context);
+    module.evicted.clear();
     Ok(())
 }
 
@@ -132,6 +159,7 @@ pub fn abort(context: &Context) -> Result<(), Error> {
     note_end(false);
     let module = &mut *write(context)?;
     module.functions.discard_staged(&module.threads, context);
+    module.scripts.discard_staged(&module.threads, context);
     Ok(())
 }
 
@@ -141,13 +169,13 @@ fn note_end(complete: bool) {
     }
 }
 
-/// Flushes libraries that do not belong to the data any more.
+/// Flushes libraries and scripts that do not belong to the data any more.
 ///
 /// # Errors
 /// When no VM can be built.
 pub(super) fn flush_stale(module: &mut Module, context: &Context) -> Result<(), Error> {
     if STALE.get() {
-        module.flush(context, FlushMode::Async)?;
+        flush(module, context)?;
         STALE.set(false);
     }
     Ok(())

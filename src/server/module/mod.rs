@@ -19,7 +19,7 @@ use crate::clock::{self, Ticks};
 use crate::directory::Directory;
 use crate::engine::{self, Callable, Dialect, Host, LOAD_LIMIT};
 use crate::error::Error;
-use crate::generation::{Bounds, Compilation, Contents, Functions, Generation};
+use crate::generation::{Bounds, Compilation, Contents, Functions, Generation, Scripts};
 use crate::reclaim::Supply;
 use crate::registry::{Digest, Origin, Registry, Script, ScriptCache, payload};
 use loading::Loading;
@@ -60,8 +60,8 @@ impl Policy {
 
 /// What the module is while it is loaded.
 ///
-/// The generations are private. They change by `load`, `delete`, `restore`, `cache_script`, `evict_scripts`, the flushes
-/// and the load of a data file, and they end in [`Current::replace`].
+/// The generations are private. They change by `load`, `delete`, `restore`, `cache_script`, `follow_script`, evictions,
+/// the flushes and the load of a data file, and they end in [`Current::replace`].
 ///
 /// The threads are dropped first: the watch before the VMs that it could ring.
 pub struct Module {
@@ -71,6 +71,8 @@ pub struct Module {
     loading: Loading,
     pub gate: Gate,
     pub cache_totals: CacheTotals,
+    /// What was evicted here and not yet in the files and on the replicas, which have it.
+    evicted: Vec<Digest>,
     pub dialect: Dialect,
     pub payload_form: PayloadForm,
     pub cluster_reset: ClusterReset,
@@ -99,6 +101,7 @@ impl Module {
             loading: Loading::default(),
             gate: Gate::new(),
             cache_totals: CacheTotals::default(),
+            evicted: Vec::new(),
             dialect,
             payload_form: PayloadForm::default(),
             cluster_reset: ClusterReset::default(),
@@ -160,26 +163,97 @@ impl Module {
         self.functions.flush(&self.threads, context, mode)
     }
 
-    /// Caches a script.
+    /// Caches a script. If there is no room for it under the limit of memory, others are evicted; `spares_kept`: none
+    /// that files and replicas have.
     ///
     /// # Errors
     /// The server's text for what is wrong with it. Nothing has changed then.
-    pub fn cache_script(&mut self, context: &Context, code: &[u8], origin: Origin) -> Result<Arc<Script>, Error> {
+    pub fn cache_script(
+        &mut self,
+        context: &Context,
+        code: &[u8],
+        origin: Origin,
+        spares_kept: impl FnOnce() -> bool,
+    ) -> Result<Arc<Script>, Error> {
         let promotes = self.dialect.loading_keeps_scripts();
         let generation = self.scripts.generation_mut();
         if context.state().obeys() {
-            generation.without_memory_limit(|generation| generation.add(code, origin, promotes))
-        } else {
-            generation.add(code, origin, promotes)
+            return generation.without_memory_limit(|generation| generation.add(code, origin, promotes));
+        }
+        match generation.add(code, origin, promotes) {
+            Err(error) if error.text() == engine::out_of_memory(Callable::Script) => {
+                let (script, evicted) = generation.add_for_others(code, origin, spares_kept(), error)?;
+                self.note_evicted(&evicted);
+                Ok(script)
+            }
+            result => result,
         }
     }
 
-    /// Evicts scripts that are too many. Gives the digests of those that went.
-    pub fn evict_scripts(&mut self) -> Vec<Digest> {
-        let bounds = Bounds { scripts: self.dialect.evaluated_scripts_kept(), bytes: None };
+    /// Caches a script as the master or a file has it, whose files and replicas have it then, too. One that cannot be
+    /// loaded answers why.
+    pub fn follow_script(&mut self, context: &Context, code: &[u8], origin: Origin) {
+        follow_script(self.scripts.generation_mut(), context, code, origin);
+    }
+
+    /// Whether a script is yet to be kept after `origin` has brought it, or brought it again.
+    pub fn owes_script(&self, code: &[u8], origin: Origin) -> bool {
+        let known = self.scripts.generation().registry().script_of(code);
+        let promotes = origin == Origin::Load && self.dialect.loading_keeps_scripts();
+        known.is_none_or(|script| !script.is_kept() || promotes && script.origin() == Origin::Eval)
+    }
+
+    /// Notes that the files and replicas have a script as it is, or are getting it. Gives it; None if they had it.
+    pub fn keep_script(&mut self, digest: &[u8]) -> Option<Arc<Script>> {
+        let generation = self.scripts.generation_mut();
+        let script = Arc::clone(generation.registry().script(digest).filter(|script| !script.is_kept())?);
+        generation.set_kept(digest, true);
+        Some(script)
+    }
+
+    /// Takes a script out of the cache.
+    pub fn remove_script(&mut self, digest: &[u8]) {
+        self.scripts.generation_mut().remove(digest);
+    }
+
+    /// Takes a script out of the cache that the master has evicted. One that SCRIPT LOAD has brought here stays.
+    pub fn follow_eviction(&mut self, digest: &[u8]) {
+        let generation = self.scripts.generation_mut();
+        match generation.registry().script(digest).map(|script| script.origin()) {
+            Some(Origin::Eval) => {
+                generation.remove(digest);
+                self.cache_totals.evicted.count();
+            }
+            Some(Origin::Load) => generation.set_kept(digest, false),
+            None => {}
+        }
+    }
+
+    /// Evicts scripts that are too many. `spares_kept`: none that files and replicas have.
+    pub fn evict_scripts(&mut self, spares_kept: bool) {
+        let bounds = self.bounds(spares_kept);
         let evicted = self.scripts.generation_mut().evict(bounds);
+        self.note_evicted(&evicted);
+    }
+
+    /// Whether scripts are to be evicted, or were evicted and others do not know it.
+    pub fn has_evictions(&self, spares_kept: bool) -> bool {
+        !self.evicted.is_empty() || self.scripts.generation().exceeds(self.bounds(spares_kept))
+    }
+
+    /// The digests of those that went and that files and replicas had, since this was called before.
+    pub fn take_evicted(&mut self) -> Vec<Digest> {
+        std::mem::take(&mut self.evicted)
+    }
+
+    fn bounds(&self, spares_kept: bool) -> Bounds {
+        let bytes = Some(SCRIPT_CACHE.get()).filter(|&bytes| bytes > 0);
+        Bounds { scripts: self.dialect.evaluated_scripts_kept(), bytes, spares_kept }
+    }
+
+    fn note_evicted(&mut self, evicted: &[Arc<Script>]) {
         evicted.iter().for_each(|_| self.cache_totals.evicted.count());
-        evicted
+        self.evicted.extend(evicted.iter().filter(|script| script.is_kept()).map(|script| script.digest));
     }
 
     /// Deletes all scripts.
@@ -187,7 +261,9 @@ impl Module {
     /// # Errors
     /// When no spare is ready and no VM can be built. Nothing has changed then.
     pub fn flush_scripts(&mut self, context: &Context, mode: FlushMode) -> Result<(), Error> {
-        self.scripts.flush(&self.threads, context, mode)
+        self.scripts.flush(&self.threads, context, mode)?;
+        self.evicted.clear();
+        Ok(())
     }
 
     /// Logs what went wrong in the threads, and frees what a worker that is gone has left.
@@ -217,9 +293,22 @@ fn fill<T>(
     if must_load { target.without_memory_limit(|target| body(target, &mut host)) } else { body(target, &mut host) }
 }
 
+/// Caches a script as the master or a file has it.
+fn follow_script(target: &mut Scripts, context: &Context, code: &[u8], origin: Origin) {
+    let (digest, error) = target.without_memory_limit(|target| target.add_from_file(code, origin));
+    target.set_kept(digest.as_bytes(), keeps_scripts());
+    if let Some(error) = error {
+        let line = [format!("the kept script {digest} cannot be called: ").as_bytes(), error.text()].concat();
+        context.log(c"warning", &line);
+    }
+}
+
 /// What the settings say about every VM. Apart from the module's state, which may be borrowed when a setting changes.
 static MEMORY_LIMIT: MainThread<Cell<usize>> = MainThread::new(Cell::new(0));
 static COMPILATION: MainThread<Cell<Compilation>> = MainThread::new(Cell::new(Compilation::Off));
+/// What they say about the cache of scripts.
+static SCRIPT_CACHE: MainThread<Cell<usize>> = MainThread::new(Cell::new(0));
+static KEEP_SCRIPTS: MainThread<Cell<bool>> = MainThread::new(Cell::new(false));
 
 /// Applies the settings to a new generation.
 fn configure<C: Contents>(generation: &Generation<C>) {
@@ -248,6 +337,27 @@ pub fn set_compilation(compilation: Compilation) {
     if let Ok(module) = read() {
         module.functions.each(|generation| generation.set_compilation(compilation));
         module.scripts.each(|generation| generation.set_compilation(compilation));
+    }
+}
+
+/// Bounds the bytes that all scripts may take, from now on; 0 for no bound. What is too much goes with the next tick.
+pub fn set_script_cache(bytes: usize) {
+    SCRIPT_CACHE.set(bytes);
+}
+
+/// Whether scripts are in the server's files and on its replicas.
+pub fn keeps_scripts() -> bool {
+    KEEP_SCRIPTS.get()
+}
+
+/// Says whether scripts are in the server's files and on its replicas. Those that are cached get there when they are
+/// used next.
+pub fn set_keep_scripts(keep: bool) {
+    KEEP_SCRIPTS.set(keep);
+    // What changes from now on gets nowhere. No script is running: settings are changed by commands, which wait then.
+    if !keep && let Some(module) = MODULE.try_borrow_mut().ok().as_deref_mut().and_then(Option::as_mut) {
+        module.evicted.clear();
+        module.scripts.generation_mut().forget_kept();
     }
 }
 

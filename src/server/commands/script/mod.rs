@@ -2,8 +2,9 @@
 
 mod list;
 
-use super::super::api::{Arguments, Context};
-use super::super::module::{self, FlushMode};
+use super::super::api::{Arguments, Context, State};
+use super::super::kept_scripts::{PAUSED, are_sent, are_spared, keep, send_flush};
+use super::super::module::{self, FlushMode, keeps_scripts};
 use super::entry::Command;
 use super::flush::{default_mode, mode};
 use super::kill::kill;
@@ -19,7 +20,15 @@ pub struct Load;
 
 impl Command for Load {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
-        let script = module::write(context)?.cache_script(context, arguments.get(2), Origin::Load)?;
+        let (code, origin) = (arguments.get(2), Origin::Load);
+        let script = {
+            let mut module = module::write(context)?;
+            if are_sent(context.state()) && context.writes_are_paused() && module.owes_script(code, origin) {
+                return Err(PAUSED.into());
+            }
+            module.cache_script(context, code, origin, || are_spared(context))?
+        };
+        keep(context, &script.digest, false)?;
         context.reply_bulk(script.digest.as_bytes());
         Ok(())
     }
@@ -52,7 +61,16 @@ impl Command for Flush {
             _ => None,
         };
         let mode: FlushMode = mode.ok_or("ERR SCRIPT FLUSH only support SYNC|ASYNC option")?;
+        let state = context.state();
+        if are_sent(state) && context.writes_are_paused() {
+            return Err(PAUSED.into());
+        }
+        // Without what its master keeps, a replica could not take its place.
+        if keeps_scripts() && state.contains(State::SLAVE | State::READONLY) && !state.obeys() {
+            return Err("READONLY You can't write against a read only replica.".into());
+        }
         module::write(context)?.flush_scripts(context, mode)?;
+        send_flush(context, mode);
         context.reply_ok();
         Ok(())
     }
