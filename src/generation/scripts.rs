@@ -60,7 +60,7 @@ impl Scripts {
         match self.add(code, origin, true) {
             Ok(script) => (script.digest, None),
             Err(error) => {
-                let flags = self.flags_of(code).ok().flatten();
+                let flags = self.flags_of(code);
                 let script = Script::new(code, flags, Err(error.text().to_vec()), 0, origin);
                 (self.registry.insert(script, Milliseconds::now()).digest, Some(error))
             }
