@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::engine::{Dialect, LOAD_LIMIT, NoServer};
-use crate::generation::Generation;
+use crate::generation::Functions;
 use crate::registry::{Library, Registry, shebang};
 
 /// The extensions of library files.
@@ -97,8 +97,8 @@ impl Directory {
     }
 }
 
-fn new_generation(dialect: &Dialect, memory_limit: usize) -> Result<Generation, String> {
-    let generation = Generation::new(dialect.clone()).map_err(|error| error.to_string())?;
+fn new_generation(dialect: &Dialect, memory_limit: usize) -> Result<Functions, String> {
+    let generation = Functions::new(dialect.clone()).map_err(|error| error.to_string())?;
     generation.set_memory_limit(memory_limit);
     Ok(generation)
 }
@@ -107,7 +107,7 @@ fn new_generation(dialect: &Dialect, memory_limit: usize) -> Result<Generation, 
 /// `code` does not load into the empty generation `alone` either.
 fn shared_function<'f>(
     code: &[u8],
-    mut alone: Generation,
+    mut alone: Functions,
     registry: &Registry,
     files: &'f [LibraryFile],
 ) -> Option<(&'f str, Box<str>)> {

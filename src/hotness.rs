@@ -1,10 +1,10 @@
-//! Which functions of a generation are compiled to machine code, and when.
+//! Which functions and scripts of a generation are compiled to machine code, and when.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::engine::Vm;
-use crate::registry::{Function, FunctionRef};
+use crate::registry::Callback;
 
 /// Which functions are compiled to machine code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,38 +40,37 @@ impl Hotness {
         vm.set_native_running(compilation != Compilation::Off);
     }
 
-    /// Compiles a function that is about to be called, if it is time for that.
+    /// Compiles a callback that is about to be called, if it is time for that. `source`: the bytes of the source that
+    /// it is from.
     #[inline]
-    pub fn compile_if_due(&self, vm: &Vm, found: &FunctionRef) {
-        let function = found.function();
+    pub fn compile_if_due(&self, vm: &Vm, callback: &Callback, source: impl FnOnce() -> usize) {
         let due = match self.0.get() {
             Compilation::Off => false,
-            Compilation::Hot => function.hot_check.is_due(function.counters.calls()),
-            Compilation::Always => function.hot_check.is_open(),
+            Compilation::Hot => callback.hot_check.is_due(callback.counters.calls()),
+            Compilation::Always => callback.hot_check.is_open(),
         };
         if due {
-            self.check(vm, function, found.library().code.len());
+            self.check(vm, callback, source());
         }
     }
 
-    /// Compiles a function that has proved hot, or says when to check it again. `source`: the bytes of its library's
-    /// source.
+    /// Compiles a callback that has proved hot, or says when to check it again.
     #[cold]
-    fn check(&self, vm: &Vm, function: &Function, source: usize) {
-        let calls = function.counters.calls();
+    fn check(&self, vm: &Vm, callback: &Callback, source: usize) {
+        let calls = callback.counters.calls();
         if self.0.get() == Compilation::Hot {
             if source > SOURCE_LIMIT {
-                return function.hot_check.close();
+                return callback.hot_check.close();
             }
-            if function.counters.counts().spent < HEAT * (COMPILING + COMPILING_A_BYTE * source as u32) {
-                return function.hot_check.set(calls.saturating_mul(2));
+            if callback.counters.counts().spent < HEAT * (COMPILING + COMPILING_A_BYTE * source as u32) {
+                return callback.hot_check.set(calls.saturating_mul(2));
             }
         }
-        if vm.compile_native(function.slot.0) {
-            function.hot_check.close();
+        if vm.compile_native(callback.slot.0) {
+            callback.hot_check.close();
         } else {
             // Not all was compiled in one go, or the memory limit leaves no room. It is not tried at each call, either.
-            function.hot_check.set(calls + calls / 4 + 1);
+            callback.hot_check.set(calls + calls / 4 + 1);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A flush hands the old generation over to the thread `shadow-reclaim` and takes a spare that the thread has built
 //! beforehand, so that the main thread neither frees nor builds. The queue is bounded: what does not fit stays with the
-//! caller.
+//! caller. Generations of different kinds go to the same worker; each kind has its [`Depot`].
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,41 +12,46 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::fault::Faults;
-use crate::generation::Generation;
 use crate::thread;
 
 /// The worker's name among the server's threads.
 pub const THREAD_NAME: &str = "shadow-reclaim";
 
-/// A request to the worker. Before each one it builds a spare if there is none.
+/// A request to the worker. Before each one it builds the spares that are missing.
 enum Job {
     /// Free a generation.
-    Free(Box<Generation>),
-    /// Nothing more than the spare.
+    Free(Box<dyn Leave>),
+    /// Nothing more than the spares.
     Prepare,
     /// Panic, for tests.
     Panic,
 }
 
+/// What can retire.
+pub trait Retire: Send + 'static {
+    /// What it holds.
+    fn amount(&self) -> Amount;
+}
+
 /// An [`Amount`] that both threads change.
 #[derive(Default)]
 struct Tally {
-    libraries: AtomicU64,
+    programs: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Tally {
     fn get(&self) -> Amount {
-        Amount { libraries: self.libraries.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+        Amount { programs: self.programs.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
     }
 
     fn add(&self, amount: Amount) {
-        self.libraries.fetch_add(amount.libraries, Ordering::Relaxed);
+        self.programs.fetch_add(amount.programs, Ordering::Relaxed);
         self.bytes.fetch_add(amount.bytes, Ordering::Relaxed);
     }
 
     fn take(&self, amount: Amount) {
-        self.libraries.fetch_sub(amount.libraries, Ordering::Relaxed);
+        self.programs.fetch_sub(amount.programs, Ordering::Relaxed);
         self.bytes.fetch_sub(amount.bytes, Ordering::Relaxed);
     }
 }
@@ -54,29 +59,102 @@ impl Tally {
 /// What one or more generations hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Loaded libraries.
-    pub libraries: u64,
+    /// Libraries, or scripts.
+    pub programs: u64,
     /// Bytes of the VM and the registry together.
     pub bytes: u64,
 }
 
-impl Amount {
-    fn of(generation: &Generation) -> Self {
-        Self { libraries: generation.registry().library_count() as u64, bytes: generation.bytes() as u64 }
+/// What the worker keeps for one kind of generations: a spare for the next flush, and the count of those that left.
+pub struct Depot<G> {
+    build: Box<dyn Fn() -> Option<G> + Send + Sync>,
+    /// A generation for the next flush. The main thread never waits for this lock: it goes without a spare.
+    spare: Mutex<Option<Box<G>>>,
+    /// Handed over and not yet freed.
+    pending: Tally,
+    /// Freed since the start or the last reset.
+    freed: Tally,
+}
+
+impl<G: Retire> Depot<G> {
+    /// Without a spare yet. `build` makes one, or None if it cannot now.
+    pub fn new(build: impl Fn() -> Option<G> + Send + Sync + 'static) -> Arc<Self> {
+        let build = Box::new(build);
+        Arc::new(Self { build, spare: Mutex::new(None), pending: Tally::default(), freed: Tally::default() })
+    }
+
+    /// Takes the spare, if one is ready. The worker builds the next one before its next job.
+    pub fn take_spare(&self) -> Option<Box<G>> {
+        self.spare.try_lock().ok()?.take()
+    }
+
+    /// Whether there is a spare. False as well while the other thread puts or takes one: nobody waits for that.
+    pub fn has_spare(&self) -> bool {
+        self.spare.try_lock().is_ok_and(|spare| spare.is_some())
+    }
+
+    /// The generations that were handed over and are not freed yet.
+    pub fn pending(&self) -> Amount {
+        self.pending.get()
+    }
+
+    /// What was freed since the start or the last reset.
+    pub fn freed(&self) -> Amount {
+        self.freed.get()
+    }
+
+    /// Starts counting what is freed from 0.
+    pub fn reset_freed(&self) {
+        self.freed.take(self.freed());
+    }
+}
+
+/// A depot as the worker sees it.
+pub trait Supply: Send + Sync {
+    /// Builds the spare if there is none.
+    fn prepare(&self, faults: &Faults);
+}
+
+impl<G: Retire> Supply for Depot<G> {
+    fn prepare(&self, faults: &Faults) {
+        if !self.has_spare()
+            && let Some(Some(spare)) = faults.catch(&self.build)
+        {
+            *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(spare));
+        }
+    }
+}
+
+/// A generation on its way, as the worker sees it.
+trait Leave: Send {
+    /// Frees it and counts it.
+    fn leave(self: Box<Self>, shared: &Shared);
+}
+
+/// A generation with the depot that counts it.
+struct Leaving<G> {
+    generation: Box<G>,
+    depot: Arc<Depot<G>>,
+}
+
+impl<G: Retire> Leave for Leaving<G> {
+    fn leave(self: Box<Self>, shared: &Shared) {
+        let Self { generation, depot } = *self;
+        let amount = generation.amount();
+        if shared.abandon.load(Ordering::Relaxed) {
+            std::mem::forget(generation);
+        } else if shared.faults.catch(|| drop(generation)).is_some() {
+            depot.freed.add(amount);
+        }
+        depot.pending.take(amount);
     }
 }
 
 /// State of the worker that both threads reach.
 #[derive(Default)]
 struct Shared {
-    /// Handed over and not yet freed.
-    pending: Tally,
-    /// Freed since the start or the last reset.
-    freed: Tally,
     /// The process is about to end: queued generations are not freed any more.
     abandon: AtomicBool,
-    /// A generation for the next flush. The main thread never waits for this lock: it goes without a spare.
-    spare: Mutex<Option<Box<Generation>>>,
     /// Panics of the worker.
     faults: Faults,
     /// Whether the worker is to wait before its next job, for tests.
@@ -85,26 +163,10 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whether there is a spare. False as well while the other thread puts or takes one: nobody waits for that.
-    fn has_spare(&self) -> bool {
-        self.spare.try_lock().is_ok_and(|spare| spare.is_some())
-    }
-
-    /// Frees a generation that was handed over, and counts it.
-    fn free(&self, generation: Box<Generation>) {
-        let amount = Amount::of(&generation);
-        if self.abandon.load(Ordering::Relaxed) {
-            std::mem::forget(generation);
-        } else if self.faults.catch(|| drop(generation)).is_some() {
-            self.freed.add(amount);
-        }
-        self.pending.take(amount);
-    }
-
     /// Frees what is in a job that the worker did not do.
     fn undo(&self, job: Job) {
         match job {
-            Job::Free(generation) => self.free(generation),
+            Job::Free(generation) => generation.leave(self),
             Job::Prepare | Job::Panic => {}
         }
     }
@@ -124,14 +186,14 @@ pub struct Reclaim {
 }
 
 impl Reclaim {
-    /// Starts the worker. At most `capacity` jobs wait in its queue. `build` makes a spare, or None if it cannot now.
+    /// Starts the worker, which keeps a spare in each of the `depots`. At most `capacity` jobs wait in its queue.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(capacity: usize, build: impl Fn() -> Option<Generation> + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(capacity: usize, depots: Vec<Arc<dyn Supply>>) -> std::io::Result<Self> {
         let (jobs, incoming) = bounded(capacity);
         let shared = Arc::new(Shared::default());
-        let worker = Worker { incoming: incoming.clone(), shared: Arc::clone(&shared), build };
+        let worker = Worker { incoming: incoming.clone(), shared: Arc::clone(&shared), depots };
         let thread = thread::spawn(THREAD_NAME, move || {
             worker.shared.faults.catch(|| worker.run());
         })?;
@@ -139,14 +201,9 @@ impl Reclaim {
         Ok(Self { jobs, left: incoming, shared, thread, parked: RefCell::default() })
     }
 
-    /// Takes the spare, if one is ready. The worker builds the next one before its next job.
-    pub fn take_spare(&self) -> Option<Box<Generation>> {
-        self.shared.spare.try_lock().ok()?.take()
-    }
-
-    /// Parks the request for a spare. The worker gets it with the next `deliver`.
+    /// Parks the request for spares. The worker gets it with the next `deliver`.
     pub fn prepare(&self) {
-        // The worker builds one before any other job as well.
+        // The worker builds them before any other job as well.
         if !self.has_parked() && !self.is_full() {
             self.parked.replace(Some(Job::Prepare));
         }
@@ -157,13 +214,14 @@ impl Reclaim {
     ///
     /// # Errors
     /// Returns the generation when the queue is full or the worker is gone.
-    pub fn hand_over(&self, generation: Box<Generation>) -> Result<(), Box<Generation>> {
+    pub fn hand_over<G: Retire>(&self, generation: Box<G>, depot: &Arc<Depot<G>>) -> Result<(), Box<G>> {
         self.deliver();
         if self.is_full() {
             return Err(generation);
         }
-        self.shared.pending.add(Amount::of(&generation));
-        self.parked.replace(Some(Job::Free(generation)));
+        depot.pending.add(generation.amount());
+        let leaving = Leaving { generation, depot: Arc::clone(depot) };
+        self.parked.replace(Some(Job::Free(Box::new(leaving))));
         Ok(())
     }
 
@@ -209,26 +267,6 @@ impl Reclaim {
         self.jobs.borrow().as_ref().map_or(0, Sender::len) + usize::from(self.has_parked())
     }
 
-    /// The generations that were handed over and are not freed yet.
-    pub fn pending(&self) -> Amount {
-        self.shared.pending.get()
-    }
-
-    /// What was freed since the start or the last reset.
-    pub fn freed(&self) -> Amount {
-        self.shared.freed.get()
-    }
-
-    /// Starts counting what is freed from 0.
-    pub fn reset_freed(&self) {
-        self.shared.freed.take(self.freed());
-    }
-
-    /// Whether a spare is ready.
-    pub fn has_spare(&self) -> bool {
-        self.shared.has_spare()
-    }
-
     /// Makes the worker wait before its next job, or go on, for tests.
     pub fn hold(&self, held: bool) {
         *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
@@ -263,21 +301,21 @@ impl Drop for Reclaim {
 }
 
 /// The worker's side. It calls nothing of the server but its allocator.
-struct Worker<B> {
+struct Worker {
     incoming: Receiver<Job>,
     shared: Arc<Shared>,
-    build: B,
+    depots: Vec<Arc<dyn Supply>>,
 }
 
-impl<B: Fn() -> Option<Generation>> Worker<B> {
+impl Worker {
     fn run(&self) {
         self.prepare();
         while let Ok(job) = self.incoming.recv() {
             self.wait_while_held();
-            // The spare comes first: the next flush may need it before a large generation is freed.
+            // The spares come first: the next flush may need one before a large generation is freed.
             self.prepare();
             match job {
-                Job::Free(generation) => self.shared.free(generation),
+                Job::Free(generation) => generation.leave(&self.shared),
                 Job::Prepare => {}
                 Job::Panic => panic!("a panic of the worker was asked for"),
             }
@@ -285,11 +323,8 @@ impl<B: Fn() -> Option<Generation>> Worker<B> {
     }
 
     fn prepare(&self) {
-        if !self.shared.has_spare()
-            && let Some(Some(spare)) = self.shared.faults.catch(&self.build)
-        {
-            let spare = Some(Box::new(spare));
-            *self.shared.spare.lock().unwrap_or_else(PoisonError::into_inner) = spare;
+        for depot in &self.depots {
+            depot.prepare(&self.shared.faults);
         }
     }
 
@@ -307,13 +342,18 @@ mod tests {
 
     use super::*;
     use crate::engine::{Dialect, NoServer};
+    use crate::generation::Functions;
 
-    fn generation() -> Option<Generation> {
-        Generation::new(Dialect::default()).ok()
+    fn depot() -> Arc<Depot<Functions>> {
+        Depot::new(|| Functions::new(Dialect::default()).ok())
     }
 
-    fn loaded(libraries: usize) -> Box<Generation> {
-        let mut generation = generation().unwrap();
+    fn start(capacity: usize, depot: &Arc<Depot<Functions>>) -> Reclaim {
+        Reclaim::start(capacity, vec![Arc::clone(depot) as Arc<dyn Supply>]).unwrap()
+    }
+
+    fn loaded(libraries: usize) -> Box<Functions> {
+        let mut generation = Functions::new(Dialect::default()).unwrap();
         for number in 0..libraries {
             let code =
                 format!("#!lua name=l{number}\nredis.register_function('f{number}', function() return {number} end)");
@@ -333,19 +373,21 @@ mod tests {
 
     #[test]
     fn a_retired_generation_is_freed_and_counted() {
-        let reclaim = Reclaim::start(4, generation).unwrap();
-        assert!(reclaim.hand_over(loaded(100)).is_ok());
+        let depot = depot();
+        let reclaim = start(4, &depot);
+        assert!(reclaim.hand_over(loaded(100), &depot).is_ok());
         reclaim.deliver();
-        wait_until("it is freed", || reclaim.freed().libraries == 100);
-        assert_eq!(reclaim.pending().libraries, 0);
+        wait_until("it is freed", || depot.freed().programs == 100);
+        assert_eq!(depot.pending().programs, 0);
     }
 
     #[test]
     fn a_spare_is_built_at_the_start_and_when_it_is_asked_for() {
-        let reclaim = Reclaim::start(4, generation).unwrap();
+        let depot = depot();
+        let reclaim = start(4, &depot);
         for _ in 0..3 {
-            wait_until("a spare is ready", || reclaim.has_spare());
-            assert!(reclaim.take_spare().is_some());
+            wait_until("a spare is ready", || depot.has_spare());
+            assert!(depot.take_spare().is_some());
             reclaim.prepare();
             reclaim.deliver();
         }
@@ -353,56 +395,61 @@ mod tests {
 
     #[test]
     fn a_full_queue_gives_the_generation_back() {
-        let reclaim = Reclaim::start(1, generation).unwrap();
-        wait_until("the first spare is ready", || reclaim.has_spare());
+        let depot = depot();
+        let reclaim = start(1, &depot);
+        wait_until("the first spare is ready", || depot.has_spare());
         reclaim.hold(true);
         // The first may be with the worker already, which holds it; the second waits; the third finds no room.
-        let accepted = (0..3).filter(|_| reclaim.hand_over(loaded(1)).is_ok()).count();
+        let accepted = (0..3).filter(|_| reclaim.hand_over(loaded(1), &depot).is_ok()).count();
         assert!(accepted < 3);
         reclaim.stop(false);
-        assert_eq!(reclaim.freed().libraries, accepted as u64);
+        assert_eq!(depot.freed().programs, accepted as u64);
     }
 
     #[test]
     fn a_generation_that_was_not_delivered_is_freed_at_the_end() {
-        let reclaim = Reclaim::start(4, generation).unwrap();
-        assert!(reclaim.hand_over(loaded(10)).is_ok());
-        assert_eq!((reclaim.queued(), reclaim.pending().libraries), (1, 10));
+        let depot = depot();
+        let reclaim = start(4, &depot);
+        assert!(reclaim.hand_over(loaded(10), &depot).is_ok());
+        assert_eq!((reclaim.queued(), depot.pending().programs), (1, 10));
         reclaim.stop(false);
-        assert_eq!((reclaim.freed().libraries, reclaim.pending().libraries), (10, 0));
+        assert_eq!((depot.freed().programs, depot.pending().programs), (10, 0));
     }
 
     #[test]
     fn a_worker_that_is_gone_is_noticed_and_what_it_left_is_freed() {
-        let reclaim = Reclaim::start(4, generation).unwrap();
-        wait_until("the first spare is ready", || reclaim.has_spare());
+        let depot = depot();
+        let reclaim = start(4, &depot);
+        wait_until("the first spare is ready", || depot.has_spare());
         reclaim.hold(true);
         reclaim.panic();
-        assert!(reclaim.hand_over(loaded(10)).is_ok());
+        assert!(reclaim.hand_over(loaded(10), &depot).is_ok());
         reclaim.deliver();
         reclaim.hold(false);
         wait_until("it is gone", || !reclaim.is_alive());
         assert_eq!(reclaim.faults(), ["a panic of the worker was asked for"]);
-        assert!(reclaim.hand_over(loaded(1)).is_err());
-        assert_eq!(reclaim.pending().libraries, 10);
+        assert!(reclaim.hand_over(loaded(1), &depot).is_err());
+        assert_eq!(depot.pending().programs, 10);
         reclaim.recover();
-        assert_eq!((reclaim.freed().libraries, reclaim.pending().libraries), (10, 0));
+        assert_eq!((depot.freed().programs, depot.pending().programs), (10, 0));
     }
 
     #[test]
     fn a_spare_whose_building_panics_ends_nothing() {
-        let reclaim = Reclaim::start(4, || panic!("no spare today")).unwrap();
-        assert!(reclaim.hand_over(loaded(10)).is_ok());
+        let depot = Depot::new(|| panic!("no spare today"));
+        let reclaim = start(4, &depot);
+        assert!(reclaim.hand_over(loaded(10), &depot).is_ok());
         reclaim.deliver();
-        wait_until("it is freed", || reclaim.freed().libraries == 10);
+        wait_until("it is freed", || depot.freed().programs == 10);
         assert!(reclaim.is_alive());
         assert_eq!(reclaim.faults(), ["no spare today"; 2]);
     }
 
     #[test]
     fn a_stopped_worker_takes_nothing_more() {
-        let reclaim = Reclaim::start(4, generation).unwrap();
+        let depot = depot();
+        let reclaim = start(4, &depot);
         reclaim.stop(false);
-        assert!(reclaim.hand_over(loaded(1)).is_err());
+        assert!(reclaim.hand_over(loaded(1), &depot).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! The watch over calls that take long.
 //!
 //! The main thread stores the number of the call that is running. The thread `shadow-watch` reads it now and then, and
-//! rings the VM's alarm when it has seen the same number for too long. A call that ends in time pays three stores.
+//! rings the VMs' alarms when it has seen the same number for too long. A call that ends in time pays three stores.
 
 #![allow(unsafe_code, reason = "rings the alarm")]
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::engine::Alarm;
+use crate::engine::{Alarm, Callable};
 use crate::fault::Faults;
 use crate::thread;
 
@@ -33,8 +33,9 @@ struct Shared {
     call: AtomicU64,
     /// How long it may run before the alarm is rung, in milliseconds.
     limit: AtomicU64,
-    /// The alarm of the VM that calls run in. Before that VM can be freed, its alarm is taken away under this lock.
-    alarm: Mutex<Option<Alarm>>,
+    /// The alarms of the VMs that calls run in, one for each kind. Before a VM can be freed, its alarm is taken away
+    /// under this lock.
+    alarms: Mutex<[Option<Alarm>; Callable::ALL.len()]>,
     order: Mutex<Order>,
     ordered: Condvar,
     /// Panics of the thread.
@@ -67,7 +68,7 @@ impl Watch {
         let shared = Arc::new(Shared {
             call: AtomicU64::new(0),
             limit: AtomicU64::new(FIRST_RING),
-            alarm: Mutex::new(None),
+            alarms: Mutex::default(),
             order: Mutex::new(Order::Watch),
             ordered: Condvar::new(),
             faults: Faults::default(),
@@ -78,9 +79,10 @@ impl Watch {
         Ok(Self { shared, calls: Cell::new(0), thread: Some(thread) })
     }
 
-    /// From now on calls run in the VM of this alarm. When this returns, nobody rings the one before any more.
-    pub fn set_alarm(&self, alarm: Option<Alarm>) {
-        *self.shared.alarm.lock().unwrap_or_else(PoisonError::into_inner) = alarm;
+    /// From now on calls of this kind run in the VM of this alarm. When this returns, nobody rings the one before any
+    /// more.
+    pub fn set_alarm(&self, callable: Callable, alarm: Option<Alarm>) {
+        self.shared.alarms.lock().unwrap_or_else(PoisonError::into_inner)[callable as usize] = alarm;
     }
 
     /// A call begins.
@@ -158,12 +160,12 @@ impl Shared {
         if call == 0 || seen.since.elapsed().as_millis() < u128::from(limit) {
             return;
         }
-        let alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
-        // If the call ends at this moment, the next one finds a callback that removes itself, and a load keeps its
+        let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        // One call runs at a time. In a VM that runs none the callback removes itself. If the call ends at this moment, the next one finds a callback that removes itself, and a load keeps its
         // deadline: the alarm adds a reason to ask and takes none away. It is rung each time, because one ring can be
         // lost: the clocks of the threads differ a little, so the host may find that it is too early and remove the
         // callback, and it may do so just after this.
-        if let Some(alarm) = *alarm {
+        for alarm in alarms.iter().flatten() {
             // SAFETY: the lock is held, and the alarm is taken away under it before its VM goes.
             unsafe { alarm.ring() };
         }
@@ -179,7 +181,7 @@ struct Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Dialect, Engine, Host, Tick};
+    use crate::engine::{Dialect, Engine, FunctionEngine, Host, Tick};
 
     /// Finds a few times that it is too early, and then ends the call.
     struct Hesitant<'a> {
@@ -200,15 +202,15 @@ mod tests {
 
     #[test]
     fn a_host_that_finds_it_too_early_is_asked_again() {
-        let mut engine = Engine::new(Dialect::default()).unwrap();
+        let mut engine = FunctionEngine::new(Dialect::default()).unwrap();
         let watch = Watch::start().unwrap();
-        watch.set_alarm(Some(engine.vm().alarm()));
+        watch.set_alarm(Callable::Function, Some(engine.vm().alarm()));
         let mut host = Hesitant { watch: &watch, asked: 0 };
         watch.begin();
         // Comes to its own end if nobody else ends it.
         let result = engine.load(b"\nfor i = 1, 2e9 do end", None, &mut host);
         watch.end();
-        watch.set_alarm(None);
+        watch.set_alarm(Callable::Function, None);
         assert_eq!((result.is_err(), host.asked), (true, 4));
     }
 }

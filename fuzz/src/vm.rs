@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use shadow::engine::{Dialect, NoServer};
+use shadow::engine::{Callable, Dialect, NoServer};
 use shadow::error::Error;
-use shadow::generation::{Compilation, Generation};
+use shadow::generation::{Compilation, Functions};
 use shadow::registry::payload::{self, Rules, Versions};
 use shadow::watch::Watch;
 
@@ -36,13 +36,13 @@ pub fn valkey_9_1() -> Dialect {
 /// A generation that calls are made in.
 pub struct Vm {
     dialect: Dialect,
-    generation: Generation,
+    generation: Functions,
 }
 
 impl Vm {
     /// One that interprets what is called.
     pub fn new(dialect: Dialect) -> Self {
-        let generation = Generation::new(dialect.clone()).expect("a VM");
+        let generation = Functions::new(dialect.clone()).expect("a VM");
         Self { dialect, generation }
     }
 
@@ -59,13 +59,13 @@ impl Vm {
     }
 
     /// Lets the watch see `body` as one call.
-    fn watched<T>(&mut self, body: impl FnOnce(&mut Generation) -> T) -> T {
+    fn watched<T>(&mut self, body: impl FnOnce(&mut Functions) -> T) -> T {
         WATCH.with(|watch| {
-            watch.set_alarm(Some(self.generation.alarm()));
+            watch.set_alarm(Callable::Function, Some(self.generation.alarm()));
             watch.begin();
             let result = body(&mut self.generation);
             watch.end();
-            watch.set_alarm(None);
+            watch.set_alarm(Callable::Function, None);
             result
         })
     }
@@ -95,7 +95,7 @@ impl Vm {
     }
 
     /// Makes a change, which changes nothing when it is refused.
-    fn change<T>(&mut self, change: impl FnOnce(&mut Generation) -> Result<T, Error>) -> Result<T, String> {
+    fn change<T>(&mut self, change: impl FnOnce(&mut Functions) -> Result<T, Error>) -> Result<T, String> {
         let before = self.contents();
         let result = self.watched(change).map_err(|error| error.to_string());
         if let Err(text) = &result {
@@ -134,7 +134,7 @@ impl Vm {
 
     /// FLUSH.
     pub fn flush(&mut self) {
-        self.generation = Generation::new(self.dialect.clone()).expect("a VM");
+        self.generation = Functions::new(self.dialect.clone()).expect("a VM");
         assert!(self.generation.registry().is_empty());
     }
 

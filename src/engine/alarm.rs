@@ -108,7 +108,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::tests::{Echo, Last, engine, load};
-    use super::super::{Alarm, CallMode, Engine, Host, LogLevel, Tick, load_timeouts};
+    use super::super::{Alarm, CallMode, Engine, FunctionEngine, Host, LogLevel, Tick, load_timeouts};
 
     const LIMIT: Duration = Duration::from_millis(50);
 
@@ -116,7 +116,7 @@ mod tests {
     /// call when it is asked.
     struct Ringing<'a> {
         alarm: Alarm,
-        other: Option<&'a mut Engine>,
+        other: Option<&'a mut FunctionEngine>,
         tick: Tick,
         asked: u32,
     }
@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    fn ringing(engine: &Engine, tick: Tick) -> Ringing<'static> {
+    fn ringing(engine: &FunctionEngine, tick: Tick) -> Ringing<'static> {
         Ringing { alarm: engine.vm().alarm(), other: None, tick, asked: 0 }
     }
 

@@ -1,6 +1,7 @@
 //! What differs between servers and their versions and shows in scripts.
 
 use super::words::{self, Words};
+use crate::registry::declaration::Engines;
 use crate::registry::shebang::Quoting;
 
 /// A version of a server.
@@ -140,6 +141,22 @@ impl Dialect {
     /// What quotes may enclose in a library's first line.
     pub fn quoting(&self) -> Quoting {
         if self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 1)) { Quoting::Parts } else { Quoting::Ends }
+    }
+
+    /// Which engines the first line of a script may name.
+    pub const fn engines(&self) -> Engines {
+        if self.is_valkey() { Engines::Any } else { Engines::Lua }
+    }
+
+    /// How many scripts the server keeps that EVAL has brought; None for any number.
+    pub const fn evaluated_scripts_kept(&self) -> Option<usize> {
+        const MOST: usize = 500;
+        if self.is_like_7_4() { Some(MOST) } else { None }
+    }
+
+    /// Whether SCRIPT LOAD makes a script stay that EVAL has brought.
+    pub const fn loading_keeps_scripts(&self) -> bool {
+        self.is_valkey()
     }
 
     /// Whether the description of a function is shown up to its first NUL.

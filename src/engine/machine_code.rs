@@ -184,11 +184,11 @@ fn pages(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Engine;
     use super::super::tests::{Echo, call, engine, load};
+    use super::super::{Engine, FunctionEngine};
     use super::*;
 
-    fn compiled(body: &str) -> (Engine, u32, Echo) {
+    fn compiled(body: &str) -> (FunctionEngine, u32, Echo) {
         let (mut engine, mut host) = (engine(), Echo::default());
         let slot = load(&mut engine, body, &mut host);
         compile(&engine, slot);
@@ -196,11 +196,11 @@ mod tests {
     }
 
     /// Compiles all; a busy machine may need several goes.
-    fn compile(engine: &Engine, slot: u32) {
+    fn compile(engine: &FunctionEngine, slot: u32) {
         while !engine.vm().compile_native(slot) {}
     }
 
-    fn functions(engine: &Engine) -> u32 {
+    fn functions(engine: &FunctionEngine) -> u32 {
         engine.vm().native_code().functions
     }
 

@@ -8,10 +8,16 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::callable::Callable;
 use super::stack::{Collect, REFUSED, Raise, Stack};
 
 /// How a call or a load ends that would take the VM over its limit.
-pub const OUT_OF_MEMORY: &[u8] = b"OOM functions are not allowed to use more memory than 'shadow.memory-limit'.";
+pub const fn out_of_memory(callable: Callable) -> &'static [u8] {
+    match callable {
+        Callable::Function => b"OOM functions are not allowed to use more memory than 'shadow.memory-limit'.",
+        Callable::Script => b"OOM scripts are not allowed to use more memory than 'shadow.memory-limit'.",
+    }
+}
 
 /// What the VM raises when the error handler of a call fails.
 const HANDLER_FAILED: &[u8] = b"error in error handling";
@@ -183,8 +189,8 @@ fn are_places(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Engine;
     use super::super::tests::{Echo, call, engine, load};
+    use super::super::{Engine, FunctionEngine};
     use super::*;
 
     const LIMIT: usize = 2 << 20;
@@ -274,7 +280,7 @@ mod tests {
         "local s = ('[1],'):rep(2e5) return cjson.decode('[' .. s .. s .. '1]')",
     ];
 
-    fn limited(limit: usize) -> (Engine, Echo) {
+    fn limited(limit: usize) -> (FunctionEngine, Echo) {
         let engine = engine();
         engine.vm().set_memory_limit(limit);
         (engine, Echo::default())

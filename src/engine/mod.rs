@@ -1,9 +1,10 @@
-//! The Luau VM: what runs the functions of libraries. It knows no server; it reaches one through [`Host`].
+//! The Luau VM: what runs functions and scripts. It knows no server; it reaches one through [`Host`].
 
 mod alarm;
 mod argument;
 mod bit;
 mod builtin;
+mod callable;
 mod cjson;
 mod cmsgpack;
 mod compile;
@@ -27,11 +28,13 @@ mod redis_api;
 mod registration;
 mod resp;
 mod result;
+mod scripts;
 mod sink;
 mod slots;
 mod source;
 mod stack;
 mod state;
+mod strings;
 mod struct_pack;
 mod vm;
 mod words;
@@ -40,14 +43,16 @@ mod words;
 mod tests;
 
 pub use alarm::Alarm;
+pub use callable::Callable;
 pub use deadline::{LOAD_LIMIT, load_timeouts, reset_load_timeouts};
 pub use dialect::Dialect;
 pub use error::ScriptError;
-pub use functions::{Engine, Loaded};
+pub use functions::{FunctionEngine, Loaded};
 pub use host::{CallMode, Host, LogLevel, NoServer, Permission, Replication, Tick};
 pub use machine_code::NativeCode;
 pub use memory::{refusals, reset_refusals};
 pub use registration::Registration;
+pub use scripts::{Compiled, ScriptEngine};
 pub use sink::{Item, Sink};
 pub use stack::fit_nesting_to_stack;
-pub use vm::Vm;
+pub use vm::{Engine, Vm};

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
 use memchr::memchr;
+use sha1::{Digest as _, Sha1};
 
 use super::host::{LogLevel, Permission, Replication};
 use super::limits::{LENGTH, STRIDE};
@@ -14,6 +15,7 @@ use super::sink::{Item, Sink};
 use super::stack::{Kind, Outcome, Raise, Stack, natives};
 use super::state::VmState;
 use crate::c_string::to_nul;
+use crate::registry::Digest;
 
 natives! {
     /// `redis.call(command, ...)`: raises an error reply.
@@ -220,12 +222,12 @@ fn sha1hex(stack: &Stack) -> Outcome {
     }
     // What has no text is hashed as the empty string.
     let text = if matches!(stack.kind(1), Kind::String | Kind::Number) { stack.text(1) } else { None };
-    let mut hash = sha1_smol::Sha1::new();
+    let mut hash = Sha1::new();
     for part in text.unwrap_or_default().chunks(STRIDE) {
         stack.safepoint();
         hash.update(part);
     }
-    stack.push_bytes(hash.digest().to_string().as_bytes());
+    stack.push_bytes(Digest::from(hash).as_bytes());
     Ok(1)
 }
 

@@ -20,7 +20,7 @@ pub struct Slots {
     /// How many callbacks each bucket holds. An empty bucket is dropped: a few of them, left behind by a load that
     /// failed, would keep whole pages of the VM's memory.
     held: Vec<u32>,
-    /// How many parameters the callback in each slot takes.
+    /// What each callback takes.
     parameters: Vec<u8>,
 }
 
@@ -36,10 +36,9 @@ impl Slots {
         stack.push_registered(ROOT);
     }
 
-    /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. May raise; the
-    /// slot stays free then.
-    pub fn store(&mut self, stack: &Stack, root: i32) -> u32 {
-        let parameters = stack.parameters();
+    /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. `parameters`: how
+    /// many it takes, or what else is to be known of what it takes. May raise; the slot stays free then.
+    pub fn store(&mut self, stack: &Stack, root: i32, parameters: u8) -> u32 {
         let slot = self.free.last().copied().unwrap_or(self.next);
         let (bucket, place) = position(slot);
         if stack.raw_get_at(root, bucket) != Kind::Table {
@@ -67,7 +66,7 @@ impl Slots {
         slot
     }
 
-    /// How many parameters the callback in `slot` takes.
+    /// What is known of what the callback in `slot` takes.
     #[inline]
     pub fn parameters(&self, slot: u32) -> u8 {
         self.parameters.get(slot as usize).copied().unwrap_or(u8::MAX)

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
+use super::callable::Callable;
 use super::cjson::shared::Shared;
 use super::dialect::Dialect;
 use super::error::Place;
@@ -53,13 +54,15 @@ pub struct VmState {
     pub memory: Memory,
     /// What is compiled to machine code.
     pub machine_code: MachineCode,
+    /// What is called in the VM.
+    pub callable: Callable,
     /// The server's dialect.
     pub dialect: Dialect,
 }
 
 impl VmState {
     /// The state of a new VM.
-    pub fn new(dialect: Dialect) -> Self {
+    pub fn new(callable: Callable, dialect: Dialect) -> Self {
         Self {
             host: Cell::new(None),
             running: Cell::new(false),
@@ -73,6 +76,7 @@ impl VmState {
             patience: Patience::default(),
             memory: Memory::default(),
             machine_code: MachineCode::default(),
+            callable,
             dialect,
         }
     }

@@ -64,17 +64,17 @@ impl Sink for Last {
     }
 }
 
-pub fn engine() -> Engine {
-    Engine::new(Dialect::default()).unwrap()
+pub fn engine() -> FunctionEngine {
+    FunctionEngine::new(Dialect::default()).unwrap()
 }
 
 /// Loads the body of a library that registers one function and gives its slot.
-pub fn load(engine: &mut Engine, body: &str, host: &mut Echo) -> u32 {
+pub fn load(engine: &mut FunctionEngine, body: &str, host: &mut Echo) -> u32 {
     let body = format!("\nredis.register_function('f', function(KEYS, ARGV) {body} end)");
     engine.load(body.as_bytes(), None, host).unwrap().functions[0].slot
 }
 
-pub fn call(engine: &Engine, slot: u32, host: &mut Echo) -> Result<String, String> {
+pub fn call(engine: &FunctionEngine, slot: u32, host: &mut Echo) -> Result<String, String> {
     let mut last = Last::default();
     let keys = [b"key".as_slice()];
     let result = engine.call(slot, "f", keys.into_iter(), [].into_iter(), host, &mut last);
@@ -209,7 +209,7 @@ fn an_engine_can_be_dropped_on_another_thread() {
 
 /// Calls a function again from inside the call.
 struct Nested<'a> {
-    engine: &'a Engine,
+    engine: &'a FunctionEngine,
     slot: u32,
     answer: Option<String>,
 }
@@ -294,7 +294,7 @@ fn a_function_gets_what_it_has_parameters_for() {
 
 /// Loads a library's body in the VM of a server with this dialect, and calls its first function.
 fn run_on(dialect: Dialect, body: &str) -> Result<String, String> {
-    let (mut engine, mut host) = (Engine::new(dialect).unwrap(), Echo::default());
+    let (mut engine, mut host) = (FunctionEngine::new(dialect).unwrap(), Echo::default());
     let loaded = engine.load(body.as_bytes(), None, &mut host);
     let loaded = loaded.map_err(|error| String::from_utf8_lossy(&error.0).into_owned())?;
     call(&engine, loaded.functions[0].slot, &mut host)
@@ -357,7 +357,7 @@ fn on_valkey_names_are_looked_at_when_the_body_has_ended() {
 
 #[test]
 fn a_load_that_is_refused_for_its_names_leaves_nothing_behind() {
-    let (mut engine, mut host) = (Engine::new(Dialect::valkey("7.2.4", "8.1.1")).unwrap(), Echo::default());
+    let (mut engine, mut host) = (FunctionEngine::new(Dialect::valkey("7.2.4", "8.1.1")).unwrap(), Echo::default());
     let body = "redis.register_function('f', function() end) redis.register_function('a-b', function() end)";
     assert!(engine.load(body.as_bytes(), None, &mut host).is_err());
     // The slot is free again, and the refusal is not the next load's.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use mlua::{Lua, LuaOptions, StdLib};
 
 use super::alarm::{self, Alarm};
+use super::callable::Callable;
 use super::dialect::Dialect;
 use super::error::{Place, ScriptError, take_text, translate};
 use super::host::Host;
 use super::machine_code::NativeCode;
-use super::memory::OUT_OF_MEMORY;
+use super::memory::out_of_memory;
 use super::pressure;
 use super::result::{self, Shape};
 use super::sink::Sink;
@@ -25,6 +26,21 @@ use super::state::VmState;
 pub(super) const HANDLER: i32 = 1;
 const ENTRY: i32 = 2;
 pub(super) const ROOT: i32 = 3;
+
+/// A VM for programs of one kind.
+pub trait Engine: Sized + Send {
+    /// What is called in it.
+    const CALLABLE: Callable;
+
+    /// Builds the VM.
+    ///
+    /// # Errors
+    /// The VM's message when memory is short.
+    fn new(dialect: Dialect) -> Result<Self, mlua::Error>;
+
+    /// The VM: its limits, its machine code, its alarm.
+    fn vm(&self) -> &Vm;
+}
 
 /// A VM, with the callbacks of the programs that were loaded into it.
 ///
@@ -57,15 +73,19 @@ fn error_handler(stack: &Stack) -> Outcome {
 }
 
 impl Vm {
-    /// Builds a VM. `build` makes the environments of its programs.
+    /// Builds a VM for calls of this kind. `build` makes the environments of its programs.
     ///
     /// # Errors
     /// The VM's message when memory is short.
-    pub fn new(dialect: Dialect, build: impl FnOnce(&Stack, &VmState)) -> Result<Self, mlua::Error> {
+    pub(super) fn new(
+        callable: Callable,
+        dialect: Dialect,
+        build: impl FnOnce(&Stack, &VmState),
+    ) -> Result<Self, mlua::Error> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::COROUTINE;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let main = Stack::main_state(&lua)?;
-        let state = Box::new(VmState::new(dialect));
+        let state = Box::new(VmState::new(callable, dialect));
         // SAFETY: `lua` keeps the main state alive for as long as the `Vm`, and is not shared.
         let stack = unsafe { Stack::new(main) };
         let address: &VmState = &state;
@@ -213,7 +233,7 @@ impl Vm {
             return text;
         }
         self.state.memory.end_refused(&self.stack);
-        OUT_OF_MEMORY.to_vec()
+        out_of_memory(self.state.callable).to_vec()
     }
 
     /// Bounds the memory that the VM may hold, in bytes; 0 for no bound. What it holds beyond that stays.

@@ -27,6 +27,10 @@ pub struct Words {
     pub bad_function_name: &'static str,
     /// How a function ends that was killed.
     pub killed: &'static str,
+    /// How a script ends that was killed.
+    pub killed_script: &'static str,
+    /// A digest that no cached script has.
+    pub no_script: &'static str,
     /// A key that another node of the cluster serves.
     pub not_local: &'static str,
     /// `cmsgpack._COPYRIGHT`.
@@ -50,6 +54,8 @@ pub static REDIS_7_0: Words = Words {
                         character long",
     // It names SCRIPT KILL for functions, too.
     killed: "Script killed by user with SCRIPT KILL...",
+    killed_script: "Script killed by user with SCRIPT KILL...",
+    no_script: "NOSCRIPT No matching script. Please use EVAL.",
     not_local: "Script attempted to access a non local key in a cluster node",
     message_pack_copyright: "Copyright (C) 2012, Salvatore Sanfilippo",
 };
@@ -75,6 +81,8 @@ pub static VALKEY: Words = Words {
     bad_function_name: "Function names can only contain letters, numbers, or underscores(_) and must be at least one \
                         character long",
     killed: "Script killed by user with FUNCTION KILL.",
+    killed_script: "Script killed by user with SCRIPT KILL.",
+    no_script: "NOSCRIPT No matching script.",
     message_pack_copyright: "Copyright (C) 2012, Redis Ltd.",
     ..REDIS_7_4
 };

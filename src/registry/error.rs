@@ -42,6 +42,8 @@ pub enum RegistryError {
     /// The payload holds a library of the name of a loaded one, and nobody said REPLACE. Unlike
     /// [`LibraryExists`](Self::LibraryExists), its text has no quotes.
     LibraryCollides(Box<str>),
+    /// Something is wrong with the first line of a script: the whole text.
+    FirstLine(Vec<u8>),
 }
 
 impl RegistryError {
@@ -64,6 +66,7 @@ impl RegistryError {
             Self::PreGaFormat => b"ERR Pre-GA function format not supported".to_vec(),
             Self::Unreadable(part) => [b"ERR Failed loading ", part.as_bytes()].concat(),
             Self::LibraryCollides(name) => [b"ERR Library ", name.as_bytes(), b" already exists"].concat(),
+            Self::FirstLine(text) => text.clone(),
         }
     }
 }
@@ -82,7 +85,7 @@ mod tests {
 
     #[test]
     fn every_text_is_the_wire_text() {
-        let cases: [(RegistryError, &str); 16] = [
+        let cases: [(RegistryError, &str); 17] = [
             (RegistryError::MissingMetadata, "ERR Missing library metadata"),
             (RegistryError::InvalidMetadata, "ERR Invalid library metadata"),
             (RegistryError::RepeatedName, "ERR Invalid metadata value, name argument was given multiple times"),
@@ -103,6 +106,7 @@ mod tests {
             (RegistryError::PreGaFormat, "ERR Pre-GA function format not supported"),
             (RegistryError::Unreadable("library payload"), "ERR Failed loading library payload"),
             (RegistryError::LibraryCollides("lib".into()), "ERR Library lib already exists"),
+            (RegistryError::FirstLine(b"ERR Invalid script shebang".into()), "ERR Invalid script shebang"),
         ];
         for (error, text) in cases {
             assert_eq!(error.text(), text.as_bytes());

@@ -34,6 +34,11 @@ impl FunctionFlags {
         WORDS.iter().find(|(_, known)| word.eq_ignore_ascii_case(known.as_bytes())).map(|&(flag, _)| flag)
     }
 
+    /// The flag that `word` names in this very case: what the first line of a script takes.
+    pub fn from_exact_word(word: &[u8]) -> Option<Self> {
+        WORDS.iter().find(|(_, known)| word == known.as_bytes()).map(|&(flag, _)| flag)
+    }
+
     /// The words of the flags that are set, in definition order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         WORDS.iter().filter(move |&&(flag, _)| self.contains(flag)).map(|&(_, word)| word)

@@ -1,8 +1,7 @@
 //! Libraries and their functions, as the registry keeps them.
 
-use super::counters::Counters;
+use super::callback::Callback;
 use super::flags::FunctionFlags;
-use super::hot_check::HotCheck;
 
 /// A loaded library. Never changes once it is registered, but for what is counted of its calls: a replacement is
 /// another library.
@@ -45,14 +44,6 @@ pub struct Function {
     pub description: Option<Box<[u8]>>,
     /// What it declares about itself.
     pub flags: FunctionFlags,
-    /// Where the engine keeps its callback.
-    pub slot: Slot,
-    /// What is counted of its calls.
-    pub counters: Counters,
-    /// When it is next checked for being hot.
-    pub hot_check: HotCheck,
+    /// What is called.
+    pub callback: Callback,
 }
-
-/// The engine's handle of a callback. The registry only keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Slot(pub u32);

@@ -1,13 +1,13 @@
 //! The two tables: libraries by name, functions by name in any case.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::mem;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 
 use super::error::RegistryError;
+use super::folded::{NameHasher, drop_in_order, is_same, spread};
 use super::glob;
 use super::library::{Function, Library};
 
@@ -26,7 +26,7 @@ pub struct Registry {
     variants: HashTable<LibraryRef>,
     /// Of all libraries together.
     bytes: usize,
-    hasher: DefaultHashBuilder,
+    hasher: NameHasher,
 }
 
 /// A library and the hash that its table has it under.
@@ -98,7 +98,7 @@ impl Registry {
 
     /// The library of that name; case matters.
     pub fn library(&self, name: &[u8]) -> Option<&Arc<Library>> {
-        let hash = self.folded_hash(name);
+        let hash = self.hasher.folded(name);
         let entry = self.libraries.find(spread(hash), |entry| entry.is_named(name, hash)).or_else(|| {
             let hash = self.variant_hash(name)?;
             self.variants.find(spread(hash), |entry| entry.is_named(name, hash))
@@ -118,14 +118,14 @@ impl Registry {
     /// The libraries of that name in any case.
     fn libraries_alike(&self, name: &[u8]) -> impl Iterator<Item = &Arc<Library>> {
         let alike = |entry: &&LibraryRef| is_same(entry.library.name.as_bytes(), name);
-        let hash = self.folded_hash(name);
+        let hash = self.hasher.folded(name);
         let first = self.libraries.find(spread(hash), |entry| entry.hash == hash && alike(&entry));
         first.into_iter().chain(self.variants.iter().filter(alike)).map(|entry| &entry.library)
     }
 
     /// The function of that name, in any case.
     pub fn function(&self, name: &[u8]) -> Option<&FunctionRef> {
-        let hash = self.folded_hash(name);
+        let hash = self.hasher.folded(name);
         self.functions.find(spread(hash), |entry| entry.hash == hash && is_same(entry.function().name.as_bytes(), name))
     }
 
@@ -196,23 +196,23 @@ impl Registry {
     fn add(&mut self, library: Arc<Library>) {
         debug_assert_eq!(self.conflict(library.functions.iter().map(|function| &*function.name), |_| false), None);
         for (index, function) in (0..).zip(&library.functions) {
-            let hash = self.folded_hash(function.name.as_bytes());
+            let hash = self.hasher.folded(function.name.as_bytes());
             let entry = FunctionRef { library: Arc::clone(&library), index, hash };
             self.functions.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
         }
         self.bytes += library.bytes();
         let name = library.name.as_bytes();
-        let hash = self.folded_hash(name);
+        let hash = self.hasher.folded(name);
         let is_taken = |entry: &LibraryRef| entry.hash == hash && is_same(entry.library.name.as_bytes(), name);
         let is_variant = self.libraries.find(spread(hash), is_taken).is_some();
-        let hash = if is_variant { self.exact_hash(name) } else { hash };
+        let hash = if is_variant { self.hasher.exact(name) } else { hash };
         let table = if is_variant { &mut self.variants } else { &mut self.libraries };
         table.insert_unique(spread(hash), LibraryRef { library, hash }, |entry| spread(entry.hash));
     }
 
     /// Takes out the library of that name, and its functions with it. Its slots are the caller's to release.
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Library>> {
-        let hash = self.folded_hash(name);
+        let hash = self.hasher.folded(name);
         let entry = match self.libraries.find_entry(spread(hash), |entry| entry.is_named(name, hash)) {
             Ok(entry) => entry,
             Err(_) => {
@@ -223,7 +223,7 @@ impl Registry {
         let LibraryRef { library, .. } = entry.remove().0;
         self.bytes -= library.bytes();
         for (index, function) in (0u32..).zip(&library.functions) {
-            let hash = self.folded_hash(function.name.as_bytes());
+            let hash = self.hasher.folded(function.name.as_bytes());
             let entry = self
                 .functions
                 .find_entry(spread(hash), |entry| entry.index == index && Arc::ptr_eq(&entry.library, &library));
@@ -236,55 +236,14 @@ impl Registry {
 
     /// The hash of a name in `variants`; none while there are none.
     fn variant_hash(&self, name: &[u8]) -> Option<u32> {
-        (!self.variants.is_empty()).then(|| self.exact_hash(name))
+        (!self.variants.is_empty()).then(|| self.hasher.exact(name))
     }
-
-    fn exact_hash(&self, name: &[u8]) -> u32 {
-        shorten(self.hasher.hash_one(name))
-    }
-
-    /// A hash that is blind to case. Eight bytes at a time, the last eight overlapping the ones before: for the
-    /// hasher's own way with bytes the name would have to be folded into a copy.
-    fn folded_hash(&self, name: &[u8]) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        let mut rest = name;
-        while let [word @ .., _] = rest
-            && let Some((word, after)) = word.split_first_chunk()
-        {
-            hasher.write_u64(fold(u64::from_ne_bytes(*word)));
-            rest = after;
-        }
-        hasher.write_u64(fold(last_word(name)) ^ name.len() as u64);
-        shorten(hasher.finish())
-    }
-}
-
-/// The last eight bytes of `name`, or all of a shorter one.
-fn last_word(name: &[u8]) -> u64 {
-    if let Some(word) = name.last_chunk() {
-        u64::from_ne_bytes(*word)
-    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        u64::from(u32::from_ne_bytes(*first)) << 32 | u64::from(u32::from_ne_bytes(*last))
-    } else {
-        name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))
-    }
-}
-
-/// Bit 5 set in every byte: letters lose their case, and all bytes a valid name can hold stay apart. Of other bytes it
-/// may confuse some; a lookup compares names anyway.
-fn fold(word: u64) -> u64 {
-    word | u64::from_ne_bytes([0x20; 8])
 }
 
 impl Drop for Registry {
-    /// Frees the libraries in the order of their addresses, which is about the order of their making: in the order of
-    /// the table, which is none, 100,000 of them take three times as long.
     fn drop(&mut self) {
         self.functions = HashTable::new();
-        let entries = self.libraries.drain().chain(self.variants.drain());
-        let mut libraries: Vec<_> = entries.map(|entry| entry.library).collect();
-        libraries.sort_unstable_by_key(Arc::as_ptr);
-        drop(libraries);
+        drop_in_order(self.libraries.drain().chain(self.variants.drain()).map(|entry| entry.library));
     }
 }
 
@@ -294,27 +253,10 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Whether the names differ in case at most. Most callers write a name as it was registered.
-fn is_same(registered: &[u8], called: &[u8]) -> bool {
-    registered == called || registered.eq_ignore_ascii_case(called)
-}
-
-/// The 32 bits of a hash that an entry keeps.
-fn shorten(hash: u64) -> u32 {
-    (hash >> 32) as u32 ^ hash as u32
-}
-
-/// The hash a table wants, from the 32 bits kept: it looks at the lowest bits and at the topmost seven.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::counters::Counters;
+    use super::super::callback::{Callback, Slot};
     use super::super::flags::FunctionFlags;
-    use super::super::hot_check::HotCheck;
-    use super::super::library::Slot;
     use super::*;
 
     fn library(name: &str, functions: &[&str]) -> Library {
@@ -330,9 +272,7 @@ mod tests {
                     name: name.into(),
                     description: None,
                     flags: FunctionFlags::empty(),
-                    slot: Slot(slot),
-                    counters: Counters::default(),
-                    hot_check: HotCheck::default(),
+                    callback: Callback::new(Slot(slot)),
                 })
                 .collect(),
         }
@@ -436,7 +376,7 @@ mod tests {
         for call in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
             let found = registry.function(call.as_bytes()).unwrap();
             assert_eq!(&*found.function().name, name);
-            assert_eq!(found.function().slot, Slot(1));
+            assert_eq!(found.function().callback.slot, Slot(1));
             assert_eq!(&*found.library().name, "lib");
         }
     }
@@ -575,6 +515,6 @@ mod tests {
     fn an_entry_of_the_function_table_stays_small() {
         assert_eq!(size_of::<FunctionRef>(), 16);
         assert!(size_of::<Library>() <= 64);
-        assert!(size_of::<Function>() <= 88);
+        assert!(size_of::<Function>() <= 96);
     }
 }

@@ -62,7 +62,7 @@ impl Subscriber for Follower {
 /// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be
 /// running, because other clients can end the server meanwhile.
 fn stop_worker(context: &Context) -> Result<(), Error> {
-    module::read()?.reclaim.stop(true);
+    module::read()?.threads.reclaim.stop(true);
     context.log(c"verbose", format!("the thread {} is at rest", reclaim::THREAD_NAME).as_bytes());
     Ok(())
 }

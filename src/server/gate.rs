@@ -78,13 +78,16 @@ impl Gate {
                 return Err(READONLY.into());
             }
         }
-        if state.contains(State::REPLICA_IS_STALE)
-            && !flags.contains(FunctionFlags::ALLOW_STALE)
-            && !serves_stale(context)
-        {
-            return Err(MASTERDOWN.into());
-        }
-        Ok(())
+        if flags.contains(FunctionFlags::ALLOW_STALE) { Ok(()) } else { self.check_stale(context, state) }
+    }
+
+    /// Checks whether the server may serve what it has: a replica that has lost its master may not.
+    ///
+    /// # Errors
+    /// The server's text for that.
+    pub fn check_stale(&self, context: &Context, state: State) -> Result<(), Error> {
+        let refuses = state.contains(State::REPLICA_IS_STALE) && !serves_stale(context);
+        if refuses { Err(MASTERDOWN.into()) } else { Ok(()) }
     }
 }
 

@@ -4,16 +4,18 @@ use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
 use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, call};
+use super::busy;
 use super::cluster::{Keys, OneSlot, keys_of};
 use super::gate::is_stale;
-use super::intercept::{self, debug::scripts_are_unlocked};
+use super::intercept::debug::scripts_are_unlocked;
 use super::load_host::log;
 use super::refusal::{Refusals, STALE, refused};
 use super::running::Running;
 use super::settings::READ_ONLY_TIMEOUT;
 use super::stock;
 use super::totals::{Counter, Totals};
-use crate::engine::{CallMode, Dialect, Host, LogLevel, Permission, Replication, Tick};
+use crate::c_string::to_nul;
+use crate::engine::{CallMode, Callable, Dialect, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
 
@@ -48,6 +50,38 @@ fn asks_to_block(arguments: &[&[u8]]) -> bool {
     arguments.iter().take_while(|word| !is(word, "streams")).any(|word| is(word, "block"))
 }
 
+/// A SORT of a set BY a constant, without STORE, as the words that make the server order it. It orders that for its
+/// own scripts alone, so that their effects are the same everywhere. None for any other command.
+fn ordered_sort<'a>(context: &Context, arguments: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
+    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    if !is(arguments[0], "sort") && !is(arguments[0], "sort_ro") {
+        return None;
+    }
+    let (head, mut options) = arguments.split_at_checked(2)?;
+    let mut words = head.to_vec();
+    let mut constant = false;
+    while let Some(&option) = options.first() {
+        let length = match option {
+            _ if is(option, "asc") || is(option, "desc") || is(option, "alpha") => 1,
+            _ if is(option, "limit") => 3,
+            _ if is(option, "get") || is(option, "by") => 2,
+            _ => return None,
+        };
+        let (these, rest) = options.split_at_checked(length)?;
+        if is(option, "by") {
+            constant |= !to_nul(these[1]).contains(&b'*');
+        } else {
+            words.extend(these);
+        }
+        options = rest;
+    }
+    if !constant || !stock::is_set(context, arguments[1]) {
+        return None;
+    }
+    words.push(b"ALPHA");
+    Some(words)
+}
+
 /// How a call ends that has written nothing and runs for too long.
 const TIMED_OUT: &str = "Script timed out, it ran longer than 'shadow.read-only-timeout' allows.";
 const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only scripts.";
@@ -58,6 +92,9 @@ pub struct CallHost<'a> {
     dialect: &'a Dialect,
     read_only: bool,
     allows_oom: bool,
+    /// Commands are refused that take memory. On for a call that began while memory was short and declares nothing,
+    /// until it has run a command that writes.
+    lacks_memory: bool,
     /// Inner commands run as the caller's user. Off once the caller proves to have none (another module).
     as_user: bool,
     /// The database that was selected when the call began, once a script selects another.
@@ -88,19 +125,20 @@ pub struct CallHost<'a> {
 }
 
 impl<'a> CallHost<'a> {
-    /// The host of the call `running` of a function with `flags`, whose first key is `key`.
+    /// The host of the call `running`, whose first key is `key`, of what declares `flags`.
     pub fn new(
         context: &'a Context<'a>,
         dialect: &'a Dialect,
-        flags: FunctionFlags,
+        flags: Option<FunctionFlags>,
         (running, watch, totals): (&'a Running<'a>, &'a Watch, &'a Totals),
         key: Option<Word<'a>>,
     ) -> Self {
         Self {
             context,
             dialect,
-            read_only: flags.contains(FunctionFlags::NO_WRITES),
-            allows_oom: flags.contains(FunctionFlags::ALLOW_OOM),
+            read_only: flags.is_some_and(|flags| flags.contains(FunctionFlags::NO_WRITES)),
+            allows_oom: flags.is_some_and(|flags| flags.contains(FunctionFlags::ALLOW_OOM)),
+            lacks_memory: false,
             as_user: true,
             home_db: None,
             reply: None,
@@ -116,6 +154,16 @@ impl<'a> CallHost<'a> {
             hides_scattered_keys: false,
             user: OnceCell::new(),
         }
+    }
+
+    /// Refuses commands that write.
+    pub fn deny_writes(&mut self) {
+        self.read_only = true;
+    }
+
+    /// Refuses commands that take memory, until one has run that writes.
+    pub fn deny_memory(&mut self) {
+        self.lacks_memory = true;
     }
 
     /// Refuses commands whose keys are not in one slot: that of the declared key, else that of the first key used.
@@ -216,10 +264,12 @@ impl<'a> CallHost<'a> {
         })
     }
 
-    /// What the server calls itself: a Valkey may have been told to be like Redis.
-    fn name_of_server(&self) -> &'static str {
-        let likeness = self.dialect.is_valkey().then(|| stock::setting(self.context, c"extended-redis-compatibility"));
-        if likeness.flatten().as_deref() == Some(b"yes") { "Redis" } else { self.dialect.words.server }
+    /// How a call ends that was killed.
+    const fn killed(&self) -> &'static str {
+        match self.running.callable {
+            Callable::Function => self.dialect.words.killed,
+            Callable::Script => self.dialect.words.killed_script,
+        }
     }
 
     /// When a call that has written nothing is ended.
@@ -235,11 +285,32 @@ impl<'a> CallHost<'a> {
     /// that a refusal left.
     #[inline]
     fn execute(&self, name: &CStr, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
-        let plain = script && self.as_user && !self.read_only && mode.is_plain();
-        let flags = if plain { PLAIN_FLAGS } else { flags(mode, self.read_only, self.as_user, script) };
+        let plain = script && self.as_user && !self.read_only && !self.lacks_memory && mode.is_plain();
+        let flags = if plain { PLAIN_FLAGS } else { self.flags(mode, script) };
         // Commands keep no first word: it is a key, or a word like one. So the server is spared a copy of it.
         let first = self.key.filter(|key| arguments.get(1).is_some_and(|&word| word == key.bytes()));
         call(self.context, name, &arguments[1..], first, flags)
+    }
+
+    /// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
+    /// replies (E), refusing what scripts may not do (S), no writes (W), nothing that takes memory (M), as the caller's user
+    /// (C), RESP3 (3).
+    fn flags(&self, mode: CallMode, script: bool) -> Flags {
+        let mut flags = Flags::new(b"E!");
+        let mut add = |flag, wanted: bool| {
+            if wanted {
+                flags.push(flag);
+            }
+        };
+        add(b'S', script);
+        add(b'A', !mode.replication.contains(Replication::AOF));
+        add(b'R', !mode.replication.contains(Replication::REPLICAS));
+        add(b'W', self.read_only);
+        // What takes memory writes, and is refused as such.
+        add(b'M', self.lacks_memory && !self.read_only);
+        add(b'C', self.as_user);
+        add(b'3', mode.resp3);
+        flags
     }
 
     /// A script changed the database of its calls: the server forgets that after each call, so it is done here.
@@ -280,6 +351,8 @@ impl Host for CallHost<'_> {
         if self.hides_scattered_keys && keys == Keys::Scattered {
             return self.refuse_scattered(name, arguments);
         }
+        let ordered = ordered_sort(self.context, arguments);
+        let arguments = ordered.as_deref().unwrap_or(arguments);
         let (mut reply, mut errno) = self.execute(name, arguments, mode, true);
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
             self.as_user = false;
@@ -306,6 +379,8 @@ impl Host for CallHost<'_> {
         }
         if !self.read_only {
             self.running.note(arguments[0]);
+            self.lacks_memory =
+                self.lacks_memory && (was_refused || !stock::command_writes(self.context, arguments[0]));
         }
         self.follow_select(arguments);
         match &self.reply {
@@ -327,7 +402,7 @@ impl Host for CallHost<'_> {
     fn tick(&mut self) -> Tick {
         let (running, totals) = (self.running, self.totals);
         if running.is_killed() {
-            return end(&totals.kills, self.dialect.words.killed);
+            return end(&totals.kills, self.killed());
         }
         let elapsed = running.elapsed();
         if elapsed >= self.timeout() {
@@ -343,29 +418,23 @@ impl Host for CallHost<'_> {
             return Tick::Silence;
         }
         let busy = self.busy.take().unwrap_or_else(|| {
-            let kill = if intercept::is_installed() { "FUNCTION KILL" } else { "SHADOW.FUNCTION KILL" };
+            let kill = busy::kill_command(running.callable);
             let line = format!(
                 "Slow script detected: still in execution after {elapsed} milliseconds. You can try killing the script \
                  using the {kill} command. Script name is: {}.",
                 running.name
             );
             self.context.log(c"warning", line.as_bytes());
-            busy(self.name_of_server(), kill)
+            CString::new(busy::text(self.context, self.dialect, running.callable)).unwrap_or_default()
         });
         self.context.yield_to_clients(&busy);
         self.busy = Some(busy);
-        if running.is_killed() { end(&totals.kills, self.dialect.words.killed) } else { Tick::GoOn }
+        if running.is_killed() { end(&totals.kills, self.killed()) } else { Tick::GoOn }
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         log(self.context, level, message);
     }
-}
-
-/// What other clients are told while a call runs too long, which `kill` ends.
-fn busy(server: &str, kill: &str) -> CString {
-    let text = format!("{server} is busy running a script. You can only call {kill} or SHUTDOWN NOSAVE.");
-    CString::new(text).unwrap_or_default()
 }
 
 /// Ends the call with this error, and counts it.
@@ -384,21 +453,3 @@ impl Drop for CallHost<'_> {
 
 /// The flags of `RM_Call` for the plainest of a script's commands.
 pub const PLAIN_FLAGS: Flags = Flags::new(b"E!SC");
-
-/// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
-/// replies (E), refusing what scripts may not do (S), no writes (W), as the caller's user (C), RESP3 (3).
-fn flags(mode: CallMode, read_only: bool, as_user: bool, script: bool) -> Flags {
-    let mut flags = Flags::new(b"E!");
-    let mut add = |flag, wanted: bool| {
-        if wanted {
-            flags.push(flag);
-        }
-    };
-    add(b'S', script);
-    add(b'A', !mode.replication.contains(Replication::AOF));
-    add(b'R', !mode.replication.contains(Replication::REPLICAS));
-    add(b'W', read_only);
-    add(b'C', as_user);
-    add(b'3', mode.resp3);
-    flags
-}

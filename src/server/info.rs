@@ -4,7 +4,7 @@
 
 use super::api::info::{Info, Report};
 use super::api::{c_text, log};
-use super::module::{self, FlushMode, Module};
+use super::module::{self, Current, FlushMode, Module};
 use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
 use crate::clock::unix_milliseconds;
@@ -24,7 +24,7 @@ impl Report for Sections {
                 add_functions(info, &module);
             }
             if !crashed && info.section(c"functionstats").is_ok() {
-                add_function_stats(info, module.generation().registry());
+                add_function_stats(info, module.functions.generation().registry());
             }
         });
         // While a library is loaded the registry is lent; the sections are left out then.
@@ -35,14 +35,15 @@ impl Report for Sections {
 }
 
 fn add_functions(info: &Info, module: &Module) {
-    let registry = module.generation().registry();
-    let (reclaim, totals) = (&module.reclaim, &module.totals);
-    let (pending, freed) = (reclaim.pending(), reclaim.freed());
-    let native = module.generation().native_code();
+    let registry = module.functions.generation().registry();
+    let Current { depot, totals, last_flush, .. } = &module.functions;
+    let reclaim = &module.threads.reclaim;
+    let (pending, freed) = (depot.pending(), depot.freed());
+    let native = module.functions.generation().native_code();
     info.numbers(&[
         (c"libraries", registry.library_count() as u64),
         (c"functions", registry.function_count() as u64),
-        (c"vm_bytes", module.generation().vm_memory() as u64),
+        (c"vm_bytes", module.functions.generation().vm_memory() as u64),
         (c"native_code_bytes", native.bytes as u64),
         (c"native_functions", native.functions.into()),
         (c"native_code_open", native.open.into()),
@@ -63,19 +64,19 @@ fn add_functions(info: &Info, module: &Module) {
         }
     });
     info.numbers(&[(c"flushes", totals.flushes.get()), (c"flushes_in_place", totals.flushes_in_place.get())]);
-    if let Some(last) = module.last_flush {
+    if let Some(last) = last_flush {
         let mode = if last.mode == FlushMode::Async { c"async" } else { c"sync" };
         info.text(c"last_flush_mode", mode);
         info.number(c"last_flush_usec", last.took.duration().as_micros() as u64);
-        info.number(c"last_flush_libraries", last.libraries as u64);
+        info.number(c"last_flush_libraries", last.programs as u64);
     }
     info.numbers(&[
         (c"reclaim_queue", reclaim.queued() as u64),
-        (c"pending_libraries", pending.libraries),
+        (c"pending_libraries", pending.programs),
         (c"pending_bytes", pending.bytes),
-        (c"freed_libraries", freed.libraries),
+        (c"freed_libraries", freed.programs),
         (c"freed_bytes", freed.bytes),
-        (c"spare_ready", reclaim.has_spare().into()),
+        (c"spare_ready", depot.has_spare().into()),
         (c"spares_missed", totals.spares_missed.get()),
         (c"reclaim_alive", reclaim.is_alive().into()),
     ]);
@@ -83,10 +84,11 @@ fn add_functions(info: &Info, module: &Module) {
 
 /// A line for each function that was called, in the form of `commandstats`. Those that took most time come first.
 fn add_function_stats(info: &Info, registry: &Registry) {
-    let mut called: Vec<&Function> = registry.functions().filter(|function| !function.counters.are_zero()).collect();
+    let mut called: Vec<&Function> =
+        registry.functions().filter(|function| !function.callback.counters.are_zero()).collect();
     info.number(c"functions_called", called.len() as u64);
     let order = |left: &&Function, right: &&Function| {
-        let spent = |function: &Function| function.counters.spent_ticks();
+        let spent = |function: &Function| function.callback.counters.spent_ticks();
         spent(right).cmp(&spent(left)).then_with(|| left.name.cmp(&right.name))
     };
     if called.len() > FUNCTIONS_LISTED {
@@ -95,7 +97,7 @@ fn add_function_stats(info: &Info, registry: &Registry) {
     }
     called.sort_unstable_by(order);
     for function in called {
-        let counts = function.counters.counts();
+        let counts = function.callback.counters.counts();
         let spent = counts.spent.as_micros() as u64;
         let per_call = if counts.calls == 0 { 0.0 } else { spent as f64 / counts.calls as f64 };
         info.begin(&c_text(format!("function_{}", function.name).as_bytes()));

@@ -109,8 +109,8 @@ fn load(module: &mut Module, context: &Context) -> Result<Option<Vec<u8>>, Error
         context.log(c"notice", line.as_bytes());
         return Ok(None);
     }
-    directory.check_beside(module.generation().registry()).map_err(Error::new)?;
-    let changes = directory.changes(module.generation().registry());
+    directory.check_beside(module.functions.generation().registry()).map_err(Error::new)?;
+    let changes = directory.changes(module.functions.generation().registry());
     let count = directory.library_count();
     if changes.is_empty() {
         let line = format!("of the {count} libraries of '{path}' none had to be loaded");

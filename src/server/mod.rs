@@ -2,6 +2,7 @@
 
 mod allocator;
 mod api;
+mod busy;
 mod cluster;
 mod cluster_reset;
 mod commands;

@@ -66,7 +66,7 @@ fn write(file: &Writer, omittable: bool) -> Result<(), Error> {
     rewrite::note_snapshot();
     assert!(!PANICS.swap(false, Ordering::Relaxed), "a panic of the process that saves was asked for");
     let module = module::read()?;
-    let registry = module.generation().registry();
+    let registry = module.functions.generation().registry();
     if omittable && registry.is_empty() {
         return Ok(());
     }

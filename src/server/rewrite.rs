@@ -55,7 +55,7 @@ pub fn fail() -> ! {
 
 fn append_libraries() -> Result<(), Error> {
     let module = module::read()?;
-    let registry = module.generation().registry();
+    let registry = module.functions.generation().registry();
     if registry.is_empty() {
         return Ok(());
     }

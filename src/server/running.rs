@@ -11,11 +11,14 @@ use super::api::{Arguments, Context};
 use super::main_thread::MainThread;
 use super::stock;
 use crate::clock::{Milliseconds, Ticks};
+use crate::engine::Callable;
 use crate::watch::Watch;
 
-/// A call of a function.
+/// A call of a function or a script.
 pub struct Running<'a> {
-    /// The function's name as registered.
+    /// What is called.
+    pub callable: Callable,
+    /// The function's name as registered, or the digest of the script.
     pub name: &'a str,
     /// The command that called it.
     pub arguments: Arguments<'a>,
@@ -60,8 +63,9 @@ impl CommandName {
 
 impl<'a> Running<'a> {
     /// A call that begins now.
-    pub fn new(name: &'a str, arguments: Arguments<'a>, obeys: bool) -> Self {
+    pub fn new(callable: Callable, name: &'a str, arguments: Arguments<'a>, obeys: bool) -> Self {
         Self {
+            callable,
             name,
             arguments,
             obeys,
@@ -70,6 +74,11 @@ impl<'a> Running<'a> {
             killed: Cell::new(false),
             commands: RefCell::default(),
         }
+    }
+
+    /// When it began, to within a few milliseconds.
+    pub const fn began(&self) -> Milliseconds {
+        self.began
     }
 
     /// How long it has been running, in milliseconds, to within a few.

@@ -43,6 +43,11 @@ pub fn runs_script(context: &Context, source: &[u8]) -> bool {
     run(context, c"EVAL", &[source, b"0"], ERRORS).is_some_and(|reply| !reply.wire().starts_with(b"-"))
 }
 
+/// Whether the key holds a set.
+pub fn is_set(context: &Context, key: &[u8]) -> bool {
+    run(context, c"TYPE", &[key], PLAIN).is_some_and(|reply| reply.wire() == b"+set\r\n")
+}
+
 /// `CLUSTER SLOTS`: a range of slots in each element.
 pub fn cluster_slots(context: &Context) -> Option<CallReply> {
     run(context, c"CLUSTER", &[b"SLOTS"], PLAIN)

@@ -1,4 +1,4 @@
-//! Counters of the module as a whole.
+//! Counters of each registry as a whole.
 
 use std::cell::Cell;
 
@@ -22,13 +22,13 @@ impl Counter {
     }
 }
 
-/// Totals since the module was loaded, or since the last reset. Unlike the counters of a function, these stay when
-/// functions go.
+/// Totals of the calls of functions, or of scripts, since the module was loaded or since the last reset. Unlike the
+/// counters of each of them, these stay when they go.
 #[derive(Debug, Default)]
 pub struct Totals {
-    /// Calls of functions that ran, including those that failed.
+    /// Calls that ran, including those that failed.
     pub calls: Counter,
-    /// Calls of functions that were refused before they ran.
+    /// Calls that were refused before they ran.
     pub rejected_calls: Counter,
     /// Calls whose reply was an error or contained one.
     pub failed_calls: Counter,
@@ -53,5 +53,22 @@ impl Totals {
         {
             counter.reset();
         }
+    }
+}
+
+/// Totals of the cache of scripts, for the same time.
+#[derive(Debug, Default)]
+pub struct CacheTotals {
+    /// Calls of scripts that were not cached.
+    pub missed: Counter,
+    /// Scripts that had to go for others.
+    pub evicted: Counter,
+}
+
+impl CacheTotals {
+    /// Starts again from 0.
+    pub fn reset(&self) {
+        self.missed.reset();
+        self.evicted.reset();
     }
 }

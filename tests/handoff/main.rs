@@ -4,11 +4,13 @@
 //! `ROUNDS` is the number of flushes of each test.
 
 use std::ffi::CStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shadow::engine::{CallMode, Dialect, Host, Item, Sink, Tick};
-use shadow::generation::Generation;
-use shadow::reclaim::Reclaim;
+use shadow::engine::{CallMode, Callable, Dialect, Host, Item, Sink, Tick};
+use shadow::generation::{Functions, Scripts};
+use shadow::reclaim::{Depot, Reclaim};
+use shadow::registry::Origin;
 use shadow::watch::Watch;
 
 const DEFAULT_ROUNDS: usize = 200;
@@ -18,8 +20,8 @@ fn rounds() -> usize {
     text.map_or(DEFAULT_ROUNDS, |text| text.parse().unwrap_or_else(|_| panic!("ROUNDS is no number: {text}")))
 }
 
-fn generation() -> Option<Generation> {
-    Generation::new(Dialect::default()).ok()
+fn generation() -> Option<Functions> {
+    Functions::new(Dialect::default()).ok()
 }
 
 /// A server that ends every call that it is asked about, or lets it be.
@@ -52,7 +54,8 @@ impl Sink for Count {
 
 /// The current generation, the worker and the watch, as the server's thread has them.
 struct Main {
-    current: Box<Generation>,
+    current: Box<Functions>,
+    depot: Arc<Depot<Functions>>,
     reclaim: Reclaim,
     watch: Watch,
     retired: u64,
@@ -63,9 +66,10 @@ impl Main {
     fn start(capacity: usize) -> Self {
         let current = Box::new(generation().expect("a VM"));
         let watch = Watch::start().expect("a thread");
-        watch.set_alarm(Some(current.alarm()));
-        let reclaim = Reclaim::start(capacity, generation).expect("a thread");
-        Self { current, reclaim, watch, retired: 0, in_place: 0 }
+        watch.set_alarm(Callable::Function, Some(current.alarm()));
+        let depot = Depot::new(generation);
+        let reclaim = Reclaim::start(capacity, vec![depot.clone()]).expect("a thread");
+        Self { current, depot, reclaim, watch, retired: 0, in_place: 0 }
     }
 
     fn load(&mut self, number: usize) {
@@ -95,11 +99,11 @@ redis.register_function('spin{number}', function() while true do pcall(function(
 
     /// A flush, as the server's layer does it.
     fn flush(&mut self) {
-        let next = self.reclaim.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")));
-        self.watch.set_alarm(Some(next.alarm()));
+        let next = self.depot.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")));
+        self.watch.set_alarm(Callable::Function, Some(next.alarm()));
         let libraries = self.current.registry().library_count() as u64;
         let old = std::mem::replace(&mut self.current, next);
-        match self.reclaim.hand_over(old) {
+        match self.reclaim.hand_over(old, &self.depot) {
             Ok(()) => self.retired += libraries,
             Err(old) => {
                 drop(old);
@@ -132,9 +136,35 @@ fn every_generation_that_was_flushed_is_freed() {
         }
     }
     main.reclaim.deliver();
-    wait_until("all is freed", || main.reclaim.pending().libraries == 0);
-    assert_eq!(main.reclaim.freed().libraries, main.retired);
+    wait_until("all is freed", || main.depot.pending().programs == 0);
+    assert_eq!(main.depot.freed().programs, main.retired);
     assert!(main.retired > 0);
+}
+
+#[test]
+fn generations_of_scripts_and_of_functions_go_to_the_same_worker() {
+    let scripts = Depot::new(|| Scripts::new(Dialect::default()).ok());
+    let functions = Depot::new(generation);
+    let reclaim = Reclaim::start(4, vec![scripts.clone(), functions.clone()]).expect("a thread");
+    let mut freed = 0;
+    for round in 0..rounds() {
+        let mut leaving =
+            scripts.take_spare().unwrap_or_else(|| Box::new(Scripts::new(Dialect::default()).expect("a VM")));
+        for number in 0..round % 5 {
+            let code = format!("local t = {{KEYS[1], {number}}} return redis.call('GET', t[1])");
+            let script = leaving.add(code.as_bytes(), Origin::Eval, false).expect("it is right");
+            let (one, mut reply) = ([b"word".as_slice()], Count::default());
+            let called = leaving.call(&script, one.into_iter(), one.into_iter(), &mut Server::Patient, &mut reply);
+            assert!(called.is_ok() && reply.0 == 1);
+        }
+        freed += if reclaim.hand_over(leaving, &scripts).is_ok() { round as u64 % 5 } else { 0 };
+        let _ = reclaim
+            .hand_over(functions.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM"))), &functions);
+        reclaim.deliver();
+    }
+    wait_until("all is freed", || scripts.pending().programs == 0);
+    assert_eq!((scripts.freed().programs, functions.freed().programs), (freed, 0));
+    assert!(freed > 0);
 }
 
 #[test]
@@ -185,7 +215,7 @@ fn a_full_queue_is_freed_at_the_end() {
     for round in 0..rounds() / 10 {
         let main = full(round);
         main.reclaim.stop(false);
-        assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, main.retired));
+        assert_eq!((main.depot.pending().programs, main.depot.freed().programs), (0, main.retired));
     }
 }
 
@@ -194,7 +224,7 @@ fn a_full_queue_is_left_alone_at_the_end_of_the_process() {
     for round in 0..rounds() / 10 {
         let main = full(round);
         main.reclaim.stop(true);
-        assert_eq!((main.reclaim.pending().libraries, main.reclaim.freed().libraries), (0, 0));
+        assert_eq!((main.depot.pending().programs, main.depot.freed().programs), (0, 0));
     }
 }
 

@@ -5,22 +5,21 @@ mod register;
 
 use std::time::Duration;
 
+use super::callable::Callable;
 use super::compile::compile;
 use super::dialect::Dialect;
 use super::error::ScriptError;
 use super::host::Host;
-use super::memory::OUT_OF_MEMORY;
+use super::memory::out_of_memory;
 use super::registration::{Registration, Registrations};
 use super::sink::Sink;
 use super::slots;
-use super::stack::{Failed, Raise, STRING_LIMIT, Stack};
-use super::vm::{HANDLER, ROOT, Vm};
+use super::stack::{Failed, Raise, Stack};
+use super::strings::{are_few, push_strings};
+use super::vm::{Engine, HANDLER, ROOT, Vm};
 
 /// The name of every library's chunk; errors name it.
 const CHUNK: &[u8] = b"@user_function";
-
-/// More keys or arguments than this go into a table in protected mode: the VM has a limit of elements.
-const MANY_ARGUMENTS: usize = 1 << 20;
 
 /// What a library has left in the VM when it was loaded.
 #[derive(Debug)]
@@ -32,24 +31,23 @@ pub struct Loaded {
 }
 
 /// A VM with the callbacks of all libraries of a generation.
-pub struct Engine {
+pub struct FunctionEngine {
     vm: Vm,
 }
 
-impl Engine {
-    /// Builds a VM for libraries.
-    ///
-    /// # Errors
-    /// The VM's message when memory is short.
-    pub fn new(dialect: Dialect) -> Result<Self, mlua::Error> {
-        Ok(Self { vm: Vm::new(dialect, environment::build)? })
+impl Engine for FunctionEngine {
+    const CALLABLE: Callable = Callable::Function;
+
+    fn new(dialect: Dialect) -> Result<Self, mlua::Error> {
+        Ok(Self { vm: Vm::new(Self::CALLABLE, dialect, environment::build)? })
     }
 
-    /// The VM: its limits, its machine code, its alarm.
-    pub const fn vm(&self) -> &Vm {
+    fn vm(&self) -> &Vm {
         &self.vm
     }
+}
 
+impl FunctionEngine {
     /// Loads the body of a library (its source from the end of the first line on) and runs it, for no longer than
     /// `limit`. Its callbacks stay in the VM until `release`.
     ///
@@ -127,8 +125,7 @@ impl Engine {
                 && (parameters < 2 || push_strings(stack, arguments.clone()))
         };
         let count = parameters.min(2).into();
-        let few = keys.len().max(arguments.len()) < MANY_ARGUMENTS;
-        if vm.memory_limit() == 0 && few && push(&vm.stack, ROOT) {
+        if vm.memory_limit() == 0 && are_few(keys, arguments) && push(&vm.stack, ROOT) {
             return vm.stack.protected_call_handled(count, 1, HANDLER);
         }
         vm.stack.set_top(ROOT);
@@ -144,7 +141,7 @@ impl Engine {
 
 /// The wire text for a library that did not load. `text` is the error with its code.
 fn load_error(compiled: bool, text: Vec<u8>) -> ScriptError {
-    if text == OUT_OF_MEMORY {
+    if text == out_of_memory(Callable::Function) {
         return ScriptError(text);
     }
     let (start, text) = if compiled {
@@ -153,17 +150,4 @@ fn load_error(compiled: bool, text: Vec<u8>) -> ScriptError {
         (b"ERR Error compiling function: ".as_slice(), text.strip_prefix(b"ERR ").unwrap_or(&text))
     };
     ScriptError([start, text].concat())
-}
-
-/// Pushes a table of strings; false when one is longer than strings of the VM may be.
-fn push_strings<'a>(stack: &Stack, strings: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
-    stack.push_table(strings.len(), 0);
-    for (position, string) in (1..).zip(strings) {
-        if string.len() > STRING_LIMIT {
-            return false;
-        }
-        stack.push_bytes(string);
-        stack.raw_set_at(-2, position);
-    }
-    true
 }

@@ -49,7 +49,8 @@ fn register_function(stack: &Stack) -> Outcome {
     check_case(state, &name)?;
     Slots::push_root(stack);
     stack.push_value(callback);
-    let slot = state.slots.borrow_mut().store(stack, stack.top() - 1);
+    let parameters = stack.parameters();
+    let slot = state.slots.borrow_mut().store(stack, stack.top() - 1, parameters);
     state.with_registrations(|library| {
         library.functions.push(Registration { name, description: request.description, flags: request.flags, slot });
     });

@@ -108,10 +108,4 @@ impl Stack {
         // SAFETY: Alive, Bounds; the value at `index` is a function. The name is not used.
         unsafe { !ffi::lua_getupvalue(self.state, index, number).is_null() }
     }
-
-    /// What tells the table or function at `index` from others while it lives.
-    pub fn identity(&self, index: i32) -> usize {
-        // SAFETY: Alive, Bounds. The address is not used as one.
-        unsafe { ffi::lua_topointer(self.state, index) as usize }
-    }
 }

@@ -7,7 +7,7 @@
 //!
 //! The methods lean on these invariants, which hold in the whole of `engine`:
 //!
-//! * **Alive**: a `Stack` exists only while its VM does. `Engine`, which owns the VM, keeps the one of the main state;
+//! * **Alive**: a `Stack` exists only while its VM does. `Vm`, which owns the VM, keeps the one of the main state;
 //!   every other one is made of the state that the VM hands to a native function, and goes when that returns.
 //! * **One thread**: a VM is used by one thread at a time; a generation moves between threads as a whole.
 //! * **Bounds**: an index names a slot below the top (or one above it, which reads as none). A native function finds

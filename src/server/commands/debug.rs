@@ -23,13 +23,13 @@ impl<Commands: List> Command for Debug<Commands> {
                 panic!("a panic in a reply was asked for");
             }
             b"PANIC-IN-CALLBACK" => context.soon(|_| panic!("a panic in a callback was asked for")),
-            b"PANIC-IN-WORKER" => module::read()?.reclaim.panic(),
-            b"PANIC-IN-WATCH" => module::read()?.watch.panic(),
+            b"PANIC-IN-WORKER" => module::read()?.threads.reclaim.panic(),
+            b"PANIC-IN-WATCH" => module::read()?.threads.watch.panic(),
             b"PANIC-IN-SAVE" => persistence::panic_at_next_save(),
             b"CALL" => call(context, arguments)?,
             b"FILTER" => filter::<Commands>(context, arguments.get(2))?,
-            b"RECLAIM-HOLD" => module::read()?.reclaim.hold(true),
-            b"RECLAIM-RELEASE" => module::read()?.reclaim.hold(false),
+            b"RECLAIM-HOLD" => module::read()?.threads.reclaim.hold(true),
+            b"RECLAIM-RELEASE" => module::read()?.threads.reclaim.hold(false),
             word => return Err(Error::new([b"ERR unknown fault '", word, b"'"].concat())),
         }
         context.reply_ok();

@@ -12,7 +12,7 @@ impl Command for Flush {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         let mode = match arguments.len() {
             2 => default_mode(context),
-            3 => mode(arguments.get(2))?,
+            3 => mode(arguments.get(2)).ok_or("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")?,
             _ => return Err(wrong_arguments(arguments)),
         };
         module::write(context)?.flush(context, mode)?;
@@ -23,18 +23,19 @@ impl Command for Flush {
     }
 }
 
-fn mode(word: &[u8]) -> Result<FlushMode, Error> {
+/// The mode that `word` asks for; None if it is none.
+pub fn mode(word: &[u8]) -> Option<FlushMode> {
     if is_option(word, "async") {
-        Ok(FlushMode::Async)
+        Some(FlushMode::Async)
     } else if is_option(word, "sync") {
-        Ok(FlushMode::Sync)
+        Some(FlushMode::Sync)
     } else {
-        Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into())
+        None
     }
 }
 
 /// The server's setting decides, read anew each time: it can be changed while the server runs.
-fn default_mode(context: &Context) -> FlushMode {
+pub fn default_mode(context: &Context) -> FlushMode {
     match stock::setting(context, c"lazyfree-lazy-user-flush").as_deref() {
         Some(b"yes") => FlushMode::Async,
         _ => FlushMode::Sync,

@@ -12,13 +12,12 @@ pub struct Help<Subcommands>(PhantomData<Subcommands>);
 
 impl<Subcommands: List> Command for Help<Subcommands> {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
-        let is_7_0 = module::read()?.dialect.is_7_0();
+        let dialect = &module::read()?.dialect;
         let lines: Vec<&str> = Subcommands::specs()
             .flat_map(|subcommand| subcommand.help)
             .filter_map(|line| match line {
                 Line::Always(text) => Some(*text),
-                Line::Only70(text) => is_7_0.then_some(*text),
-                Line::Since72(old, new) => Some(if is_7_0 { *old } else { *new }),
+                Line::By(line) => line(dialect),
             })
             .collect();
         context.reply_array(lines.len() + 1);

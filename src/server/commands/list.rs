@@ -15,7 +15,7 @@ impl Command for List {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         let options = Options::parse(arguments)?;
         let module = module::read()?;
-        let registry = module.generation().registry();
+        let registry = module.functions.generation().registry();
         let libraries = match options.pattern {
             Some(pattern) => registry.libraries_matching(pattern),
             None => registry.libraries().collect(),
@@ -98,7 +98,7 @@ fn reply_function(context: &Context, function: &Function, options: &Options, dia
         context.reply_status(flag.as_bytes());
     }
     if options.with_stats {
-        let counts = function.counters.counts();
+        let counts = function.callback.counters.counts();
         reply_number(context, b"calls", counts.calls);
         reply_number(context, b"rejected_calls", counts.rejected);
         reply_number(context, b"failed_calls", counts.failed);

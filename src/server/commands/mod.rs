@@ -1,9 +1,11 @@
 //! The module's commands: a file each, and the table that registers them.
 
+mod call;
 mod debug;
 mod delete;
 mod dump;
 mod entry;
+mod eval;
 mod fcall;
 mod flush;
 mod help;
@@ -13,6 +15,7 @@ mod load;
 mod registration;
 mod resetstat;
 mod restore;
+mod script;
 pub mod spec;
 mod stats;
 mod table;

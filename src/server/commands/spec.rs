@@ -4,11 +4,14 @@ use std::ffi::{CStr, c_int};
 
 use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler};
+use crate::engine::{Callable, Dialect};
 
 /// A command or subcommand.
 pub struct Spec {
     /// In lower case; a subcommand's without that of its container.
     pub name: &'static CStr,
+    /// Whether it is about functions or about scripts. Of a subcommand its container's counts.
+    pub callable: Callable,
     /// None for a container.
     pub handler: Option<Handler>,
     /// The version of the module that introduced it.
@@ -85,8 +88,6 @@ impl Spec {
 pub enum Line {
     /// On every server.
     Always(&'static str),
-    /// Only on 7.0; later servers dropped it.
-    Only70(&'static str),
-    /// On 7.0 in the first form, later in the second.
-    Since72(&'static str, &'static str),
+    /// As the server has it, if it has it.
+    By(fn(&Dialect) -> Option<&'static str>),
 }

@@ -1,9 +1,11 @@
 use super::super::api::{Arguments, Context};
+use super::super::busy::busy_error;
 use super::super::intercept::intercepted_name;
 use super::super::module;
 use super::super::running::{Running, is_any, with_current};
 use super::super::stock;
 use super::entry::Command;
+use crate::engine::Callable;
 use crate::error::Error;
 
 /// `SHADOW.FUNCTION STATS`: the running function and the engines.
@@ -18,7 +20,10 @@ impl Command for Stats {
             return Err(Error::new(busy));
         }
         let module = module::read()?;
-        let registry = module.generation().registry();
+        if with_current(|running| running.is_some_and(|running| running.callable == Callable::Script)) {
+            return Err(busy_error(context, &module.dialect, Callable::Script));
+        }
+        let registry = module.functions.generation().registry();
         context.reply_map(2);
         context.reply_bulk(b"running_script");
         with_current(|running| match running {

@@ -6,12 +6,14 @@ use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
 use super::spec::{Line, List, Spec};
-use super::{debug, delete, dump, fcall, flush, help, kill, list, load, resetstat, restore, stats};
+use super::{debug, delete, dump, eval, fcall, flush, help, kill, list, load, resetstat, restore, script, stats};
+use crate::engine::Callable;
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
 /// end with `..BLANK`.
 const BLANK: Spec = Spec {
     name: c"",
+    callable: Callable::Function,
     handler: None,
     since: c"0.1.0",
     arity: 2,
@@ -27,7 +29,15 @@ const BLANK: Spec = Spec {
     help: &[],
 };
 
+/// The server's lines about HELP.
+const HELP_OF_HELP: &[Line] = &[
+    Line::Always("HELP"),
+    Line::By(|dialect| Some(if dialect.is_7_0() { "    Prints this help." } else { "    Print this help." })),
+];
+
 const ALL_SHARDS: Option<&CStr> = Some(c"request_policy:all_shards response_policy:all_succeeded");
+
+const ALL_NODES: Option<&CStr> = Some(c"request_policy:all_nodes response_policy:all_succeeded");
 
 const CALL_ARGUMENTS: &[Argument] = &[
     Argument::new(c"function", Kind::String),
@@ -35,6 +45,26 @@ const CALL_ARGUMENTS: &[Argument] = &[
     Argument::new(c"key", Kind::Key).optional().multiple(),
     Argument::new(c"arg", Kind::String).optional().multiple(),
 ];
+
+const EVAL_ARGUMENTS: &[Argument] = &[
+    Argument::new(c"script", Kind::String),
+    Argument::new(c"numkeys", Kind::Integer),
+    Argument::new(c"key", Kind::Key).optional().multiple(),
+    Argument::new(c"arg", Kind::String).optional().multiple(),
+];
+
+const EVALSHA_ARGUMENTS: &[Argument] = &[
+    Argument::new(c"sha1", Kind::String),
+    Argument::new(c"numkeys", Kind::Integer),
+    Argument::new(c"key", Kind::Key).optional().multiple(),
+    Argument::new(c"arg", Kind::String).optional().multiple(),
+];
+
+/// How a flush frees what it deletes.
+const FLUSH_TYPE: Argument = Argument::new(c"flush-type", Kind::OneOf).optional().of(&[
+    Argument::new(c"async", Kind::PureToken).token(c"ASYNC"),
+    Argument::new(c"sync", Kind::PureToken).token(c"SYNC"),
+]);
 
 /// What RESTORE and IMPORT do with the existing libraries.
 const POLICY: Argument = Argument::new(c"policy", Kind::OneOf).optional().of(&[
@@ -79,7 +109,204 @@ const COMMANDS: &[Spec] = &[
         arguments: CALL_ARGUMENTS,
         ..BLANK
     },
+    Spec {
+        name: c"shadow.script",
+        callable: Callable::Script,
+        arity: -2,
+        stock: Some(-2),
+        acl: c"slow",
+        summary: c"A container for commands of the shadow cache of scripts.",
+        complexity: c"Depends on subcommand.",
+        subcommands: SCRIPT,
+        ..BLANK
+    },
+    Spec {
+        name: c"shadow.eval",
+        handler: Some(Handler::of::<eval::Eval>()),
+        keys: Some(KeyAccess::ReadWrite),
+        summary: c"Runs a script, and caches it.",
+        arguments: EVAL_ARGUMENTS,
+        ..EVAL
+    },
+    Spec {
+        name: c"shadow.evalsha",
+        handler: Some(Handler::of::<eval::EvalSha>()),
+        keys: Some(KeyAccess::ReadWrite),
+        summary: c"Runs a cached script by its SHA-1.",
+        arguments: EVALSHA_ARGUMENTS,
+        ..EVAL
+    },
+    Spec {
+        name: c"shadow.eval_ro",
+        handler: Some(Handler::of::<eval::EvalReadOnly>()),
+        flags: EVAL_RO_FLAGS,
+        keys: Some(KeyAccess::ReadOnly),
+        summary: c"Runs a read-only script, and caches it.",
+        arguments: EVAL_ARGUMENTS,
+        ..EVAL
+    },
+    Spec {
+        name: c"shadow.evalsha_ro",
+        handler: Some(Handler::of::<eval::EvalShaReadOnly>()),
+        flags: EVAL_RO_FLAGS,
+        keys: Some(KeyAccess::ReadOnly),
+        summary: c"Runs a cached read-only script by its SHA-1.",
+        arguments: EVALSHA_ARGUMENTS,
+        ..EVAL
+    },
 ];
+
+/// What the commands that run scripts have in common.
+const EVAL: Spec = Spec {
+    callable: Callable::Script,
+    arity: -3,
+    stock: Some(-3),
+    flags: c"deny-script allow-stale no-monitor may-replicate no-mandatory-keys getkeys-api",
+    complexity: c"Depends on the script that is executed.",
+    ..BLANK
+};
+
+const EVAL_RO_FLAGS: &CStr = c"readonly deny-script allow-stale no-monitor no-mandatory-keys getkeys-api";
+
+const SCRIPT: &[Spec] = &[
+    Spec {
+        name: c"debug",
+        handler: Some(Handler::of::<script::Debug>()),
+        arity: -3,
+        flags: c"deny-script",
+        summary: c"Says that scripts of the shadow cache cannot be debugged.",
+        arguments: &[Argument::new(c"mode", Kind::OneOf).of(&[
+            Argument::new(c"yes", Kind::PureToken).token(c"YES"),
+            Argument::new(c"sync", Kind::PureToken).token(c"SYNC"),
+            Argument::new(c"no", Kind::PureToken).token(c"NO"),
+        ])],
+        help: &[
+            Line::By(|dialect| {
+                Some(if dialect.runs_functions_by_module() {
+                    "DEBUG (YES|SYNC|NO) [<engine_name>]"
+                } else {
+                    "DEBUG (YES|SYNC|NO)"
+                })
+            }),
+            Line::By(|dialect| {
+                Some(if dialect.runs_functions_by_module() {
+                    "    Set the debug mode for subsequent scripts executed of the specified engine."
+                } else {
+                    "    Set the debug mode for subsequent scripts executed."
+                })
+            }),
+            Line::By(|dialect| dialect.runs_functions_by_module().then_some("    Default engine name: 'lua'")),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"exists",
+        handler: Some(Handler::of::<script::Exists>()),
+        arity: -3,
+        stock: Some(-3),
+        flags: c"deny-script",
+        summary: c"Determines whether scripts are cached.",
+        complexity: c"O(N) with N being the number of scripts to check",
+        tips: Some(c"request_policy:all_shards response_policy:agg_logical_and"),
+        arguments: &[Argument::new(c"sha1", Kind::String).multiple()],
+        help: &[
+            Line::Always("EXISTS <sha1> [<sha1> ...]"),
+            Line::Always("    Return information about the existence of the scripts in the script cache."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"flush",
+        handler: Some(Handler::of::<script::Flush>()),
+        arity: -2,
+        stock: Some(-2),
+        flags: c"deny-script",
+        summary: c"Deletes all cached scripts.",
+        complexity: c"O(1) with ASYNC; O(N) where N is the number of scripts deleted with SYNC",
+        tips: ALL_NODES,
+        arguments: &[FLUSH_TYPE],
+        help: &[
+            Line::Always("FLUSH [ASYNC|SYNC]"),
+            Line::Always("    Flush the Lua scripts cache. Very dangerous on replicas."),
+            Line::By(|dialect| {
+                Some(if dialect.is_valkey() {
+                    "    When called without the optional mode argument, the behavior is determined"
+                } else {
+                    "    When called without the optional mode argument, the behavior is determined by the"
+                })
+            }),
+            Line::By(|dialect| {
+                Some(if dialect.is_valkey() {
+                    "     by the lazyfree-lazy-user-flush configuration directive. Valid modes are:"
+                } else {
+                    "    lazyfree-lazy-user-flush configuration directive. Valid modes are:"
+                })
+            }),
+            Line::Always("    * ASYNC: Asynchronously flush the scripts cache."),
+            Line::Always("    * SYNC: Synchronously flush the scripts cache."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"kill",
+        handler: Some(Handler::of::<script::Kill>()),
+        arity: -2,
+        stock: Some(2),
+        flags: c"deny-script allow-busy",
+        summary: c"Terminates a script during execution.",
+        tips: Some(c"request_policy:all_shards response_policy:one_succeeded"),
+        arguments: &[Argument::new(c"force", Kind::PureToken).token(c"FORCE").optional()],
+        help: &[Line::Always("KILL"), Line::Always("    Kill the currently executing Lua script.")],
+        ..BLANK
+    },
+    Spec {
+        name: c"load",
+        handler: Some(Handler::of::<script::Load>()),
+        arity: 3,
+        stock: Some(3),
+        flags: c"deny-script allow-stale",
+        summary: c"Caches a script.",
+        complexity: c"O(N) with N being the length in bytes of the script",
+        tips: ALL_NODES,
+        arguments: &[Argument::new(c"script", Kind::String)],
+        help: &[
+            Line::Always("LOAD <script>"),
+            Line::Always("    Load a script into the scripts cache without executing it."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"show",
+        handler: Some(Handler::of::<script::Show>()),
+        arity: 3,
+        flags: c"deny-script",
+        summary: c"Returns the text of a cached script.",
+        arguments: &[Argument::new(c"sha1", Kind::String)],
+        help: &[
+            Line::By(|dialect| dialect.is_valkey().then_some("SHOW <sha1>")),
+            Line::By(|dialect| dialect.is_valkey().then_some("    Show a script from the scripts cache.")),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"help",
+        handler: Some(Handler::of::<help::Help<ScriptSubcommands>>()),
+        stock: Some(2),
+        flags: c"allow-loading allow-stale",
+        summary: c"Returns helpful text about the different subcommands.",
+        help: HELP_OF_HELP,
+        ..BLANK
+    },
+];
+
+/// The subcommands of SHADOW.SCRIPT.
+struct ScriptSubcommands;
+
+impl List for ScriptSubcommands {
+    fn specs() -> impl Iterator<Item = &'static Spec> {
+        SCRIPT.iter()
+    }
+}
 
 const FUNCTION: &[Spec] = &[
     Spec {
@@ -134,7 +361,8 @@ const FUNCTION: &[Spec] = &[
             Line::Always("    Return general information on all the libraries:"),
             Line::Always("    * Library name"),
             Line::Always("    * The engine used to run the Library"),
-            Line::Only70("    * Library description"),
+            // Later servers dropped it.
+            Line::By(|dialect| dialect.is_7_0().then_some("    * Library description")),
             Line::Always("    * Functions list"),
             Line::Always("    * Library code (if WITHCODE is given)"),
             Line::Always("    * Size of the library and usage of its functions (if WITHSTATS is given)"),
@@ -184,10 +412,7 @@ const FUNCTION: &[Spec] = &[
         summary: c"Deletes all libraries and functions.",
         complexity: c"O(1) with ASYNC; O(N) where N is the number of functions deleted with SYNC",
         tips: ALL_SHARDS,
-        arguments: &[Argument::new(c"flush-type", Kind::OneOf).optional().of(&[
-            Argument::new(c"async", Kind::PureToken).token(c"ASYNC"),
-            Argument::new(c"sync", Kind::PureToken).token(c"SYNC"),
-        ])],
+        arguments: &[FLUSH_TYPE],
         help: &[
             Line::Always("FLUSH [ASYNC|SYNC]"),
             Line::Always("    Delete all the libraries."),
@@ -271,7 +496,7 @@ const FUNCTION: &[Spec] = &[
         summary: c"Resets the statistics of functions.",
         complexity: c"O(N) where N is the number of functions",
         // Each node counts for itself.
-        tips: Some(c"request_policy:all_nodes response_policy:all_succeeded"),
+        tips: ALL_NODES,
         help: &[
             Line::Always("RESETSTAT"),
             Line::Always("    Reset the statistics that INFO and LIST WITHSTATS return."),
@@ -284,7 +509,7 @@ const FUNCTION: &[Spec] = &[
         stock: Some(2),
         flags: c"allow-loading allow-stale",
         summary: c"Returns helpful text about the different subcommands.",
-        help: &[Line::Always("HELP"), Line::Since72("    Prints this help.", "    Print this help.")],
+        help: HELP_OF_HELP,
         ..BLANK
     },
 ];

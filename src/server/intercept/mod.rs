@@ -14,7 +14,7 @@ use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFi
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
 use super::running;
-use crate::engine::Dialect;
+use crate::engine::{Callable, Dialect};
 use crate::error::Error;
 
 /// A command that is intercepted.
@@ -80,9 +80,9 @@ fn with_filter<T>(body: impl FnOnce(&Filter) -> T) -> Option<T> {
     FILTER.try_borrow().ok()?.as_ref().map(body)
 }
 
-/// Whether commands are intercepted.
-pub fn is_installed() -> bool {
-    with_filter(|_| ()).is_some()
+/// Whether the server's commands for functions, or for scripts, are intercepted.
+pub fn answers(callable: Callable) -> bool {
+    with_filter(|_| callable == Callable::Function).unwrap_or(false)
 }
 
 /// Begins to intercept the server's commands that one of `commands` stands beside.
@@ -94,7 +94,7 @@ pub fn install(
     dialect: Dialect,
     commands: impl Iterator<Item = &'static Spec>,
 ) -> Result<(), String> {
-    let commands: Vec<&Spec> = commands.collect();
+    let commands: Vec<&Spec> = commands.filter(|command| command.callable == Callable::Function).collect();
     let interceptions = commands.iter().filter_map(|command| Interception::new(command)).collect();
     let waits = [ServerString::new(b"shadow.function"), ServerString::new(b"list")];
     let installed = InstalledFilter::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn every_name_that_is_rewritten_or_followed_is_wanted() {
-        let typed: Vec<&str> = registered().filter_map(Spec::stock_name).collect();
+        let of_functions = registered().filter(|command| command.callable == Callable::Function);
+        let typed: Vec<&str> = of_functions.filter_map(Spec::stock_name).collect();
         assert_eq!(typed, ["function", "fcall", "fcall_ro"]);
         for name in typed.into_iter().chain(["acl", "debug", "script"]) {
             assert!(Rewriting::wants(name.as_bytes()) && Rewriting::wants(name.to_uppercase().as_bytes()), "{name}");

@@ -16,9 +16,7 @@ use super::super::api::Context;
 use super::super::main_thread::MainThread;
 use super::super::running;
 use super::{BUSY, FlushMode, Module, fill, write};
-use crate::clock::Ticks;
 use crate::error::Error;
-use crate::generation::Generation;
 use crate::registry::shebang;
 
 /// What `DEBUG RELOAD` was told about the libraries in memory.
@@ -33,17 +31,8 @@ pub struct Reload {
 /// The load that is going on.
 #[derive(Default)]
 pub(super) struct Loading {
-    /// The generation that is filled beside the current one.
-    staged: Option<Box<Generation>>,
     /// What the load of a file into the current generation was told.
     reload: Option<Reload>,
-}
-
-impl Loading {
-    /// The generation that is filled beside the current one.
-    pub(super) fn staged(&self) -> Option<&Generation> {
-        self.staged.as_deref()
-    }
 }
 
 /// A load began while nothing could be changed. Apart from the module's state, which is borrowed then.
@@ -59,7 +48,7 @@ static STALE: MainThread<Cell<bool>> = MainThread::new(Cell::new(false));
 /// When nothing can be changed or no VM can be built.
 pub fn begin(context: &Context, reload: Reload) -> Result<(), Error> {
     begin_by(context, |module| {
-        if module.loading.staged.is_some() {
+        if module.functions.is_staged() {
             return Ok(());
         }
         module.loading.reload = Some(reload);
@@ -72,18 +61,14 @@ pub fn begin(context: &Context, reload: Reload) -> Result<(), Error> {
 /// # Errors
 /// Those of [`begin`].
 pub fn stage(context: &Context) -> Result<(), Error> {
-    begin_by(context, |module| {
-        discard_staged(module, context);
-        module.loading.staged = Some(module.fresh()?);
-        Ok(())
-    })
+    begin_by(context, |module| module.functions.stage(&module.threads, context))
 }
 
 fn begin_by(context: &Context, body: impl FnOnce(&mut Module) -> Result<(), Error>) -> Result<(), Error> {
     let begun = write(context).and_then(|mut module| {
         body(&mut module)?;
         // The event loop does not turn before the load has ended.
-        module.reclaim.deliver();
+        module.threads.reclaim.deliver();
         Ok(())
     });
     UNREADY.set(begun.is_err());
@@ -103,7 +88,7 @@ pub fn load(context: &Context, sources: &[Vec<u8>]) -> Result<(), Error> {
     }
     let module = &mut *write(context)?;
     let replace = module.loading.reload.is_some_and(|reload| reload.merge);
-    let target = module.loading.staged.as_mut().unwrap_or(&mut module.generation);
+    let target = module.functions.loaded();
     for code in sources {
         let loaded = fill(target, context, true, |target, host| target.load(code, replace, None, host));
         loaded.map_err(|error| {
@@ -135,9 +120,7 @@ pub fn end(context: &Context, complete: bool) -> Result<(), Error> {
 pub fn commit(context: &Context) -> Result<(), Error> {
     note_end(true);
     let module = &mut *write(context)?;
-    if let Some(staged) = module.loading.staged.take() {
-        module.replace_generation(context, staged, FlushMode::Async, Ticks::now());
-    }
+    module.functions.commit_staged(&module.threads, context);
     Ok(())
 }
 
@@ -147,14 +130,9 @@ pub fn commit(context: &Context) -> Result<(), Error> {
 /// Those of [`begin`].
 pub fn abort(context: &Context) -> Result<(), Error> {
     note_end(false);
-    discard_staged(&mut *write(context)?, context);
+    let module = &mut *write(context)?;
+    module.functions.discard_staged(&module.threads, context);
     Ok(())
-}
-
-fn discard_staged(module: &mut Module, context: &Context) {
-    if let Some(staged) = module.loading.staged.take() {
-        let _ = module.dispose(context, staged);
-    }
 }
 
 fn note_end(complete: bool) {

@@ -1,100 +1,15 @@
-//! A generation: everything that one flush throws away.
+//! Libraries: loading, deleting and restoring them, and calling their functions.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::Functions;
 use crate::clock;
-use crate::engine::{Alarm, Dialect, Engine, Host, Loaded, NativeCode, Registration, Sink};
+use crate::engine::{Engine, FunctionEngine, Host, Loaded, Registration, Sink};
 use crate::error::Error;
-use crate::hotness::Hotness;
-use crate::registry::{
-    Counters, Function, FunctionRef, HotCheck, Library, Registry, RegistryError, Slot, payload, shebang,
-};
+use crate::registry::{Callback, Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
 
-pub use crate::hotness::Compilation;
-
-/// The registry and the VM that its functions live in.
-///
-/// It owns all that it refers to and no object of the server, so it can be dropped on any thread. It moves between
-/// threads:
-///
-/// ```
-/// fn moves_between_threads<T: Send>() {}
-/// moves_between_threads::<shadow::generation::Generation>();
-/// ```
-///
-/// and is never shared by them, which the compiler checks:
-///
-/// ```compile_fail,E0277
-/// fn shared_by_threads<T: Sync>() {}
-/// shared_by_threads::<shadow::generation::Generation>();
-/// ```
-pub struct Generation {
-    registry: Registry,
-    engine: Engine,
-    hotness: Hotness,
-}
-
-impl Generation {
-    /// An empty registry with a new VM.
-    ///
-    /// # Errors
-    /// When the VM cannot be built for want of memory.
-    pub fn new(dialect: Dialect) -> Result<Self, Error> {
-        let engine = Engine::new(dialect)
-            .map_err(|error| Error::new(format!("ERR the function VM cannot be built: {error}")))?;
-        Ok(Self { registry: Registry::new(), engine, hotness: Hotness::default() })
-    }
-
-    /// What is loaded.
-    pub const fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// What makes a running call ask its host.
-    pub fn alarm(&self) -> Alarm {
-        self.engine.vm().alarm()
-    }
-
-    /// Bytes that the VM holds.
-    pub fn vm_memory(&self) -> usize {
-        self.engine.vm().memory()
-    }
-
-    /// Bytes that the VM, its machine code and the registry hold together.
-    pub fn bytes(&self) -> usize {
-        self.engine.vm().memory() + self.engine.vm().native_code().bytes + self.registry.bytes()
-    }
-
-    /// The machine code in the VM.
-    pub fn native_code(&self) -> NativeCode {
-        self.engine.vm().native_code()
-    }
-
-    /// Sets which functions are compiled, each before one of its next calls.
-    pub fn set_compilation(&self, compilation: Compilation) {
-        self.hotness.set(self.engine.vm(), compilation);
-    }
-
-    /// Bounds the memory of the VM, in bytes; 0 for no bound. What it holds beyond that stays.
-    pub fn set_memory_limit(&self, limit: usize) {
-        self.engine.vm().set_memory_limit(limit);
-    }
-
-    /// Runs `body`, in which the VM takes what it needs: what comes out of a file or from the master is never refused
-    /// for want of memory.
-    pub fn without_memory_limit<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
-        /// Bounds it again however `body` ends.
-        struct Limit<'a>(&'a mut Generation, usize);
-        impl Drop for Limit<'_> {
-            fn drop(&mut self) {
-                self.0.engine.vm().resume_memory_limit(self.1);
-            }
-        }
-        let limit = self.engine.vm().suspend_memory_limit();
-        body(Limit(self, limit).0)
-    }
-
+impl Functions {
     /// Loads a library from its source, in the place of the one of the same name if `replace`. Returns its name.
     ///
     /// `limit` bounds the time that its body may run.
@@ -173,7 +88,7 @@ impl Generation {
     }
 
     fn release(&mut self, library: &Library) {
-        self.engine.release(library.functions.iter().map(|function| function.slot.0));
+        self.engine.release(library.functions.iter().map(|function| function.callback.slot.0));
     }
 
     /// Calls a function of this generation and writes what it returns to `sink`.
@@ -188,9 +103,9 @@ impl Generation {
         host: &mut dyn Host,
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
-        self.hotness.compile_if_due(self.engine.vm(), function);
-        let function = function.function();
-        Ok(self.engine.call(function.slot.0, &function.name, keys, arguments, host, sink)?)
+        let (library, function) = (function.library(), function.function());
+        self.hotness.compile_if_due(self.engine.vm(), &function.callback, || library.code.len());
+        Ok(self.engine.call(function.callback.slot.0, &function.name, keys, arguments, host, sink)?)
     }
 }
 
@@ -199,7 +114,7 @@ impl Generation {
 /// # Errors
 /// In the server's order of checks. Nothing stays in the engine then.
 fn build(
-    engine: &mut Engine,
+    engine: &mut FunctionEngine,
     registry: &Registry,
     code: &[u8],
     replace: bool,
@@ -243,16 +158,14 @@ impl From<Registration> for Function {
             name: registration.name,
             description: registration.description,
             flags: registration.flags,
-            slot: Slot(registration.slot),
-            counters: Counters::default(),
-            hot_check: HotCheck::default(),
+            callback: Callback::new(Slot(registration.slot)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::NoServer;
+    use crate::engine::{Dialect, NoServer};
     use crate::registry::payload::{Rules, Versions};
 
     use super::*;
@@ -262,34 +175,34 @@ mod tests {
         format!("#!lua name={library}{}\n", functions.collect::<String>())
     }
 
-    fn generation(libraries: &[(&str, &[&str])]) -> Generation {
-        let mut generation = Generation::new(Dialect::default()).unwrap();
+    fn generation(libraries: &[(&str, &[&str])]) -> Functions {
+        let mut generation = Functions::new(Dialect::default()).unwrap();
         for (library, functions) in libraries {
             generation.load(source(library, functions).as_bytes(), false, None, &mut NoServer).unwrap();
         }
         generation
     }
 
-    fn restore(generation: &mut Generation, sources: &[&str], replace: bool) -> Result<(), String> {
+    fn restore(generation: &mut Functions, sources: &[&str], replace: bool) -> Result<(), String> {
         let payload = payload::write(sources.iter().map(|source| source.as_bytes()), 10, true);
         let sources = payload::read(&payload, Rules::new(Versions::Redis(10))).unwrap();
         generation.restore(sources, replace, &mut NoServer).map_err(|error| error.to_string())
     }
 
     /// Everything that is loaded, callbacks included.
-    fn contents(generation: &Generation) -> Vec<String> {
+    fn contents(generation: &Functions) -> Vec<String> {
         let libraries = generation.registry().libraries();
         let mut contents: Vec<_> = libraries.map(|library| format!("{library:?}")).collect();
         contents.sort();
         contents
     }
 
-    fn owner<'g>(generation: &'g Generation, function: &str) -> Option<&'g str> {
+    fn owner<'g>(generation: &'g Functions, function: &str) -> Option<&'g str> {
         generation.registry().function(function.as_bytes()).map(|found| &*found.library().name)
     }
 
-    fn slot(generation: &Generation, function: &str) -> u32 {
-        generation.registry().function(function.as_bytes()).unwrap().function().slot.0
+    fn slot(generation: &Functions, function: &str) -> u32 {
+        generation.registry().function(function.as_bytes()).unwrap().function().callback.slot.0
     }
 
     #[test]
