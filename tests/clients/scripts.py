@@ -2,14 +2,15 @@
 
 Both runs of a flow go side by side, a step at a time. After each step its results and all keys must be equal: names,
 types, encodings and values, and how long the keys are kept. Of the entries of a stream only the fields are compared,
-since an id is the time at which the entry was added; of the time that a key is kept, what the server's clock tells: the
-clock of the packages stands still. In the end the script commands must have been answered by the stock server in the
-one run, and by the module alone in the other.
+since an id is the time at which the entry was added; JSON that a script made may have its members in another order
+(`table-order` in docs/compatibility.md). How long a key is kept is known as exactly as a step is short. In the end the
+script commands must have been answered by the stock server in the one run, and by the module alone in the other.
 
 Arguments: which flows to run, all of them if none. With `--stock`, both servers are stock ones: this shows whether the
 flows repeat themselves.
 """
 
+import collections
 import itertools
 import json
 import pathlib
@@ -22,7 +23,7 @@ import redis
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 
-from database import contents  # noqa: E402
+from database import contents, reordered  # noqa: E402
 from server import Server, description  # noqa: E402
 
 # What each flow is told: the protocols, and for BullMQ the client.
@@ -123,32 +124,57 @@ class Run:
         return own, module
 
 
-def alike(stock, other):
-    """Whether two keys are the same."""
-    if stock is None or other is None:
-        return False
-    if isinstance(stock[2], tuple) and isinstance(other[2], tuple):
-        same = max(stock[2][0], other[2][0]) <= min(stock[2][1], other[2][1])
-    else:
-        same = stock[2] == other[2]
-    return same and (stock[:2], stock[3]) == (other[:2], other[3])
+class Comparison:
+    """What is the same in two databases.
+
+    Counts what differs for a known reason, by the id of its row in docs/compatibility.md: `table-order`, and
+    `stored-encoding` where the stock server keeps the text of a number.
+    """
+
+    def __init__(self):
+        self.known = collections.Counter()
+
+    def same(self, stock, other):
+        """Whether two values are the same."""
+        if isinstance(stock, list) and isinstance(other, list):
+            return len(stock) == len(other) and all(map(self.same, stock, other))
+        if isinstance(stock, bytes) and isinstance(other, bytes) and stock != other and reordered(stock, other):
+            self.known["table-order"] += 1
+            return True
+        return stock == other
+
+    def first_difference(self, stock, other):
+        """What differs between two keys, or None. Of two long values, the first item that does."""
+        if stock is None or other is None:
+            return f"{stock!r} and {other!r}"
+        (stock_kind, stock_encoding, stock_kept, stock_value) = stock
+        (other_kind, other_encoding, other_kept, other_value) = other
+        if (stock_encoding, other_encoding) == (b"embstr", b"int"):
+            self.known["stored-encoding"] += 1
+        elif stock_encoding != other_encoding:
+            return f"{stock!r} and {other!r}"
+        if stock_kind != other_kind or not overlap(stock_kept, other_kept):
+            return f"{stock!r} and {other!r}"
+        if self.same(stock_value, other_value):
+            return None
+        if isinstance(stock_value, list) and isinstance(other_value, list):
+            for at, pair in enumerate(itertools.zip_longest(stock_value, other_value)):
+                if not self.same(*pair):
+                    return f"[{at}]: {pair[0]!r} and {pair[1]!r}"
+        return f"{stock_value!r} and {other_value!r}"
+
+    def differing_keys(self, stock, other):
+        for key in sorted(stock.keys() | other.keys()):
+            difference = self.first_difference(stock.get(key), other.get(key))
+            if difference:
+                yield f"key {key!r}: {difference}"
 
 
-def shown(both):
-    """Two keys, or of two long ones what differs first."""
-    if None not in both and isinstance(both[0][3], list) and isinstance(both[1][3], list):
-        values = list(itertools.zip_longest(both[0][3], both[1][3]))
-        at = next((at for at, pair in enumerate(values) if pair[0] != pair[1]), None)
-        if at is not None:
-            return f"[{at}]: {values[at][0]!r} and {values[at][1]!r}"
-    return f"{both[0]!r} and {both[1]!r}"
-
-
-def differing_keys(stock, other):
-    for key in sorted(stock.keys() | other.keys()):
-        both = stock.get(key), other.get(key)
-        if not alike(*both):
-            yield f"key {key!r}: {shown(both)}"
+def overlap(stock, other):
+    """Whether two keys may be kept for the same time: both for ever, or both until a moment between two."""
+    if isinstance(stock, tuple) and isinstance(other, tuple):
+        return max(stock[0], other[0]) <= min(stock[1], other[1])
+    return stock == other
 
 
 def differing_lines(stock, other):
@@ -157,7 +183,7 @@ def differing_lines(stock, other):
             yield f"result: {both[0]!r} and {both[1]!r}"
 
 
-def go_side_by_side(runs):
+def go_side_by_side(runs, comparison):
     """Returns how many steps there were, how many keys at most, and what differs; nothing is run after a difference."""
     steps = keys = 0
     while True:
@@ -166,7 +192,7 @@ def go_side_by_side(runs):
             codes = [run.process.wait() for run in runs]
             return steps, keys, [] if codes == [0, 0] else [f"after {steps} steps: exit codes {codes}"]
         databases = [run.keys() for run in runs]
-        differences = [*differing_lines(stock[1], other[1]), *differing_keys(*databases)]
+        differences = [*differing_lines(stock[1], other[1]), *comparison.differing_keys(*databases)]
         if differences or stock[0] != other[0]:
             return steps, keys, [f"step {stock[0]!r}: {difference}" for difference in differences or ["another step"]]
         steps, keys = steps + 1, max(keys, len(databases[0]))
@@ -193,16 +219,19 @@ def compare(name, arguments, intercepted):
     words = [name, *arguments.split()]
     with Server() as stock, Server(INTERCEPTED if intercepted else None) as other:
         with Run(stock, words) as first, Run(other, words) as second:
-            runs = [first, second]
+            runs, comparison = [first, second], Comparison()
             watchdog = threading.Timer(PATIENCE, lambda: [run.process.kill() for run in runs])
             watchdog.start()
-            steps, keys, differences = go_side_by_side(runs)
+            steps, keys, differences = go_side_by_side(runs, comparison)
             watchdog.cancel()
             differences = differences or list(wrongly_answered(runs, intercepted))
             calls = sum(count for count, _ in first.answered()[0].values())
     passed = not differences and steps > 0
     title = f"{name:24}  RESP{arguments:9}"
-    print(f"{'ok' if passed else 'FAILED':6}  {title}  {steps:2} steps, {keys:3} keys, {calls:4} calls", flush=True)
+    counts = f"{steps:2} steps, {keys:3} keys, {calls:4} calls"
+    for what, count in sorted(comparison.known.items()):
+        counts += f", {count} {what}"
+    print(f"{'ok' if passed else 'FAILED':6}  {title}  {counts}", flush=True)
     for difference in differences:
         print(f"        {difference}", flush=True)
     return passed

@@ -8,7 +8,6 @@ recordings to make, all of them if none.
 
 import collections
 import hashlib
-import json
 import pathlib
 import re
 import subprocess
@@ -20,7 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 
 import scripts  # noqa: E402
-from database import contents  # noqa: E402
+from database import contents, reordered  # noqa: E402
 from recording import Recording  # noqa: E402
 from server import Server, description  # noqa: E402
 
@@ -166,14 +165,6 @@ def number(text):
         return float(text)
     except ValueError:
         return None
-
-
-def reordered(stock, shadow):
-    """Whether both are the same JSON but for the order of members, which Lua does not promise."""
-    try:
-        return stock[:1] in b"[{" and json.loads(stock) == json.loads(shadow)
-    except ValueError:
-        return False
 
 
 class Comparison:

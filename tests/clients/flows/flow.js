@@ -30,12 +30,14 @@ class StandingDate extends Date {
 }
 globalThis.Date = StandingDate;
 
-let drawn = 0;
-// What the next draw yields: so many bytes.
-const bytes = (count) => crypto.createHash('shake256', { outputLength: count }).update(String(drawn++)).digest();
+// So many bytes, others for each seed.
+const draw = (count, seed) => crypto.createHash('shake256', { outputLength: count }).update(seed).digest();
+let [names, numbers] = [0, 0];
+const bytes = (count) => draw(count, `name ${names++}`);
 crypto.randomBytes = (count, callback) => (callback ? callback(null, bytes(count)) : bytes(count));
 crypto.randomUUID = () => bytes(16).toString('hex').replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-Math.random = () => bytes(4).readUInt32LE() / 2 ** 32;
+// Counted apart: how often somebody waits for a random time must not change what is drawn next.
+Math.random = () => draw(4, `number ${numbers++}`).readUInt32LE() / 2 ** 32;
 
 // What a promise that must fail says.
 const failure = (promise) =>
