@@ -39,6 +39,7 @@ FLOWS = {
     "dramatiq-py.py": ["2", "3"],
 }
 INTERCEPTED = ["intercept", "all"]
+KILL = "script|kill"
 
 # How many seconds a flow may take in all before the test gives up on it.
 PATIENCE = 120
@@ -121,6 +122,11 @@ class Run:
             counts, plain = (module, name[7:]) if name.startswith("shadow.") else (own, name)
             if commands_of_scripts(plain) and stat["calls"]:
                 counts[plain] = (stat["calls"], stat["failed_calls"])
+        # A KILL while nothing of the module's runs is left to the server, which may have something to end.
+        calls, failed = own.get(KILL, (0, 0))
+        if module and calls and calls == failed:
+            del own[KILL]
+            module[KILL] = tuple(map(sum, zip((calls, failed), module.get(KILL, (0, 0)))))
         return own, module
 
 
