@@ -80,11 +80,12 @@ conformance: ## run the servers' own suites on the module, on each server of the
 	cargo build --release
 	@scripts/conformance.sh $(ON)
 
-clients: ## run the function API of client libraries on an intercepting server and on a stock one
+clients: ## run client libraries, and packages that live on EVAL, on an intercepting server and on a stock one
 	@scripts/setup.sh node venv
 	cargo build --release
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/main.py
+	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/scripts.py
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/guide.py
 
 realcode: ## run the Lua of real packages as functions, in the server's registry and in the module's

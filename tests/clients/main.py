@@ -19,8 +19,9 @@ CLIENTS = {"redis-py.py": "23", "coredis-py.py": "3", "node-redis.js": "23", "io
 SERVERS = {"stock": None, "intercepted": ["intercept", "yes"]}
 SUBCOMMANDS = ("load", "list", "delete", "flush", "dump", "restore", "stats", "kill")
 TYPED = {"fcall", "fcall_ro", *(f"function|{name}" for name in SUBCOMMANDS)}
-# What the module itself asks the server for, whatever clients type.
-ASKED = {"function|stats", "function|dump"}
+# What the module itself asks the server for, whatever clients type, and what it leaves to the server while nothing of
+# the module's runs: KILL.
+ASKED = {"function|stats", "function|dump", "function|kill"}
 # After how many milliseconds a running function lets others in. The servers' own five seconds are long for a test.
 THRESHOLD = 100
 

@@ -8,7 +8,6 @@ recordings to make, all of them if none.
 
 import collections
 import hashlib
-import json
 import pathlib
 import re
 import subprocess
@@ -20,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 
 import scripts  # noqa: E402
+from database import contents, reordered  # noqa: E402
 from recording import Recording  # noqa: E402
 from server import Server, description  # noqa: E402
 
@@ -167,14 +167,6 @@ def number(text):
         return None
 
 
-def reordered(stock, shadow):
-    """Whether both are the same JSON but for the order of members, which Lua does not promise."""
-    try:
-        return stock[:1] in b"[{" and json.loads(stock) == json.loads(shadow)
-    except ValueError:
-        return False
-
-
 class Comparison:
     """What is the same in two replies or two databases, but for a clock that went on between them.
 
@@ -205,6 +197,10 @@ class Comparison:
         """The keys that differ between database 0 and database 1."""
         for _ in range(READINGS):
             both = [contents(reader) for reader in server.readers]
+            for database in both:
+                for key in database.values():
+                    # Both are written one after the other, so their keys never expire at the same time.
+                    key[2] = "expires" if key[2] >= 0 else "stays"
             differences = []
             for key in sorted(both[0].keys() | both[1].keys()):
                 stock, shadow = (database.get(key) for database in both)
@@ -213,45 +209,6 @@ class Comparison:
             if not differences:
                 break
         return differences
-
-
-READ = {
-    b"string": lambda key: ("GET", key),
-    b"list": lambda key: ("LRANGE", key, 0, -1),
-    b"set": lambda key: ("SMEMBERS", key),
-    b"hash": lambda key: ("HGETALL", key),
-    b"zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
-    b"stream": lambda key: ("XRANGE", key, "-", "+"),
-}
-
-
-def contents(reader):
-    """Every key of a database: its type, encoding, value, and whether it expires."""
-    keys = sorted(reader.execute_command("KEYS", "*"))
-    with reader.pipeline(transaction=False) as pipeline:
-        for key in keys:
-            pipeline.execute_command("TYPE", key)
-            pipeline.execute_command("OBJECT", "ENCODING", key)
-            pipeline.execute_command("PTTL", key)
-        replies = pipeline.execute()
-    kinds = replies[::3]
-    with reader.pipeline(transaction=False) as pipeline:
-        for key, kind in zip(keys, kinds):
-            pipeline.execute_command(*READ.get(kind, READ[b"string"])(key))
-        values = pipeline.execute(raise_on_error=False)
-    database = {}
-    for key, kind, encoding, left, value in zip(keys, kinds, replies[1::3], replies[2::3], values):
-        if kind == b"none":
-            continue
-        if kind == b"set":
-            value = sorted(value)
-        elif kind == b"hash":
-            value = [word for pair in sorted(zip(value[::2], value[1::2])) for word in pair]
-        elif kind == b"stream":
-            # An entry's id is the time at which it was added.
-            value = [fields for _, fields in value]
-        database[key] = [kind, encoding, "expires" if left >= 0 else "stays", value]
-    return database
 
 
 def compare(server, comparison, function, words):

@@ -1,0 +1,3 @@
+-- Runs until it is killed.
+while true do
+end
