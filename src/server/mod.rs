@@ -32,6 +32,7 @@ use api::entry::entry_points;
 use api::{Arguments, Context};
 #[doc(hidden)] // For the proofs in their documentation.
 pub use api::{FilteredCommand, ServerString};
+use intercept::Scope;
 use module::Module;
 
 /// The module's version as the API wants it: major * 10000 + minor * 100 + patch.
@@ -87,7 +88,8 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     events::subscribe(context, &dialect).map_err(|_| "the server refused the subscription to its events")?;
     api::info::register::<info::Sections>(context).map_err(|_| "the server refused the section of INFO")?;
     if settings::INTERCEPT.is_on() {
-        intercept::install(context, dialect, commands::registered())?;
+        let scope = Scope::from_bits_truncate(settings::INTERCEPT.get() as i64);
+        intercept::install(context, dialect, scope, commands::registered())?;
     }
     allocator::prepare(context);
     library_dir::announce(context, loaded);

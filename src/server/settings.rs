@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::api::config::{self, Config, Kind};
 use super::api::{Arguments, Context};
+use super::intercept::Scope;
 use super::module;
 use crate::generation::Compilation;
 
@@ -19,8 +20,19 @@ const MIB: i64 = 1 << 20;
 pub static RECLAIM_QUEUE: Setting =
     Setting::new(c"reclaim-queue", Shape::Number { least: 1, most: 65_536 }, 64, Change::Never);
 
-/// Whether FUNCTION, FCALL and FCALL_RO are answered by the shadow registry.
-pub static INTERCEPT: Setting = Setting::new(c"intercept", Shape::Switch, 0, Change::Never);
+/// Which of the server's commands the module answers. `yes` dates from when there was nothing but functions.
+pub static INTERCEPT: Setting = Setting::new(
+    c"intercept",
+    Shape::Choice(&[
+        (c"no", Scope::empty().bits()),
+        (c"functions", Scope::FUNCTIONS.bits()),
+        (c"scripts", Scope::SCRIPTS.bits()),
+        (c"all", Scope::all().bits()),
+        (c"yes", Scope::FUNCTIONS.bits()),
+    ]),
+    Scope::empty().bits(),
+    Change::Never,
+);
 
 /// Whether SHADOW.DEBUG is registered: fault injection for tests.
 pub static ENABLE_DEBUG_COMMAND: Setting = Setting::new(c"enable-debug-command", Shape::Switch, 0, Change::Never);
@@ -35,7 +47,7 @@ pub static READ_ONLY_TIMEOUT: Setting =
 
 /// Which functions are compiled to machine code.
 static JIT: Setting =
-    Setting::new(c"jit", Shape::Choice(&[c"off", c"hot", c"always"]), 1, Change::Then(set_compilation));
+    Setting::new(c"jit", Shape::Choice(&[(c"off", 0), (c"hot", 1), (c"always", 2)]), 1, Change::Then(set_compilation));
 
 /// The directory whose libraries are loaded at start; empty for none.
 pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, Change::Never);
@@ -65,8 +77,8 @@ enum Shape {
     Number { least: i64, most: i64 },
     /// A number of bytes, with or without a unit: 0, or `least` and more.
     Memory { least: i64 },
-    /// One of these words; the value is its place among them.
-    Choice(&'static [&'static CStr]),
+    /// One of these words, in any case, each with its value.
+    Choice(&'static [(&'static CStr, i64)]),
     /// Any bytes but NUL; empty for none.
     Path,
 }
@@ -89,7 +101,7 @@ impl Shape {
             Self::Switch => yes_or_no(&text).map(i64::from),
             Self::Number { .. } => text.parse().ok(),
             Self::Memory { .. } => bytes(&text),
-            Self::Choice(words) => place(words, &text),
+            Self::Choice(words) => value_of(words, &text),
             Self::Path => return Ok(Value::Path(word.to_vec())),
         };
         number.filter(|&number| self.takes(number)).map(Value::Number).ok_or_else(|| self.wanted())
@@ -100,7 +112,7 @@ impl Shape {
             Self::Switch => true,
             Self::Number { least, most } => (least..=most).contains(&number),
             Self::Memory { least } => number == 0 || number >= least,
-            Self::Choice(words) => usize::try_from(number).is_ok_and(|place| place < words.len()),
+            Self::Choice(words) => words.iter().any(|&(_, value)| value == number),
             Self::Path => false,
         }
     }
@@ -112,7 +124,7 @@ impl Shape {
             Self::Number { least, most } => format!("a number from {least} to {most}"),
             Self::Memory { least } => format!("0 for no limit, or a memory value of {}mb or more", least >> 20),
             Self::Choice(words) => {
-                let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+                let words: Vec<_> = words.iter().map(|(word, _)| word.to_string_lossy()).collect();
                 format!("one of {}", words.join(", "))
             }
             Self::Path => "a path".to_owned(),
@@ -145,7 +157,7 @@ impl Setting {
         Self { name, shape, default, change, number: AtomicI64::new(default), path: Mutex::new(Vec::new()) }
     }
 
-    /// The value: a number, bytes, 1 for yes, or the place of a word.
+    /// The value: a number, bytes, 1 for yes, or the value of a word.
     pub fn get(&self) -> u64 {
         u64::try_from(self.number.load(Ordering::Relaxed)).unwrap_or_default()
     }
@@ -187,7 +199,7 @@ impl Setting {
             Shape::Switch => Kind::Switch(number != 0),
             Shape::Number { least, most } => Kind::Number { default: number, least, most },
             Shape::Memory { .. } => Kind::Memory(number),
-            Shape::Choice(words) => Kind::Choice { default: number as usize, words },
+            Shape::Choice(words) => Kind::Choice { default: number, words },
             Shape::Path => Kind::Text(&path),
         };
         let fixed = matches!(self.change, Change::Never);
@@ -274,10 +286,10 @@ fn yes_or_no(value: &str) -> Option<bool> {
     }
 }
 
-/// The place of `text`, in any case, among `words`.
-fn place(words: &[&CStr], text: &str) -> Option<i64> {
-    let place = words.iter().position(|word| word.to_bytes().eq_ignore_ascii_case(text.as_bytes()))?;
-    i64::try_from(place).ok()
+/// The value of `text`, in any case, among `words`.
+fn value_of(words: &[(&CStr, i64)], text: &str) -> Option<i64> {
+    let found = words.iter().find(|(word, _)| word.to_bytes().eq_ignore_ascii_case(text.as_bytes()));
+    found.map(|&(_, value)| value)
 }
 
 /// A number of bytes with one of the server's units, or without.
@@ -317,6 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn every_word_for_interception_has_its_scope() {
+        let (functions, scripts) = (Scope::FUNCTIONS, Scope::SCRIPTS);
+        for (word, scope) in [
+            ("no", Scope::empty()),
+            ("functions", functions),
+            ("yes", functions),
+            ("Scripts", scripts),
+            ("ALL", functions | scripts),
+        ] {
+            assert_eq!(read(&format!("intercept {word}")), Ok(vec![("intercept", Value::Number(scope.bits()))]));
+        }
+    }
+
+    #[test]
     fn a_wrong_argument_is_refused_by_name() {
         assert_eq!(read("colour red").unwrap_err(), "unknown load argument 'colour'");
         assert_eq!(read("reclaim-queue").unwrap_err(), "load argument 'reclaim-queue' has no value");
@@ -347,7 +373,8 @@ mod tests {
             Ok(Value::Path(b"/\xff".into()))
         );
         assert_eq!(read("library-dir").unwrap_err(), "load argument 'library-dir' has no value");
-        assert!(read("intercept library-dir /a yes").unwrap_err().contains("must be yes or no, not 'library-dir'"));
+        let refused = read("intercept library-dir /a yes").unwrap_err();
+        assert!(refused.contains("must be one of no, functions, scripts, all, yes, not 'library-dir'"), "{refused}");
     }
 
     #[test]

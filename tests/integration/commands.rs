@@ -70,6 +70,8 @@ pub fn counterparts(command: &str) -> Vec<&str> {
     match command {
         "shadow.function|import" => vec!["function|restore"],
         "shadow.function|resetstat" => vec!["function|stats", "config|resetstat"],
+        // Redis has none.
+        "shadow.script|show" => vec!["script|exists"],
         _ => vec![command.strip_prefix("shadow.").expect("a name of the module's")],
     }
 }

@@ -1,15 +1,33 @@
-//! The load argument `intercept yes`: FUNCTION, FCALL and FCALL_RO are answered by the shadow registry.
+//! The setting `shadow.intercept`: the server's own commands for functions and for scripts, answered by the module.
+//! Here what holds for both kinds and what is about functions.
+
+mod debugger;
+mod permissions;
+mod running;
+mod scripts;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use sha1::{Digest, Sha1};
 
 use crate::commands::{all_of_ours, counterparts};
 use crate::support::library::{callback, load, numbered};
 use crate::support::{Client, Options, Server, Value, Words};
 
 fn intercepting() -> (Server, Client) {
-    let server = Options::new().module_arguments("intercept yes").start();
+    intercepting_with("functions")
+}
+
+/// A server that intercepts what this value of the setting says.
+fn intercepting_with(scope: &str) -> (Server, Client) {
+    let server = Options::new().module_arguments(&format!("intercept {scope}")).start();
     let client = server.client();
     (server, client)
+}
+
+/// The name of a script.
+fn digest_of(script: &str) -> String {
+    Sha1::digest(script).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
@@ -139,11 +157,11 @@ fn may_run(client: &mut Client, rules: &str, command: &str) -> bool {
 
 #[test]
 fn a_rule_for_a_category_holds_for_every_subcommand_as_for_the_servers_own() {
-    let server = Options::new().module_arguments("intercept yes enable-debug-command yes").start();
+    let server = Options::new().module_arguments("intercept all enable-debug-command yes").start();
     let mut client = server.client();
     let mut commands = all_of_ours(&mut client);
     // A container without a subcommand is nothing to run.
-    assert!(commands.remove("shadow.function"));
+    assert!(commands.remove("shadow.function") && commands.remove("shadow.script"));
     let categories = client.run("ACL CAT").sorted_texts();
     let members: BTreeMap<&String, BTreeSet<String>> = categories
         .iter()
@@ -195,14 +213,17 @@ fn a_user_who_may_not_write_cannot_change_the_registry_by_any_name() {
 
 #[test]
 fn what_the_server_refuses_for_its_words_alone_is_refused_in_its_words() {
-    let (_server, mut client) = intercepting();
+    let (_server, mut client) = intercepting_with("all");
     let stock = Options::new().without_module().start();
     let mut stock = stock.client();
     let mut refused = 0;
-    let subcommands =
+    let of_functions =
         ["load", "delete", "flush", "restore", "dump", "list", "stats", "kill", "help", "import", "resetstat"];
-    let functions = subcommands.map(|subcommand| vec!["function", subcommand]);
-    for start in functions.into_iter().chain([vec!["function"], vec!["fcall"], vec!["fcall_ro"]]) {
+    let of_scripts = ["load", "exists", "flush", "kill", "debug", "help", "show", "list"];
+    let functions = of_functions.map(|subcommand| vec!["function", subcommand]);
+    let scripts = of_scripts.map(|subcommand| vec!["script", subcommand]);
+    let commands = ["function", "fcall", "fcall_ro", "script", "eval", "evalsha", "eval_ro", "evalsha_ro"];
+    for start in functions.into_iter().chain(scripts).chain(commands.map(|command| vec![command])) {
         for more in 0..4 {
             let mut words = start.clone();
             words.resize(start.len() + more, "0");
@@ -214,7 +235,7 @@ fn what_the_server_refuses_for_its_words_alone_is_refused_in_its_words() {
             }
         }
     }
-    assert!(refused > 20, "{refused}");
+    assert!(refused > 40, "{refused}");
 }
 
 #[test]

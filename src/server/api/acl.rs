@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::{CallReply, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked};
+use super::{CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked};
 use crate::engine::Permission;
 
 /// A user, known by name.
@@ -19,12 +19,19 @@ pub struct User(ServerString);
 impl User {
     /// The user of the client whose command is running; None for a caller without one (another module).
     pub fn of_caller(context: &Context) -> Option<Self> {
-        // SAFETY: Living context. The name is asked for by the client's id, because the direct call reads through a
-        // null user. The name is a new string, which we own.
-        unsafe {
-            let id = api!(RedisModule_GetClientId)(context.raw());
-            ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id)).map(Self)
-        }
+        // The name is asked for by the client's id, because the direct call reads through a null user.
+        // SAFETY: Living context.
+        Self::of_id(context, unsafe { api!(RedisModule_GetClientId)(context.raw()) })
+    }
+
+    /// The user of a connection; None once it is gone.
+    pub fn of_client(context: &Context, client: ClientId) -> Option<Self> {
+        Self::of_id(context, client.get())
+    }
+
+    fn of_id(context: &Context, id: u64) -> Option<Self> {
+        // SAFETY: Living context; an id of no client gives null. The name is a new string, which we own.
+        unsafe { ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id)).map(Self) }
     }
 
     /// The name.

@@ -27,14 +27,14 @@ pub enum Kind<'a> {
     Number { default: i64, least: i64, most: i64 },
     /// A number of bytes, which may have a unit.
     Memory(i64),
-    /// The place of a word among these.
-    Choice { default: usize, words: &'a [&'static CStr] },
+    /// One of these words, each with its value. Of several words for one value, the first is shown.
+    Choice { default: i64, words: &'static [(&'static CStr, i64)] },
     /// Any text.
     Text(&'a CStr),
 }
 
 /// Where the server reads and writes the value of a setting. A setting has either a number (a switch is 0 or 1, a
-/// choice its place) or a text.
+/// choice the value of its word) or a text.
 pub trait Value: Sync + 'static {
     /// The number.
     fn number(&self) -> i64;
@@ -79,15 +79,15 @@ pub fn register<V: Value>(context: &Context, config: &Config, value: &'static V)
                 private,
             ),
             Kind::Choice { default, words } => {
-                let mut texts: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
-                let places: Vec<c_int> = (0..).take(words.len()).collect();
+                let mut texts: Vec<*const c_char> = words.iter().map(|(word, _)| word.as_ptr()).collect();
+                let values: Vec<c_int> = words.iter().map(|&(_, value)| value as c_int).collect();
                 api!(RedisModule_RegisterEnumConfig)(
                     context,
                     name,
                     default as c_int,
                     flags,
                     texts.as_mut_ptr(),
-                    places.as_ptr(),
+                    values.as_ptr(),
                     words.len() as c_int,
                     get_int,
                     set_int,

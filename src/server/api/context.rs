@@ -28,6 +28,22 @@ impl Context<'_> {
         Self { raw, replied: Cell::new(false), replied_error: Cell::new(false), lifetime: PhantomData }
     }
 
+    /// Lends `body` a context that belongs to no command, for callbacks that get none.
+    pub fn with_detached<T>(body: impl FnOnce(&Context) -> T) -> T {
+        /// Frees the context however `body` ends.
+        struct Detached(*mut raw::RedisModuleCtx);
+        impl Drop for Detached {
+            fn drop(&mut self) {
+                // SAFETY: it is ours, and nothing refers to it.
+                unsafe { api!(RedisModule_FreeThreadSafeContext)(self.0) };
+            }
+        }
+        // SAFETY: Main thread, which may use it without a lock. A null client is allowed.
+        let detached = Detached(unsafe { api!(RedisModule_GetThreadSafeContext)(ptr::null_mut()) });
+        // SAFETY: it lives until the end of this function.
+        body(&unsafe { Context::new(detached.0) })
+    }
+
     /// The context as the API takes it.
     pub(super) const fn raw(&self) -> *mut raw::RedisModuleCtx {
         self.raw

@@ -51,6 +51,36 @@ fn filter<F: CommandFilter>(command: &mut FilteredCommand) {
     guarded(|| F::filter(command));
 }
 
+/// Who sent a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A connection: a client or the master.
+    Client(ClientId),
+    /// A script of the server's own, or another module.
+    Program,
+    /// Servers before 7.2 do not tell.
+    Unknown,
+}
+
+/// A connection. The server gives a number to each and uses it once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId(u64);
+
+impl ClientId {
+    /// Whether it is still there.
+    pub fn is_connected(self) -> bool {
+        // SAFETY: without a place for the answer the call only says whether there is a client of that id; those that
+        // modules and scripts run commands with are in no list.
+        let found = unsafe { api!(RedisModule_GetClientInfoById)(ptr::null_mut(), self.0) };
+        found as isize == raw::REDISMODULE_OK
+    }
+
+    /// The number.
+    pub(super) const fn get(self) -> u64 {
+        self.0
+    }
+}
+
 /// A command that passes the filter. It lives as long as the callback.
 ///
 /// A word that was read is gone when it is replaced, which the compiler checks:
@@ -112,18 +142,14 @@ impl FilteredCommand<'_> {
         }
     }
 
-    /// Whether a client sent the command, rather than another module. Servers before 7.2 do not tell: true there.
-    pub fn is_from_a_client(&self) -> bool {
-        // SAFETY: the context is alive during the callback. Without a place for the answer the call only says whether
-        // there is a client of that id; those that modules run commands with are in no list.
-        unsafe {
-            match raw::RedisModule_CommandFilterGetClientId {
-                Some(client_id) => {
-                    let id = client_id(self.context);
-                    api!(RedisModule_GetClientInfoById)(ptr::null_mut(), id) as isize == raw::REDISMODULE_OK
-                }
-                None => true,
-            }
+    /// Who sent the command.
+    pub fn sender(&self) -> Sender {
+        // SAFETY: the context is alive during the callback. Optional: absent before 7.2.
+        let id = unsafe { raw::RedisModule_CommandFilterGetClientId.map(|client_id| client_id(self.context)) };
+        match id.map(ClientId) {
+            None => Sender::Unknown,
+            Some(client) if client.is_connected() => Sender::Client(client),
+            Some(_) => Sender::Program,
         }
     }
 }

@@ -41,7 +41,7 @@ pub use call::{Flags, call};
 pub use call_reply::CallReply;
 pub use command::KeyAccess;
 pub use context::Context;
-pub use filter::{CommandFilter, FilteredCommand, InstalledFilter};
+pub use filter::{ClientId, CommandFilter, FilteredCommand, InstalledFilter, Sender};
 pub use guard::guarded;
 pub use key_positions::KeyPositions;
 pub use server_string::ServerString;

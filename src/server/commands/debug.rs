@@ -3,7 +3,8 @@ use std::marker::PhantomData;
 
 use super::super::api::{self, Arguments, CallReply, Context};
 use super::super::host::PLAIN_FLAGS;
-use super::super::{intercept, module, persistence};
+use super::super::intercept::{self, Scope};
+use super::super::{module, persistence};
 use super::entry::Command;
 use super::spec::List;
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::error::Error;
 /// `SHADOW.DEBUG PANIC | PANIC-IN-REPLY | PANIC-IN-CALLBACK | PANIC-IN-WORKER | PANIC-IN-WATCH | PANIC-IN-SAVE |
 /// RECLAIM-HOLD | RECLAIM-RELEASE`: faults for the tests. `SHADOW.DEBUG CALL <times> <command> [word ...]`: runs inner
 /// commands without a function, for the benchmark to compare. `SHADOW.DEBUG FILTER ON | OFF`: installs or removes the
-/// filter of `intercept yes`, so that one server shows what it costs.
+/// filter of `intercept all`, so that one server shows what it costs.
 pub struct Debug<Commands>(PhantomData<Commands>);
 
 impl<Commands: List> Command for Debug<Commands> {
@@ -61,7 +62,7 @@ fn filter<Commands: List>(context: &Context, word: &[u8]) -> Result<(), Error> {
     intercept::remove(context);
     if wanted {
         let dialect = module::read()?.dialect.clone();
-        intercept::install(context, dialect, Commands::specs()).map_err(Error::new)?;
+        intercept::install(context, dialect, Scope::all(), Commands::specs()).map_err(Error::new)?;
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ pub struct Spec {
     pub arity: c_int,
     /// The arity of the server's own command of that name, less the prefix; None where there is none.
     pub stock: Option<c_int>,
+    /// Which servers have that one.
+    pub stock_on: fn(&Dialect) -> bool,
     /// Its flags, in the words of `RM_CreateCommand`.
     pub flags: &'static CStr,
     /// All its ACL categories: servers that let modules choose do not derive any from the flags.
@@ -58,13 +60,13 @@ impl Spec {
         self.stock.map(|_| name.strip_prefix(PREFIX).unwrap_or(name))
     }
 
-    /// Whether the server's own command takes this number of words.
-    pub fn stock_takes(&self, words: usize) -> bool {
+    /// Whether the server has such a command of its own, and it takes this number of words.
+    pub fn stock_takes(&self, words: usize, dialect: &Dialect) -> bool {
         let fits = |arity: c_int| {
             let least = arity.unsigned_abs() as usize;
             if arity < 0 { words >= least } else { words == least }
         };
-        self.stock.is_some_and(fits)
+        (self.stock_on)(dialect) && self.stock.is_some_and(fits)
     }
 
     /// Whether it is in the ACL category of that name, without `@`.

@@ -7,7 +7,7 @@ use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
 use super::spec::{Line, List, Spec};
 use super::{debug, delete, dump, eval, fcall, flush, help, kill, list, load, resetstat, restore, script, stats};
-use crate::engine::Callable;
+use crate::engine::{Callable, Dialect};
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
 /// end with `..BLANK`.
@@ -18,6 +18,7 @@ const BLANK: Spec = Spec {
     since: c"0.1.0",
     arity: 2,
     stock: None,
+    stock_on: |_| true,
     flags: c"",
     acl: c"slow scripting",
     summary: c"",
@@ -283,6 +284,8 @@ const SCRIPT: &[Spec] = &[
         name: c"show",
         handler: Some(Handler::of::<script::Show>()),
         arity: 3,
+        stock: Some(3),
+        stock_on: Dialect::is_valkey,
         flags: c"deny-script",
         summary: c"Returns the text of a cached script.",
         arguments: &[Argument::new(c"sha1", Kind::String)],

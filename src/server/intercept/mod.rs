@@ -1,23 +1,50 @@
-//! Interception: FUNCTION, FCALL and FCALL_RO, as clients type them, answered by the shadow registry.
+//! Interception: the server's commands for functions and for scripts, as clients type them, answered by the module.
 //!
 //! The server offers every command to the module's filter before it looks it up. The filter replaces the name that was
 //! typed by that of the shadow command; everything else (permissions, keys, MULTI, replication) then sees the shadow
 //! command. A command that the server would refuse by itself (an unknown subcommand, a wrong number of words) is left
-//! alone, so that the refusal names what was typed.
+//! alone, so that the refusal names what was typed. So is what the server alone can do: a script of another engine, the
+//! debugger, the end of a call that is not ours.
 
 pub mod debug;
+mod debugger;
 mod permissions;
 
 use std::cell::RefCell;
 
-use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, ServerString};
+use bitflags::bitflags;
+
+use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, Sender, ServerString};
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
 use super::running;
 use crate::engine::{Callable, Dialect};
 use crate::error::Error;
+use crate::registry::declaration::{Engines, names_other_engine};
+use debugger::Requests;
 
-/// A command that is intercepted.
+bitflags! {
+    /// Which of the server's commands are intercepted: the values of the setting `shadow.intercept`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Scope: i64 {
+        /// FUNCTION, FCALL, FCALL_RO.
+        const FUNCTIONS = 1;
+        /// SCRIPT, EVAL, EVALSHA, EVAL_RO, EVALSHA_RO.
+        const SCRIPTS = 2;
+    }
+}
+
+impl Scope {
+    /// Whether it has the commands for functions, or for scripts.
+    const fn has(self, callable: Callable) -> bool {
+        self.contains(match callable {
+            Callable::Function => Self::FUNCTIONS,
+            Callable::Script => Self::SCRIPTS,
+        })
+    }
+}
+
+/// A command of the server that the module has as well.
 struct Interception {
     /// The word that clients type.
     typed: &'static str,
@@ -34,14 +61,24 @@ impl Interception {
     }
 
     /// Whether the server would take the command, by its subcommand and its number of words.
-    fn admits(&self, words: &FilteredCommand) -> bool {
+    fn admits(&self, words: &FilteredCommand, dialect: &Dialect) -> bool {
         if self.command.subcommands.is_empty() {
-            return self.command.stock_takes(words.word_count());
+            return self.command.stock_takes(words.word_count(), dialect);
         }
         let word = words.word(1);
         let mut subcommands = self.command.subcommands.iter();
         let found = subcommands.find(|subcommand| word.eq_ignore_ascii_case(subcommand.name.to_bytes()));
-        found.is_some_and(|subcommand| subcommand.stock_takes(words.word_count()))
+        found.is_some_and(|subcommand| subcommand.stock_takes(words.word_count(), dialect))
+    }
+
+    /// Whether it calls something, rather than to manage what is called.
+    const fn calls(&self) -> bool {
+        self.command.subcommands.is_empty()
+    }
+
+    /// Whether the command is this subcommand of it.
+    fn is(&self, words: &FilteredCommand, subcommand: &str) -> bool {
+        !self.calls() && words.word(1).eq_ignore_ascii_case(subcommand.as_bytes())
     }
 }
 
@@ -49,11 +86,13 @@ impl Interception {
 struct Filter {
     installed: InstalledFilter,
     dialect: Dialect,
+    scope: Scope,
     /// The module's commands.
     commands: Vec<&'static Spec>,
     interceptions: Vec<Interception>,
-    /// A command that must wait while a function is running.
+    /// A command that must wait while a call is running.
     waits: [ServerString; 2],
+    debugger: Requests,
 }
 
 impl Filter {
@@ -82,23 +121,25 @@ fn with_filter<T>(body: impl FnOnce(&Filter) -> T) -> Option<T> {
 
 /// Whether the server's commands for functions, or for scripts, are intercepted.
 pub fn answers(callable: Callable) -> bool {
-    with_filter(|_| callable == Callable::Function).unwrap_or(false)
+    with_filter(|filter| filter.scope.has(callable)).unwrap_or(false)
 }
 
-/// Begins to intercept the server's commands that one of `commands` stands beside.
+/// Begins to intercept the server's commands of this scope that one of `commands` stands beside.
 ///
 /// # Errors
 /// When the server refuses the filter.
 pub fn install(
     context: &Context,
     dialect: Dialect,
+    scope: Scope,
     commands: impl Iterator<Item = &'static Spec>,
 ) -> Result<(), String> {
-    let commands: Vec<&Spec> = commands.filter(|command| command.callable == Callable::Function).collect();
+    let commands: Vec<&Spec> = commands.collect();
     let interceptions = commands.iter().filter_map(|command| Interception::new(command)).collect();
     let waits = [ServerString::new(b"shadow.function"), ServerString::new(b"list")];
     let installed = InstalledFilter::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
-    FILTER.replace(Some(Filter { installed, dialect, commands, interceptions, waits }));
+    let debugger = Requests::default();
+    FILTER.replace(Some(Filter { installed, dialect, scope, commands, interceptions, waits, debugger }));
     Ok(())
 }
 
@@ -134,13 +175,17 @@ pub fn authorise(context: &Context, arguments: Arguments) -> Result<(), Error> {
 struct Rewriting;
 
 impl CommandFilter for Rewriting {
-    /// Compares only the length of the name and its first letter, because every command of every client pays for it;
-    /// the letter, because GET and SET are as long as `acl`.
+    /// Compares only the length of the name and its first letters, because every command of every client pays for it:
+    /// GET and SET are as long as `acl`, EXEC begins as `eval` does.
     #[inline]
     fn wants(name: &[u8]) -> bool {
         let Some(first) = name.first() else { return false };
-        // `acl`; `fcall`, `debug`; `script`; `function`, `fcall_ro`.
-        matches!((name.len(), first | 0x20), (3, b'a') | (5, b'f' | b'd') | (6, b's') | (8, b'f'))
+        // `acl`; `eval`; `fcall`, `debug`; `script`; `evalsha`, `eval_ro`; `function`, `fcall_ro`; `evalsha_ro`.
+        match (name.len(), first | 0x20) {
+            (3, b'a') | (5, b'f' | b'd') | (6, b's') | (8, b'f') => true,
+            (4 | 7 | 10, b'e') => name[1] | 0x20 == b'v',
+            _ => false,
+        }
     }
 
     fn filter(command: &mut FilteredCommand) {
@@ -153,27 +198,59 @@ impl Filter {
         let typed = command.word(0).to_ascii_lowercase();
         match typed.as_slice() {
             // Redis 7.0 puts no command of a module into a category: rules for categories are given by name there.
-            b"acl" => permissions::translate(command, &self.commands, self.dialect.is_7_0()),
+            b"acl" => permissions::translate(command, &self.commands, self.scope, self.dialect.is_7_0()),
             b"debug" => debug::note(command),
-            // The server believes that no script is running. Rewritten to a command that must wait, SCRIPT KILL gets
-            // the -BUSY that it should get.
-            b"script" => {
-                if command.word(1).eq_ignore_ascii_case(b"kill") && running::is_any() {
-                    for (position, word) in self.waits.iter().enumerate() {
-                        command.replace(position, word);
-                    }
-                }
-            }
-            _ => {
-                let interception = self.interceptions.iter().find(|one| one.typed.as_bytes() == typed);
-                if let Some(interception) = interception
-                    && interception.admits(command)
-                    && command.is_from_a_client()
-                {
-                    command.replace(0, &interception.name);
+            typed => {
+                if let Some(interception) = self.interceptions.iter().find(|one| one.typed.as_bytes() == typed) {
+                    self.intercept(command, interception);
                 }
             }
         }
+    }
+
+    fn intercept(&self, command: &mut FilteredCommand, interception: &Interception) {
+        let callable = interception.command.callable;
+        if callable == Callable::Script && interception.is(command, "debug") {
+            self.debugger.note(command);
+        }
+        if !interception.admits(command, &self.dialect) {
+            return;
+        }
+        let kills = interception.is(command, "kill");
+        if !self.scope.has(callable) {
+            // The server believes that nothing is running. Rewritten to a command that must wait, what asks about a
+            // running call gets the -BUSY that it should get.
+            if running::is_any() && (kills || interception.is(command, "stats")) {
+                for (position, word) in self.waits.iter().enumerate() {
+                    command.replace(position, word);
+                }
+            }
+            return;
+        }
+        // When nothing of ours runs, there may be a call of the server's own to end; otherwise both answer the same.
+        if kills && !running::is_any() {
+            return;
+        }
+        let sender = command.sender();
+        if sender != Sender::Program && !self.belongs_to_the_server(command, interception, sender) {
+            command.replace(0, &interception.name);
+        }
+    }
+
+    /// Whether this is for the server's own engines: a script that names another engine than Lua, or a call of a client
+    /// whose scripts are debugged.
+    fn belongs_to_the_server(&self, command: &FilteredCommand, interception: &Interception, sender: Sender) -> bool {
+        if interception.command.callable != Callable::Script {
+            return false;
+        }
+        let code = match () {
+            () if interception.calls() => 1,
+            () if interception.is(command, "load") => 2,
+            () => return false,
+        };
+        let is_foreign =
+            self.dialect.engines() == Engines::Any && names_other_engine(command.word(code), self.dialect.quoting());
+        is_foreign || interception.calls() && self.debugger.holds(sender)
     }
 }
 
@@ -184,13 +261,16 @@ mod tests {
 
     #[test]
     fn every_name_that_is_rewritten_or_followed_is_wanted() {
-        let of_functions = registered().filter(|command| command.callable == Callable::Function);
-        let typed: Vec<&str> = of_functions.filter_map(Spec::stock_name).collect();
-        assert_eq!(typed, ["function", "fcall", "fcall_ro"]);
-        for name in typed.into_iter().chain(["acl", "debug", "script"]) {
+        let typed: Vec<&str> = registered().filter_map(Spec::stock_name).collect();
+        let all = ["function", "fcall", "fcall_ro", "script", "eval", "evalsha", "eval_ro", "evalsha_ro"];
+        assert_eq!(typed, all);
+        for name in typed.into_iter().chain(["acl", "debug"]) {
             assert!(Rewriting::wants(name.as_bytes()) && Rewriting::wants(name.to_uppercase().as_bytes()), "{name}");
         }
-        for name in ["get", "set", "hset", "incr", "eval", "lpush", "config", "evalsha", "sort_ro", ""] {
+        for name in ["get", "set", "hset", "incr", "exec", "echo", "lpush", "config", "exists", "expire", "sort_ro"] {
+            assert!(!Rewriting::wants(name.as_bytes()), "{name}");
+        }
+        for name in ["", "a", "e", "f"] {
             assert!(!Rewriting::wants(name.as_bytes()), "{name}");
         }
     }

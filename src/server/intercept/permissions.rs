@@ -1,13 +1,13 @@
 //! Permissions of intercepted commands.
 //!
 //! The server checks the permissions for the shadow command, whose name has replaced the typed one. Two things keep the
-//! meaning of rules that were written for FCALL and FUNCTION. When `ACL SETUSER` sets a rule for one of these, the rule
-//! is set for the shadow command as well. And an intercepted command is checked once more under its typed name, so that
-//! a user from an ACL file who may run everything but FCALL cannot run it by the other name.
+//! meaning of rules that were written for the server's own commands. When `ACL SETUSER` sets a rule for one that is
+//! intercepted, the rule is set for the shadow command as well. And an intercepted command is checked once more under
+//! its typed name, so that a user from an ACL file who may run everything but EVAL cannot run it by the other name.
 
 use super::super::api::{Arguments, Context, FilteredCommand, ServerString, User};
 use super::super::commands::spec::Spec;
-use super::Interception;
+use super::{Interception, Scope};
 use crate::engine::{Dialect, Permission};
 use crate::error::Error;
 
@@ -36,9 +36,9 @@ pub fn check(
     Err(Error::new([&whose, b" has no permissions to run the '".as_slice(), &full, b"' command"].concat()))
 }
 
-/// Adds rules for the module's `commands` to an `ACL SETUSER` that passes the filter. With `categories`, a rule for a
-/// category adds rules for those of the commands that are in it.
-pub fn translate(command: &mut FilteredCommand, commands: &[&Spec], categories: bool) {
+/// Adds rules for the module's `commands` to an `ACL SETUSER` that passes the filter: to a rule for a command that is
+/// intercepted, and with `categories` to a rule for a category that some of them are in, intercepted or not.
+pub fn translate(command: &mut FilteredCommand, commands: &[&Spec], scope: Scope, categories: bool) {
     const FIRST_RULE: usize = 3;
     if !command.word(1).eq_ignore_ascii_case(b"setuser") {
         return;
@@ -54,7 +54,7 @@ pub fn translate(command: &mut FilteredCommand, commands: &[&Spec], categories: 
         if opens && closes {
             let added: Vec<Vec<u8>> = inner
                 .split(u8::is_ascii_whitespace)
-                .flat_map(|word| shadow_rules(word, commands, categories))
+                .flat_map(|word| shadow_rules(word, commands, scope, categories))
                 .collect();
             if !added.is_empty() {
                 // Patterns of keys must keep their case.
@@ -66,7 +66,7 @@ pub fn translate(command: &mut FilteredCommand, commands: &[&Spec], categories: 
             position += 1;
             continue;
         }
-        let added = shadow_rules(inner, commands, categories);
+        let added = shadow_rules(inner, commands, scope, categories);
         let count = added.len();
         // Next to the rule, inside of the parentheses.
         let place = if closes { position } else { position + 1 };
@@ -78,7 +78,7 @@ pub fn translate(command: &mut FilteredCommand, commands: &[&Spec], categories: 
 }
 
 /// The rules for the module's `commands` that go with a rule for the server's own commands.
-fn shadow_rules(rule: &[u8], commands: &[&Spec], categories: bool) -> Vec<Vec<u8>> {
+fn shadow_rules(rule: &[u8], commands: &[&Spec], scope: Scope, categories: bool) -> Vec<Vec<u8>> {
     let Some((sign @ (b'+' | b'-'), what)) = rule.split_first() else { return Vec::new() };
     let names: Vec<Vec<u8>> = match what.strip_prefix(b"@") {
         Some(category) if categories => commands.iter().flat_map(|command| command.names_in(category)).collect(),
@@ -86,8 +86,8 @@ fn shadow_rules(rule: &[u8], commands: &[&Spec], categories: bool) -> Vec<Vec<u8
         None => {
             let end = what.iter().position(|&byte| byte == b'|').unwrap_or(what.len());
             let (name, subcommand) = what.split_at(end);
-            let stands_beside = |command: &&&Spec| command.stock_name().map(str::as_bytes) == Some(name);
-            let found = commands.iter().find(stands_beside);
+            let stands_beside = |command: &&Spec| command.stock_name().map(str::as_bytes) == Some(name);
+            let found = commands.iter().find(|command| scope.has(command.callable) && stands_beside(command));
             found.map(|command| [command.name.to_bytes(), subcommand].concat()).into_iter().collect()
         }
     };
@@ -102,8 +102,12 @@ mod tests {
     use super::*;
 
     fn rules(rule: &str, categories: bool) -> Vec<String> {
+        rules_in(Scope::all(), rule, categories)
+    }
+
+    fn rules_in(scope: Scope, rule: &str, categories: bool) -> Vec<String> {
         let commands: Vec<&Spec> = registered().collect();
-        let rules = shadow_rules(rule.as_bytes(), &commands, categories);
+        let rules = shadow_rules(rule.as_bytes(), &commands, scope, categories);
         rules.into_iter().map(|rule| String::from_utf8(rule).unwrap()).collect()
     }
 
@@ -113,6 +117,20 @@ mod tests {
         assert_eq!(rules("-fcall_ro", false), ["-shadow.fcall_ro"]);
         assert_eq!(rules("+function", false), ["+shadow.function"]);
         assert_eq!(rules("-function|load", false), ["-shadow.function|load"]);
+        for name in ["eval", "evalsha", "eval_ro", "evalsha_ro", "script", "script|load"] {
+            assert_eq!(rules(&format!("+{name}"), false), [format!("+shadow.{name}")]);
+        }
+    }
+
+    #[test]
+    fn a_rule_for_a_command_that_is_not_intercepted_is_one_for_this_command_alone() {
+        assert_eq!(rules_in(Scope::FUNCTIONS, "+fcall", true), ["+shadow.fcall"]);
+        assert_eq!(rules_in(Scope::SCRIPTS, "+eval", true), ["+shadow.eval"]);
+        for (scope, rule) in [(Scope::SCRIPTS, "+fcall"), (Scope::FUNCTIONS, "+eval"), (Scope::empty(), "+eval")] {
+            assert!(rules_in(scope, rule, true).is_empty(), "{rule}");
+        }
+        // The module's commands are in it either way.
+        assert_eq!(rules_in(Scope::FUNCTIONS, "+@scripting", true), rules("+@scripting", true));
     }
 
     #[test]
