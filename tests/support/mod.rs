@@ -9,6 +9,7 @@ pub mod client;
 pub mod library;
 pub mod replicas;
 pub mod resp;
+pub mod scripts;
 pub mod server;
 pub mod walk;
 pub mod words;

@@ -2,7 +2,8 @@
 //!
 //! The scripts are written from the published descriptions.
 
-use super::refused::{Refused, call, check, refused};
+use super::refused::{Refused, call, check, evaluate, refused};
+use crate::support::Value;
 
 /// By its number; a script that is harmless here and should end well answers `unharmed`.
 pub const CVES: &[Refused] = &[
@@ -162,4 +163,16 @@ pub const CVES: &[Refused] = &[
 #[test]
 fn what_was_found_in_the_stock_engine_does_no_harm() {
     check(CVES, call);
+}
+
+#[test]
+fn what_was_found_in_the_stock_engine_does_no_harm_as_a_script() {
+    check(CVES, |client, body| match body {
+        // Scripts have what functions lack: it does nothing.
+        "redis.breakpoint()" | "redis.debug('x')" => {
+            assert_eq!(client.call(&["EVAL", body, "0"]), Value::Null, "{body}");
+            "attempt to call a nil value".to_owned()
+        }
+        _ => evaluate(client, body),
+    });
 }

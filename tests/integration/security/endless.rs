@@ -1,11 +1,10 @@
-//! Functions that would run for ever, or for very long, each with something else that takes time.
+//! Functions and scripts that would run for ever, or for very long, each with something else that takes time.
 
 use std::time::Duration;
 
-use super::{BYSTANDER, impatient, load_bystander};
-use crate::kill::busy;
+use super::{assert_bystanders_answer, impatient, load_bystanders};
 use crate::support::library::{callback, load};
-use crate::support::{Server, wait_until};
+use crate::support::{Server, Words, wait_until};
 
 /// How long after KILL was sent the caller has its reply. It is the time that the server's thread runs, so that a
 /// machine that is busy with something else fails no test.
@@ -154,44 +153,52 @@ fn processor_time(server: &Server) -> Duration {
     Duration::from_nanos(running.expect("a number of nanoseconds"))
 }
 
-fn end_each(server: &Server, scripts: &[Endless]) {
-    load_bystander(server);
-    let (mut caller, mut other) = (server.client(), server.client());
-    let busy = busy(server);
-    for script in scripts {
-        let id = script.id;
-        load(&mut caller, &callback(&body(script)));
-        caller.send(&["SHADOW.FCALL", "f", "0"]);
-        server.wait_for_log(&format!("{id} begins"));
-        wait_until(id, || other.run("GET x").text() == busy);
-        // Right after a reply the server is still letting clients in; KILL comes at any other moment.
-        std::thread::sleep(ELSEWHEN);
-        let sent = processor_time(server);
-        assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK", "{id}");
-        let ended = caller.read();
-        let taken = processor_time(server) - sent;
-        assert!(ended.text().contains("Script killed by user"), "{id}: {ended:?}");
-        assert!(taken <= KILL_LIMIT, "{id} went on for {taken:?}");
-        assert_eq!(other.run(BYSTANDER).text(), "here", "after {id}");
+/// Runs each as a function, and on another server as a script, and ends it.
+fn end_each(scripts: &[Endless]) {
+    for (kill, as_script) in [("SHADOW.FUNCTION KILL", false), ("SHADOW.SCRIPT KILL", true)] {
+        let server = impatient();
+        load_bystanders(&server);
+        let (mut caller, mut other) = (server.client(), server.client());
+        let busy = Words::of(&server).busy(kill);
+        for script in scripts {
+            let id = script.id;
+            if as_script {
+                caller.send(&["SHADOW.EVAL", &body(script), "0"]);
+            } else {
+                load(&mut caller, &callback(&body(script)));
+                caller.send(&["SHADOW.FCALL", "f", "0"]);
+            }
+            server.wait_for_log(&format!("{id} begins"));
+            wait_until(id, || other.run("GET x").text() == busy);
+            // Right after a reply the server is still letting clients in; KILL comes at any other moment.
+            std::thread::sleep(ELSEWHEN);
+            let sent = processor_time(&server);
+            assert_eq!(other.run(kill).text(), "OK", "{id}");
+            let ended = caller.read();
+            let taken = processor_time(&server) - sent;
+            assert!(ended.text().contains("Script killed by user"), "{id}: {ended:?}");
+            assert!(taken <= KILL_LIMIT, "{id} went on for {taken:?}");
+            assert_bystanders_answer(&mut other, id);
+        }
     }
 }
 
 #[test]
 fn what_the_language_offers_is_ended() {
-    end_each(&impatient(), LANGUAGE);
+    end_each(LANGUAGE);
 }
 
 #[test]
 fn a_function_of_strings_is_ended() {
-    end_each(&impatient(), STRINGS);
+    end_each(STRINGS);
 }
 
 #[test]
 fn a_function_of_tables_is_ended() {
-    end_each(&impatient(), TABLES);
+    end_each(TABLES);
 }
 
 #[test]
 fn a_function_of_bytes_is_ended() {
-    end_each(&impatient(), BYTES);
+    end_each(BYTES);
 }

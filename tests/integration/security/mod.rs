@@ -1,4 +1,5 @@
-//! Hostile scripts: the server is alive afterwards and the libraries loaded before still answer.
+//! Hostile scripts, as functions and as scripts of EVAL: the server is alive afterwards, and what was loaded before
+//! still answers.
 
 mod cves;
 mod endless;
@@ -7,14 +8,24 @@ mod refused;
 use std::collections::BTreeSet;
 
 use crate::support::library::{load, source};
-use crate::support::{Options, Server};
+use crate::support::scripts::digest;
+use crate::support::{Client, Options, Server};
 
-/// A call of the library that is loaded before the hostile ones.
-const BYSTANDER: &str = "SHADOW.FCALL bystander 0";
+const BYSTANDER: &str = "return 'here'";
 
-fn load_bystander(server: &Server) {
-    let body = "redis.register_function('bystander', function() return 'here' end)";
-    load(&mut server.client(), &source("bystander", body));
+/// Loads a function and a script that nothing may happen to.
+fn load_bystanders(server: &Server) {
+    let body = format!("redis.register_function('bystander', function() {BYSTANDER} end)");
+    let mut client = server.client();
+    load(&mut client, &source("bystander", &body));
+    assert_eq!(client.call(&["SHADOW.SCRIPT", "LOAD", BYSTANDER]).text(), digest(BYSTANDER));
+}
+
+/// Calls both.
+fn assert_bystanders_answer(client: &mut Client, after: &str) {
+    for call in ["SHADOW.FCALL bystander 0", &format!("SHADOW.EVALSHA {} 0", digest(BYSTANDER))] {
+        assert_eq!(client.run(call).text(), "here", "{call} after {after}");
+    }
 }
 
 /// A server that lets others in after a tenth of a second.
@@ -29,7 +40,8 @@ fn the_page_and_the_tests_list_the_same_scripts() {
     let documented: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let endless = [endless::LANGUAGE, endless::STRINGS, endless::TABLES, endless::BYTES];
     let endless = endless.iter().flat_map(|group| group.iter().map(|script| script.id));
-    let refused = refused::REFUSED.iter().chain(refused::LIBRARIES).chain(cves::CVES).map(|script| script.id);
+    let refused = [refused::REFUSED, refused::LIBRARIES, refused::SCRIPTS, cves::CVES];
+    let refused = refused.iter().flat_map(|group| group.iter().map(|script| script.id));
     let tested: Vec<&str> = endless.chain(refused).collect();
     let set = |ids: &[&'static str]| ids.iter().copied().collect::<BTreeSet<_>>();
     assert_eq!(documented.iter().copied().collect::<BTreeSet<_>>(), set(&tested));

@@ -1,8 +1,9 @@
 //! Hostile scripts that end by themselves.
 
-use super::{BYSTANDER, load_bystander};
+use super::{assert_bystanders_answer, load_bystanders};
 use crate::support::library::{callback, source};
-use crate::support::{Client, Server};
+use crate::support::scripts::digest;
+use crate::support::{Client, Options, Server};
 
 /// A hostile script and how it ends.
 pub struct Refused {
@@ -194,6 +195,17 @@ pub const LIBRARIES: &[Refused] = &[
     refused("load-bytecode", &["\u{1b}Lua\u{51}", "\u{3}\u{1}\u{1}"], "Error compiling function"),
 ];
 
+/// Whole scripts.
+pub const SCRIPTS: &[Refused] = &[
+    refused("script-bytecode", &["\u{1b}Lua\u{51}", "\u{3}\u{1}\u{1}"], "Error compiling script"),
+    refused(
+        // Its errors repeat words of the line.
+        "script-first-line",
+        &["#!lua \"a\\r\\n+unharmed\"\nreturn 1", "#!lua \"flags=a\\r\\n+unharmed\"\nreturn 1"],
+        "a  +unharmed",
+    ),
+];
+
 /// A library that is larger than the source of one may be; not in the tables for its size.
 #[test]
 fn a_library_that_is_too_long_is_refused() {
@@ -214,10 +226,16 @@ pub fn load(client: &mut Client, body: &str) -> String {
     client.call(&["SHADOW.FUNCTION", "LOAD", "REPLACE", &source("mylib", body)]).text()
 }
 
-/// Runs all scripts and collects what they should not have done.
+/// The reply to a script with this body on its second line, as if a function had answered.
+pub fn evaluate(client: &mut Client, body: &str) -> String {
+    let reply = client.call(&["EVAL", &format!("\n{body}"), "0"]);
+    reply.text().replace("user_script", "user_function")
+}
+
+/// Runs all scripts, on a server that intercepts, and collects what they should not have done.
 pub fn check(scripts: &[Refused], mut run: impl FnMut(&mut Client, &str) -> String) {
-    let server = Server::start();
-    load_bystander(&server);
+    let server = Options::new().module_arguments("intercept all").start();
+    load_bystanders(&server);
     let mut client = server.client();
     let mut wrong = Vec::new();
     for script in scripts {
@@ -226,7 +244,7 @@ pub fn check(scripts: &[Refused], mut run: impl FnMut(&mut Client, &str) -> Stri
             if !script.reply.split('|').any(|part| reply.contains(part)) {
                 wrong.push(format!("{}: {body:.120} answers {reply:.200}", script.id));
             }
-            assert_eq!(client.run(BYSTANDER).text(), "here", "after {}", script.id);
+            assert_bystanders_answer(&mut client, script.id);
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -235,6 +253,21 @@ pub fn check(scripts: &[Refused], mut run: impl FnMut(&mut Client, &str) -> Stri
 #[test]
 fn a_hostile_function_ends_with_an_error() {
     check(REFUSED, call);
+}
+
+#[test]
+fn a_hostile_script_ends_with_an_error() {
+    check(REFUSED, evaluate);
+}
+
+#[test]
+fn a_hostile_script_is_not_cached() {
+    check(SCRIPTS, |client, script| {
+        let reply = client.call(&["EVAL", script, "0"]).text();
+        assert_eq!(client.call(&["SCRIPT", "LOAD", script]).text(), reply);
+        assert_eq!(client.run(&format!("SCRIPT EXISTS {}", digest(script))).items()[0].text(), "0");
+        reply
+    });
 }
 
 #[test]
