@@ -48,7 +48,7 @@ pub const EMPTY: Case = Case::computing("an empty function", "bench_empty", 5_00
 pub const GET: Case = Case::calling("one GET", "bench_get", "1 bench:text", 5_000, "1 GET bench:text");
 
 /// Entering a function, and inner commands.
-const CALLS: [Case; 6] = [
+pub const CALLS: [Case; 6] = [
     EMPTY,
     Case {
         arguments: "0 one two three four five six seven eight nine ten 11 12 13 14 15 16 17 18 19 20",
@@ -61,7 +61,7 @@ const CALLS: [Case; 6] = [
 ];
 
 /// Computation alone.
-const COMPUTATIONS: [Case; 6] = [
+pub const COMPUTATIONS: [Case; 6] = [
     Case::computing("fib(25)", "bench_fib", 20),
     Case::computing("primes below 10,000", "bench_sieve", 50),
     Case::computing("counting 1,000 words", "bench_words", 100),
@@ -73,13 +73,48 @@ const COMPUTATIONS: [Case; 6] = [
 impl Case {
     /// The words of the call.
     pub fn command(&self, side: Side) -> Vec<&'static str> {
-        [side.fcall(), self.function].into_iter().chain(self.arguments.split(' ')).collect()
+        [side.fcall(), self.function].into_iter().chain(self.arguments()).collect()
     }
 
-    /// Calls in one measurement under this plan.
-    fn calls(&self, plan: &Plan) -> usize {
-        (self.calls / plan.call_divisor).max(2)
+    /// The function as a script: its body, after what all functions of the library share if it uses that.
+    pub fn script(&self) -> String {
+        let head = format!("redis.register_function('{}', function(", self.function);
+        let body = LIBRARY.split("\n\n").find_map(|part| {
+            let (_, body) = part.strip_prefix(&head)?.split_once(')')?;
+            body.trim_end().strip_suffix("end)")
+        });
+        let body = body.expect("the library has the function").replace("keys[", "KEYS[").replace("args[", "ARGV[");
+        let (_, shared) = LIBRARY.split_once('\n').expect("a first line");
+        let (shared, _) = shared.split_once("redis.register_function").expect("functions");
+        let uses_shared = ["fib(", "prepare("].iter().any(|name| body.contains(name));
+        if uses_shared { format!("{shared}{}", body.trim()) } else { body.trim().to_owned() }
     }
+
+    /// Its keys and arguments, with the number of keys before them.
+    pub fn arguments(&self) -> impl Iterator<Item = &'static str> {
+        self.arguments.split(' ')
+    }
+
+    /// Measures both sides, which are called by `commands`.
+    pub fn measure(&self, client: &mut Client, what: &str, commands: &[Vec<impl Word>; 2], plan: &Plan) -> Row {
+        let calls = calls(self.calls, plan);
+        let pairs = measure_pairs(client, what, commands, calls, plan);
+        let floor = self.floor.map(|commands| {
+            let command: Vec<&str> = ["SHADOW.DEBUG", "CALL"].into_iter().chain(commands.split(' ')).collect();
+            let samples: Vec<f64> = (0..=plan.call_rounds).map(|_| timed(client, &command, calls, what)).collect();
+            Spread::of(&samples[1..])
+        });
+        Row { name: self.name.to_owned(), pairs, floor }
+    }
+}
+
+/// A word of a command.
+pub trait Word: AsRef<[u8]> + Clone {}
+impl<T: AsRef<[u8]> + Clone> Word for T {}
+
+/// Calls in one measurement under this plan, where the full one has `calls`.
+pub fn calls(calls: usize, plan: &Plan) -> usize {
+    (calls / plan.call_divisor).max(2)
 }
 
 /// Loads the library into both registries, and the keys that its functions need.
@@ -100,34 +135,39 @@ pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 2] {
 }
 
 fn measure_case(client: &mut Client, case: &Case, plan: &Plan) -> Row {
-    let calls = case.calls(plan);
-    let progress = Progress::of(&format!("FCALL: {}", case.name));
+    case.measure(client, &format!("FCALL: {}", case.name), &Side::BOTH.map(|side| case.command(side)), plan)
+}
+
+/// Microseconds in the server of both sides' commands, each sent `calls` times in a sample.
+pub fn measure_pairs(
+    client: &mut Client,
+    what: &str,
+    commands: &[Vec<impl Word>; 2],
+    calls: usize,
+    plan: &Plan,
+) -> Pairs {
+    let progress = Progress::of(what);
     let mut pairs = Pairs::of(Better::Lower);
     // The first round warms up.
     for round in 0..=plan.call_rounds {
         let mut pair = [0.0; 2];
-        for place in 0..Side::BOTH.len() {
+        for place in 0..commands.len() {
             // The order alternates, so that neither side is always the first.
-            let index = (place + round) % Side::BOTH.len();
-            pair[index] = timed(client, &case.command(Side::BOTH[index]), calls, case.name);
+            let index = (place + round) % commands.len();
+            pair[index] = timed(client, &commands[index], calls, what);
         }
         if round > 0 {
             pairs.push(pair);
             progress.step();
         }
     }
-    let floor = case.floor.map(|commands| {
-        let command: Vec<&str> = ["SHADOW.DEBUG", "CALL"].into_iter().chain(commands.split(' ')).collect();
-        let samples: Vec<f64> = (0..=plan.call_rounds).map(|_| timed(client, &command, calls, case.name)).collect();
-        Spread::of(&samples[1..])
-    });
-    Row { name: case.name.to_owned(), pairs, floor }
+    pairs
 }
 
 /// A command in one pipeline, `calls` times; microseconds of each in the server.
-fn timed(client: &mut Client, command: &[&str], calls: usize, name: &str) -> f64 {
+fn timed(client: &mut Client, command: &[impl Word], calls: usize, what: &str) -> f64 {
     client.run("CONFIG RESETSTAT");
     let replies = client.pipeline(&vec![command.to_vec(); calls]);
-    assert!(!replies[0].is_error(), "{name}: {}", replies[0].text());
-    per_call(client, &command[0].to_ascii_lowercase(), calls)
+    assert!(!replies[0].is_error(), "{what}: {}", replies[0].text());
+    per_call(client, &String::from_utf8_lossy(command[0].as_ref()).to_ascii_lowercase(), calls)
 }

@@ -6,6 +6,7 @@ use crate::calls::{self, Case};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::row::Row;
+use crate::scripts;
 use crate::servers::Identity;
 use crate::side::Side;
 use crate::summary::{Better, Pairs, Quantiles};
@@ -22,20 +23,28 @@ const SIGHTS: [(&str, Better); 4] = [
     ("99.9 %, us", Better::Lower),
 ];
 
-/// A row for each thing that a client measures: with an empty function and with one GET, one call at a time and in a
-/// pipeline.
+/// A row for each thing that a client measures: with an empty function, with one GET and with a script of 4 KiB that is
+/// sent each time; one call at a time and in a pipeline.
 pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
     let server = identity.start();
     let mut client = server.client();
     calls::prepare(&mut client);
     let mut rows = Vec::new();
-    for case in [calls::EMPTY, calls::GET] {
+    let encoded = |case: &Case| Side::BOTH.map(|side| resp::encode(&case.command(side)));
+    let cases = [
+        (calls::EMPTY.name, encoded(&calls::EMPTY)),
+        (calls::GET.name, encoded(&calls::GET)),
+        (scripts::LONG_CLIENT, scripts::long().map(|command| resp::encode(&command))),
+    ];
+    for (name, commands) in cases {
         for (depth, count) in DEPTHS {
-            let what = format!("{}, {depth} at once", case.name);
+            let what = format!("{name}, {depth} at once");
             let progress = Progress::of(&format!("a client: {what}"));
             let mut found = SIGHTS.map(|(_, better)| Pairs::of(better));
             for round in 0..=plan.client_rounds {
-                let sides = Side::BOTH.map(|side| drive(&mut client, side, &case, depth, count / plan.call_divisor));
+                let sides = commands
+                    .each_ref()
+                    .map(|command| drive(&mut client, command, name, depth, count / plan.call_divisor));
                 // The first round warms up.
                 if round > 0 {
                     for (index, pairs) in found.iter_mut().enumerate() {
@@ -53,8 +62,8 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
 
 /// Sends `count` calls, `depth` of them in one write, and reads their replies. A call's time is from that write to its
 /// own reply.
-fn drive(client: &mut Client, side: Side, case: &Case, depth: usize, count: usize) -> [f64; SIGHTS.len()] {
-    let batch = resp::encode(&case.command(side)).repeat(depth);
+fn drive(client: &mut Client, command: &[u8], name: &str, depth: usize, count: usize) -> [f64; SIGHTS.len()] {
+    let batch = command.repeat(depth);
     let mut times = Vec::with_capacity(count);
     let begin = Instant::now();
     for _ in 0..count / depth {
@@ -62,7 +71,7 @@ fn drive(client: &mut Client, side: Side, case: &Case, depth: usize, count: usiz
         client.write(&batch).expect("the server reads");
         for _ in 0..depth {
             let reply = client.read_raw().expect("the server answers");
-            assert_ne!(reply[0], b'-', "{}: {}", case.name, String::from_utf8_lossy(&reply));
+            assert_ne!(reply[0], b'-', "{name}: {}", String::from_utf8_lossy(&reply));
             times.push(sent.elapsed());
         }
     }

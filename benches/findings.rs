@@ -15,6 +15,10 @@ pub struct Findings {
     pub flushes_async: Vec<BySize>,
     /// Microseconds in the server.
     pub flushes_sync: Vec<BySize>,
+    /// The same for scripts.
+    pub script_flushes_async: Vec<BySize>,
+    /// The same for scripts.
+    pub script_flushes_sync: Vec<BySize>,
     pub scale: Scale,
     /// A row for each measured thing, in the unit that its name says.
     pub memory: Vec<Row>,
@@ -24,6 +28,10 @@ pub struct Findings {
     pub calls: Vec<Row>,
     /// Microseconds in the server.
     pub computations: Vec<Row>,
+    /// Scripts: microseconds in the server.
+    pub scripts: Vec<Row>,
+    /// Microseconds in the server.
+    pub script_computations: Vec<Row>,
     /// A row for each measured thing, in the unit that its name says.
     pub clients: Vec<Row>,
     /// Microseconds as a client sees them.

@@ -5,7 +5,8 @@ use crate::findings::Findings;
 use crate::interception::{PROCESSOR_AT_ONCE, PROCESSOR_ONE_AT_A_TIME, STATES};
 use crate::memory;
 use crate::number::{number, percent, ratio};
-use crate::row::{of_size, row};
+use crate::row::{Row, of_size, row};
+use crate::scripts;
 use crate::summary::{Spread, mean};
 use crate::table::{Table, quantity};
 
@@ -27,7 +28,7 @@ struct Verdict {
     met: Option<bool>,
 }
 
-const GOALS: [Goal; 18] = [
+const GOALS: [Goal; 28] = [
     Goal {
         what: "FLUSH ASYNC of 100,000 libraries, in the server",
         target: "15 us at most",
@@ -123,6 +124,36 @@ const GOALS: [Goal; 18] = [
         },
     },
     Goal {
+        what: "SCRIPT FLUSH ASYNC of 100,000 scripts, in the server",
+        target: "15 us at most",
+        judge: |found| at_most(of_size(&found.script_flushes_async, LIBRARIES).pairs.shadow().median, 15.0, "us"),
+    },
+    Goal {
+        what: "SCRIPT FLUSH SYNC of 100,000",
+        target: "1x",
+        judge: |found| at_least(of_size(&found.script_flushes_sync, LIBRARIES).pairs.ratio().median, Some(1.0)),
+    },
+    Goal { what: "EVALSHA of an empty script", target: AS_FCALL, judge: |found| as_fcall(found, "an empty function") },
+    Goal { what: "EVALSHA with one GET", target: AS_FCALL, judge: |found| as_fcall(found, "one GET") },
+    Goal { what: "EVALSHA with one SET", target: AS_FCALL, judge: |found| as_fcall(found, "one SET") },
+    Goal { what: "EVALSHA with fifty INCRBY", target: AS_FCALL, judge: |found| as_fcall(found, "fifty INCRBY") },
+    Goal { what: "EVALSHA with HGETALL", target: AS_FCALL, judge: |found| as_fcall(found, "HGETALL of 50 fields") },
+    Goal {
+        what: "EVALSHA of a job in a queue",
+        target: "1x",
+        judge: |found| at_least(row(&found.scripts, scripts::QUEUE_NAME).pairs.ratio().median, Some(1.0)),
+    },
+    Goal {
+        what: "EVALSHA with computation, geometric mean",
+        target: "1.5x",
+        judge: |found| at_least(mean(found.script_computations.iter().map(|row| row.pairs.ratio().median)), Some(1.5)),
+    },
+    Goal {
+        what: "EVAL of a cached script of 4 KiB",
+        target: "1x",
+        judge: |found| at_least(row(&found.scripts, scripts::LONG_NAME).pairs.ratio().median, Some(1.0)),
+    },
+    Goal {
         what: "LOAD in bulk, 100,000 libraries",
         target: "1x",
         judge: |found| at_least(of_size(&found.scale.loads, LIBRARIES).pairs.ratio().median, Some(1.0)),
@@ -133,16 +164,19 @@ const GOALS: [Goal; 18] = [
         judge: |found| at_most(row(&found.memory, memory::EACH).pairs.shadow().median, 1_300.0, "bytes"),
     },
     Goal {
-        what: "GET with `intercept yes`, one at a time",
+        what: "GET with `intercept all`, one at a time",
         target: "1 % more at most",
         judge: |found| slower(found, PROCESSOR_ONE_AT_A_TIME),
     },
     Goal {
-        what: "GET with `intercept yes`, 100 at once",
+        what: "GET with `intercept all`, 100 at once",
         target: "1 % more at most",
         judge: |found| slower(found, PROCESSOR_AT_ONCE),
     },
 ];
+
+/// No worse than a function that does the same.
+const AS_FCALL: &str = "within the range of FCALL, or better";
 
 /// The table of all goals, with a column for each server.
 pub fn table(findings: &[Findings]) -> Table {
@@ -177,6 +211,14 @@ fn at_most(value: f64, limit: f64, unit: &str) -> Verdict {
 /// Judged to two decimals, as it is shown.
 fn at_least(value: f64, target: Option<f64>) -> Verdict {
     Verdict { seen: ratio(value), met: target.map(|target| (value * 100.0).round() / 100.0 >= target) }
+}
+
+/// The ratio of a script beside those of the function in whose row it stands.
+fn as_fcall(found: &Findings, function: &str) -> Verdict {
+    let of = |rows: &[Row], name: &str| row(rows, name).pairs.ratio();
+    let [script, function] = [of(&found.scripts, &scripts::name_of(function)), of(&found.calls, function)];
+    let seen = format!("{} beside {}", ratio(script.median), function.show(ratio));
+    Verdict { seen, met: Some(script.median >= function.min) }
 }
 
 fn slowest_ping(found: &Findings, libraries: usize) -> Verdict {

@@ -1,4 +1,4 @@
-//! What the filter of `intercept yes` costs a command that is not the module's.
+//! What the filter of `intercept all` costs a command that is not the module's.
 
 use std::fs;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::summary::Spread;
 use crate::support::{Client, Server, resp};
 
 /// The states in which a server is measured. A difference between the first two is noise.
-pub const STATES: [&str; 3] = ["no filter", "no filter, again", "`intercept yes`"];
+pub const STATES: [&str; 3] = ["no filter", "no filter, again", "`intercept all`"];
 
 /// The word that sets each state.
 const FILTER: [&str; STATES.len()] = ["OFF", "OFF", "ON"];
@@ -57,7 +57,7 @@ impl Interception {
 ///
 /// In one process: between two processes, the layout of memory makes more of a difference than the filter does.
 pub fn measure(identity: &Identity, plan: &Plan) -> Interception {
-    let progress = Progress::of("GET with and without the filter of `intercept yes`");
+    let progress = Progress::of("GET with and without the filter of `intercept all`");
     let mut found = Interception { samples: Default::default() };
     for _ in 0..plan.interception_starts {
         let server = identity.start();

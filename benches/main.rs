@@ -34,6 +34,7 @@ mod readme;
 mod report;
 mod row;
 mod scale;
+mod scripts;
 mod servers;
 mod side;
 mod summary;
@@ -45,6 +46,7 @@ use std::path::Path;
 use findings::Findings;
 use plan::Plan;
 use servers::Identity;
+use side::Kind;
 
 fn main() {
     let plan = Plan::from_environment();
@@ -81,22 +83,28 @@ fn write(root: &Path, path: &Path, text: &str) {
 fn measure(server: Identity, plan: &Plan) -> Findings {
     eprintln!("=== {} ===", server.name);
     let [calls, computations] = calls::measure(&server, plan);
+    let [scripts, script_computations] = scripts::measure(&server, plan);
     let clients = clients::measure(&server, plan);
     let interception = interception::measure(&server, plan);
     let collector = collector::measure(&server, plan);
     let (memory, traces) = memory::measure(&server, plan);
-    let [flushes_async, flushes_sync] = clearing::measure(&server, plan);
+    let [flushes_async, flushes_sync] = clearing::measure(&server, plan, Kind::Libraries);
+    let [script_flushes_async, script_flushes_sync] = clearing::measure(&server, plan, Kind::Scripts);
     let scale = scale::measure(&server, plan);
     Findings {
         server,
         libraries: plan.libraries,
         flushes_async,
         flushes_sync,
+        script_flushes_async,
+        script_flushes_sync,
         scale,
         memory,
         traces,
         calls,
         computations,
+        scripts,
+        script_computations,
         clients,
         collector,
         interception,

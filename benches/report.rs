@@ -37,6 +37,8 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("goals", goals::table(findings).to_string()),
         ("flushes-async", by_size(findings, |found| &found.flushes_async)),
         ("flushes-sync", by_size(findings, |found| &found.flushes_sync)),
+        ("script-flushes-async", by_size(findings, |found| &found.script_flushes_async)),
+        ("script-flushes-sync", by_size(findings, |found| &found.script_flushes_sync)),
         ("pings", pings(findings)),
         ("memory", pairs(findings, |found| &found.memory)),
         ("loads", by_size(findings, |found| &found.scale.loads)),
@@ -44,8 +46,11 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("lists", by_size(findings, |found| &found.scale.lists)),
         ("busy-flushes", by_size(findings, |found| &found.scale.flushes)),
         ("calls", pairs(findings, |found| &found.calls)),
-        ("floors", floors(findings)),
-        ("computations", computations(findings)),
+        ("floors", floors(findings, |found| &found.calls, "FCALL")),
+        ("computations", computations(findings, |found| &found.computations)),
+        ("scripts", pairs(findings, |found| &found.scripts)),
+        ("script-floors", floors(findings, |found| &found.scripts, "EVALSHA")),
+        ("script-computations", computations(findings, |found| &found.script_computations)),
         ("clients", pairs(findings, |found| &found.clients)),
         ("collector", pairs(findings, |found| &found.collector)),
         ("interception", interception(findings)),
@@ -74,24 +79,25 @@ fn by_size(findings: &[Findings], sizes: fn(&Findings) -> &[BySize]) -> String {
     paired(findings, |found| sizes(found).iter().map(BySize::row).collect()).to_string()
 }
 
-fn computations(findings: &[Findings]) -> String {
-    let mut table = paired(findings, |found| found.computations.clone());
+fn computations(findings: &[Findings], rows: fn(&Findings) -> &[Row]) -> String {
+    let mut table = paired(findings, |found| rows(found).to_vec());
     let means = findings.iter().flat_map(|found| {
-        let mean = mean(found.computations.iter().map(|row| row.pairs.ratio().median));
+        let mean = mean(rows(found).iter().map(|row| row.pairs.ratio().median));
         [String::new(), ratio(mean)]
     });
     table.push(["geometric mean".to_owned()].into_iter().chain(means));
     table.to_string()
 }
 
-fn floors(findings: &[Findings]) -> String {
+/// The calls of `rows` that have a floor, which are made by `command`, beside it.
+fn floors(findings: &[Findings], rows: fn(&Findings) -> &[Row], command: &str) -> String {
     let columns = findings
         .iter()
-        .flat_map(|found| [format!("{}: floor", found.server.name), "FCALL".to_owned(), "SHADOW.FCALL".to_owned()]);
+        .flat_map(|found| [format!("{}: floor", found.server.name), command.to_owned(), format!("SHADOW.{command}")]);
     let mut table = Table::new([String::new()].into_iter().chain(columns));
-    for (index, row) in findings[0].calls.iter().enumerate().filter(|(_, row)| row.floor.is_some()) {
+    for (index, row) in rows(&findings[0]).iter().enumerate().filter(|(_, row)| row.floor.is_some()) {
         let cells = findings.iter().flat_map(|found| {
-            let Row { pairs, floor, .. } = &found.calls[index];
+            let Row { pairs, floor, .. } = &rows(found)[index];
             let floor = floor.map_or(f64::NAN, |floor| floor.median);
             let [stock, shadow] = [pairs.stock(), pairs.shadow()].map(|side| ratio(side.median / floor));
             [number(floor), stock, shadow]

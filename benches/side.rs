@@ -31,6 +31,34 @@ impl Mode {
     }
 }
 
+/// What is loaded and flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Libraries,
+    Scripts,
+}
+
+impl Kind {
+    /// In texts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Libraries => "libraries",
+            Self::Scripts => "scripts",
+        }
+    }
+
+    /// The source of this number: some 90 bytes.
+    fn source(self, number: usize) -> String {
+        match self {
+            Self::Libraries => library(number),
+            Self::Scripts => format!(
+                "-- script_{number}: gives the text at a key, or a word for none\n\
+                 return redis.call('GET', KEYS[1]) or 'none'"
+            ),
+        }
+    }
+}
+
 impl Side {
     /// Both, in the order in which they are measured.
     pub const BOTH: [Self; 2] = [Self::Stock, Self::Shadow];
@@ -51,9 +79,40 @@ impl Side {
         }
     }
 
-    /// The name of one of its subcommands in `INFO commandstats`.
+    /// The command that manages scripts.
+    pub const fn script(self) -> &'static str {
+        match self {
+            Self::Stock => "SCRIPT",
+            Self::Shadow => "SHADOW.SCRIPT",
+        }
+    }
+
+    /// The command that runs a script by its text, or by its digest.
+    pub const fn eval(self, by_digest: bool) -> &'static str {
+        match (self, by_digest) {
+            (Self::Stock, false) => "EVAL",
+            (Self::Stock, true) => "EVALSHA",
+            (Self::Shadow, false) => "SHADOW.EVAL",
+            (Self::Shadow, true) => "SHADOW.EVALSHA",
+        }
+    }
+
+    /// The command that manages libraries or scripts.
+    pub const fn manager(self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Libraries => self.function(),
+            Kind::Scripts => self.script(),
+        }
+    }
+
+    /// The name of one of its subcommands for libraries in `INFO commandstats`.
     pub fn statistic(self, subcommand: &str) -> String {
-        format!("{}|{subcommand}", self.function().to_ascii_lowercase())
+        self.statistic_of(Kind::Libraries, subcommand)
+    }
+
+    /// The same for libraries or scripts.
+    pub fn statistic_of(self, kind: Kind, subcommand: &str) -> String {
+        format!("{}|{subcommand}", self.manager(kind).to_ascii_lowercase())
     }
 
     /// Loads one library.
@@ -63,9 +122,14 @@ impl Side {
 
     /// Loads `count` libraries of one small function each.
     pub fn fill(self, client: &mut Client, count: usize) {
+        self.fill_with(Kind::Libraries, client, count);
+    }
+
+    /// Loads `count` of a kind.
+    pub fn fill_with(self, kind: Kind, client: &mut Client, count: usize) {
         for start in (0..count).step_by(BATCH) {
             let commands: Vec<_> = (start..count.min(start + BATCH))
-                .map(|number| vec![self.function().to_owned(), "LOAD".to_owned(), library(number)])
+                .map(|number| vec![self.manager(kind).to_owned(), "LOAD".to_owned(), kind.source(number)])
                 .collect();
             client.pipeline(&commands).iter().for_each(accepted);
         }
@@ -77,15 +141,16 @@ impl Side {
     }
 }
 
-/// Waits until both registries have freed everything that was flushed, and the module has its spare VM ready.
+/// Waits until all registries have freed everything that was flushed, and the module has its spare VMs ready.
 ///
 /// Before that, nothing may be loaded into the server's own registry: the thread that frees its libraries may share the
 /// VM with the next LOAD.
 pub fn settle(client: &mut Client) {
-    wait_until("both registries have freed what was flushed", || {
-        client.info_number("lazyfree_pending_objects") == 0
-            && client.info_number("shadow_pending_libraries") == 0
-            && client.info_number("shadow_spare_ready") == 1
+    wait_until("the registries have freed what was flushed", || {
+        ["lazyfree_pending_objects", "shadow_pending_libraries", "shadow_scripts_pending"]
+            .iter()
+            .all(|pending| client.info_number(pending) == 0)
+            && ["shadow_spare_ready", "shadow_scripts_spare_ready"].iter().all(|ready| client.info_number(ready) == 1)
     });
 }
 

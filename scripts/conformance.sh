@@ -1,11 +1,13 @@
 #!/bin/sh
 # Runs the servers' own test suites of functions and of scripting, unmodified,
-# with the module in every server they start, answering FUNCTION, FCALL and
-# FCALL_RO (`intercept yes`). Fails if a test fails that
+# with the module in every server they start, answering FUNCTION, FCALL, SCRIPT,
+# EVAL and their like (`intercept all`). Fails if a test fails that
 # conformance/expected-misses.txt does not list, or if a listed one passes.
 #
 #   scripts/conformance.sh             every server
 #   scripts/conformance.sh redis-8.2   only this
+#
+# UNITS="functions scripting" picks units.
 #
 # The suites stay in target/conformance/, with a log for each run. The module
 # must be built. MODULE names another one.
@@ -18,7 +20,7 @@ cd "$(dirname "$0")/.."
 
 expected=scripts/conformance/expected-misses.txt
 judge=scripts/conformance/judge.awk
-units="functions scripting"
+units=${UNITS:-functions scripting}
 base_port=${BASE_PORT:-28111}
 
 . scripts/servers.sh
@@ -33,7 +35,7 @@ run_unit() {
         cd "$suite"
         TERM=dumb exec setsid ./runtest --single "unit/$1" --durable --clients 1 --timeout 120 \
             --baseport "$base_port" --portcount 400 \
-            --skipfile "$skip" --config loadmodule "$module intercept yes"
+            --skipfile "$skip" --config loadmodule "$module intercept all"
     ) >"$2" 2>&1 </dev/null &
     groups=$!
     wait "$groups" || true

@@ -84,7 +84,7 @@ fn ordered_sort<'a>(context: &Context, arguments: &[&'a [u8]]) -> Option<Vec<&'a
 
 /// Whether a write is refused for the state of the server, whatever its key.
 fn is_state_error(text: &[u8]) -> bool {
-    [&b"NOREPLICAS "[..], b"MISCONF ", b"READONLY "].iter().any(|code| text.starts_with(code))
+    [&b"NOREPLICAS "[..], b"MISCONF ", b"OOM ", b"READONLY "].iter().any(|code| text.starts_with(code))
 }
 
 /// How a call ends that has written nothing and runs for too long.
@@ -372,6 +372,17 @@ impl Host for CallHost<'_> {
             return self.refuse(&text);
         }
         if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
+            (reply, errno) = self.execute(name, arguments, mode, false);
+        }
+        if [libc::ESPIPE, libc::ENOSPC].contains(&errno)
+            && let Some(refusal) = &reply
+            && refusal.wire().strip_prefix(b"-").is_some_and(is_state_error)
+        {
+            // The state of the server stops only what has not written yet.
+            if !self.running.has_written(self.context) {
+                let text = refusal.wire().trim_ascii_end()[1..].to_vec();
+                return self.refuse(&text);
+            }
             (reply, errno) = self.execute(name, arguments, mode, false);
         }
         let was_refused = errno != 0 && reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-"));

@@ -4,6 +4,7 @@
 use crate::differential::scripts::states::compare_scripts;
 use crate::differential::{Body, Pair};
 use crate::support::library::{callback, load, source};
+use crate::support::replicas::replica_of;
 use crate::support::server::free_port;
 use crate::support::{Client, Options, wait_until};
 
@@ -121,6 +122,42 @@ fn without_enough_replicas() {
     let mut pair = start(Options::new());
     pair.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
     compare(pair);
+}
+
+/// The replica goes while the call runs, between its two writes. The server's own calls are the judge.
+#[test]
+fn what_has_written_goes_on_when_there_are_too_few_replicas() {
+    let body = "redis.call('set', KEYS[1], 'first') \
+                while not string.find(redis.call('info', 'replication'), 'connected_slaves:0') do end \
+                return redis.call('set', KEYS[1], 'second')";
+    let server = Options::new().set("busy-reply-threshold", "50").start();
+    let (mut caller, mut other) = (server.client(), server.client());
+    for command in ["FUNCTION", "SHADOW.FUNCTION"] {
+        let reply = caller.call(&[command, "LOAD", &callback(body)]);
+        assert_eq!(reply.text(), "mylib");
+    }
+    caller.run("CONFIG SET min-replicas-to-write 1");
+    for [command, what] in [["FCALL", "f"], ["SHADOW.FCALL", "f"], ["EVAL", body], ["SHADOW.EVAL", body]] {
+        let replica = replica_of(&server);
+        wait_until("the replica counts", || other.info("min_slaves_good_slaves").as_deref() == Some("1"));
+        caller.send(&[command, what, "1", "key"]);
+        wait_until("the server is busy", || other.run("PING").text().starts_with("BUSY "));
+        drop(replica);
+        assert_eq!(caller.read().text(), "OK", "{command}");
+        assert_eq!(caller.run("GET key").text(), "second", "{command}");
+    }
+}
+
+/// A write that was refused is none.
+#[test]
+fn after_a_refused_write_the_next_is_refused_as_well() {
+    let body = "redis.pcall('set', KEYS[1], 'v') redis.pcall('del', KEYS[1]) return redis.pcall('set', KEYS[1], 'v')";
+    let server = Options::new().set("min-replicas-to-write", "1").start();
+    let mut client = server.client();
+    for command in ["EVAL", "SHADOW.EVAL"] {
+        let reply = client.call(&[command, body, "1", "key"]);
+        assert_eq!(reply.text(), "NOREPLICAS Not enough good replicas to write.", "{command}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{assert_bystanders_answer, load_bystanders};
 use crate::support::library::{callback, source};
+use crate::support::scripts::digest;
 use crate::support::{Client, Options, Server};
 
 /// A hostile script and how it ends.
@@ -194,6 +195,17 @@ pub const LIBRARIES: &[Refused] = &[
     refused("load-bytecode", &["\u{1b}Lua\u{51}", "\u{3}\u{1}\u{1}"], "Error compiling function"),
 ];
 
+/// Whole scripts.
+pub const SCRIPTS: &[Refused] = &[
+    refused("script-bytecode", &["\u{1b}Lua\u{51}", "\u{3}\u{1}\u{1}"], "Error compiling script"),
+    refused(
+        // Its errors repeat words of the line.
+        "script-first-line",
+        &["#!lua \"a\\r\\n+unharmed\"\nreturn 1", "#!lua \"flags=a\\r\\n+unharmed\"\nreturn 1"],
+        "a  +unharmed",
+    ),
+];
+
 /// A library that is larger than the source of one may be; not in the tables for its size.
 #[test]
 fn a_library_that_is_too_long_is_refused() {
@@ -246,6 +258,16 @@ fn a_hostile_function_ends_with_an_error() {
 #[test]
 fn a_hostile_script_ends_with_an_error() {
     check(REFUSED, evaluate);
+}
+
+#[test]
+fn a_hostile_script_is_not_cached() {
+    check(SCRIPTS, |client, script| {
+        let reply = client.call(&["EVAL", script, "0"]).text();
+        assert_eq!(client.call(&["SCRIPT", "LOAD", script]).text(), reply);
+        assert_eq!(client.run(&format!("SCRIPT EXISTS {}", digest(script))).items()[0].text(), "0");
+        reply
+    });
 }
 
 #[test]
