@@ -99,7 +99,8 @@ impl Scripts {
         let excess = self.vm_memory().saturating_sub(limit - self.room_of_calls());
         let (mut freed, mut evicted) = (0, Vec::new());
         while freed < excess
-            && let Some(digest) = self.registry.least_recently_used(spares_kept).filter(|&digest| digest != script.digest)
+            && let Some(digest) =
+                self.registry.least_recently_used(spares_kept).filter(|&digest| digest != script.digest)
             && let Some(old) = self.take(digest.as_bytes())
         {
             freed += old.vm_bytes;
@@ -341,9 +342,9 @@ mod tests {
     }
 
     fn add(scripts: &mut Scripts, code: &str, origin: Origin) -> Result<Arc<Script>, Error> {
-        scripts.add(code.as_bytes(), origin, false).or_else(|refusal| {
-            Ok(scripts.add_for_others(code.as_bytes(), origin, false, refusal)?.0)
-        })
+        scripts
+            .add(code.as_bytes(), origin, false)
+            .or_else(|refusal| Ok(scripts.add_for_others(code.as_bytes(), origin, false, refusal)?.0))
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub const COMMAND: &CStr = c"SHADOW.SCRIPT";
 pub const SUBCOMMAND: &[u8] = b"KEPT";
 
 /// What is said where nothing can be sent, because clients are paused or a failover is going on.
-pub const PAUSED: &str = "ERR Writes are paused, and with 'shadow.keep-scripts yes' this would have to reach the replicas";
+pub const PAUSED: &str =
+    "ERR Writes are paused, and with 'shadow.keep-scripts yes' this would have to reach the replicas";
 
 /// The word in the command for how a script came to the cache.
 pub const fn word(origin: Origin) -> &'static [u8] {

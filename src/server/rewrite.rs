@@ -19,7 +19,8 @@ use crate::process;
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 64 * 1024;
 
-/// Whether this process rewrites the file and has not written libraries and scripts. Only ever true in a forked process.
+/// Whether this process rewrites the file and has not written libraries and scripts. Only ever true in a forked
+/// process.
 static OWED: AtomicBool = AtomicBool::new(false);
 
 /// This process begins to rewrite the file.
@@ -32,8 +33,8 @@ pub fn note_snapshot() {
     OWED.store(false, Ordering::Relaxed);
 }
 
-/// The server has completed its part of a file. Adds libraries and scripts if they are not in it; if that fails, so does the
-/// process.
+/// The server has completed its part of a file. Adds libraries and scripts if they are not in it; if that fails, so does
+/// the process.
 pub fn complete(context: &Context) {
     if !OWED.load(Ordering::Relaxed) {
         return;
@@ -65,10 +66,11 @@ fn append_all() -> Result<(), Error> {
     // The name that the server gives the file until it takes the old one's place, in its working directory.
     let path = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
     let written = OpenOptions::new().append(true).open(&path).and_then(|file| {
-        let libraries = registry.libraries().map(|library| [b"SHADOW.FUNCTION", b"LOAD".as_slice(), &library.code].to_vec());
-        let scripts = scripts.into_iter().map(|script| {
-            [COMMAND.to_bytes(), SUBCOMMAND, word(script.origin()), &script.code].to_vec()
-        });
+        let libraries =
+            registry.libraries().map(|library| [b"SHADOW.FUNCTION", b"LOAD".as_slice(), &library.code].to_vec());
+        let scripts = scripts
+            .into_iter()
+            .map(|script| [COMMAND.to_bytes(), SUBCOMMAND, word(script.origin()), &script.code].to_vec());
         write(file, libraries.chain(scripts))
     });
     written.map_err(|error| Error::new(format!("{path}: {error}")))

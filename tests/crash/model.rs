@@ -20,13 +20,30 @@ pub struct Contents {
 /// A change, and the words that ask for it.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Load { library: u32, edition: u32, replace: bool },
-    Delete { library: u32 },
-    Restore { payload: Vec<u8>, contents: Contents, policy: &'static str },
-    Flush { word: Option<&'static str> },
+    Load {
+        library: u32,
+        edition: u32,
+        replace: bool,
+    },
+    Delete {
+        library: u32,
+    },
+    Restore {
+        payload: Vec<u8>,
+        contents: Contents,
+        policy: &'static str,
+    },
+    Flush {
+        word: Option<&'static str>,
+    },
     /// By LOAD, EVAL or EVAL_RO.
-    Script { number: u32, command: &'static str },
-    FlushScripts { word: Option<&'static str> },
+    Script {
+        number: u32,
+        command: &'static str,
+    },
+    FlushScripts {
+        word: Option<&'static str>,
+    },
 }
 
 impl Change {
@@ -90,7 +107,8 @@ impl Contents {
             }
             Change::Delete { library } => self.libraries.remove(library).is_some(),
             Change::Restore { contents, policy, .. } => {
-                let free = *policy != "APPEND" || !contents.libraries.keys().any(|library| self.libraries.contains_key(library));
+                let free = *policy != "APPEND"
+                    || !contents.libraries.keys().any(|library| self.libraries.contains_key(library));
                 if *policy == "FLUSH" {
                     self.libraries.clear();
                 }
