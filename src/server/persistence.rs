@@ -1,8 +1,8 @@
 //! Libraries and kept scripts in snapshots.
 //!
 //! A data type of the module, which no key ever has, brings a field of its own to the RDB file: the sources of the
-//! libraries, and after them the scripts if any are kept, before the keys. The same field is what a replica gets in a full synchronisation, and it is in the
-//! preamble of a rewritten append-only file.
+//! libraries, and after them the scripts if any are kept, before the keys. The same field is what a replica gets in a
+//! full synchronisation, and it is in the preamble of a rewritten append-only file.
 
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;

@@ -19,7 +19,8 @@ use crate::process;
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 64 * 1024;
 
-/// Whether this process rewrites the file and has not written libraries and scripts. Only ever true in a forked process.
+/// Whether this process rewrites the file and has not written libraries and scripts. Only ever true in a forked
+/// process.
 static OWED: AtomicBool = AtomicBool::new(false);
 
 /// This process begins to rewrite the file.
@@ -32,8 +33,8 @@ pub fn note_snapshot() {
     OWED.store(false, Ordering::Relaxed);
 }
 
-/// The server has completed its part of a file. Adds libraries and scripts if they are not in it; if that fails, so does the
-/// process.
+/// The server has completed its part of a file. Adds libraries and scripts if they are not in it; if that fails, so does
+/// the process.
 pub fn complete(context: &Context) {
     if !OWED.load(Ordering::Relaxed) {
         return;

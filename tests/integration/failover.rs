@@ -158,7 +158,7 @@ fn a_replica_that_sentinel_promotes_keeps_everything() {
     check_serves(&mut replica.client(), 1);
 }
 
-// ---- scripts under `shadow.keep-scripts` ------------------------------------------------------------------------------
+// ---- scripts under `shadow.keep-scripts` ----------------------------------------------------------------------------
 
 /// Failovers of each kind; `FAILOVERS` gives another number.
 fn failovers() -> usize {
@@ -209,8 +209,8 @@ impl Load {
         }
     }
 
-    /// Brings a script; whether that is acknowledged by the master. A replica takes one for itself, so LOAD comes with a
-    /// command that a replica refuses.
+    /// Brings a script; whether that is acknowledged by the master. A replica takes one for itself, so LOAD comes with
+    /// a command that a replica refuses.
     fn bring(&self, client: &mut Client, code: &str, by_load: bool) -> io::Result<bool> {
         let mut ask = |words: &[&str]| client.try_raw(words).map(|reply| resp::parse(&reply));
         let reply = if by_load {

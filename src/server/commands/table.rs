@@ -264,9 +264,12 @@ const SCRIPT: &[Spec] = &[
         summary: c"Changes the cache of a replica, or from a file, as that of the master was changed.",
         complexity: c"O(N) with N being the length in bytes of the script, or the number of scripts deleted",
         arguments: &[Argument::new(c"change", Kind::OneOf).of(&[
-            Argument::new(c"load", Kind::String).token(c"LOAD"),
-            Argument::new(c"eval", Kind::String).token(c"EVAL"),
-            Argument::new(c"evict", Kind::String).token(c"EVICT").multiple(),
+            Argument::new(c"script", Kind::String).token(c"LOAD"),
+            Argument::new(c"script", Kind::String).token(c"EVAL"),
+            Argument::new(c"evict", Kind::Block).of(&[
+                Argument::new(c"evict", Kind::PureToken).token(c"EVICT"),
+                Argument::new(c"sha1", Kind::String).multiple(),
+            ]),
             Argument::new(c"flush", Kind::Block)
                 .of(&[Argument::new(c"flush", Kind::PureToken).token(c"FLUSH"), FLUSH_TYPE]),
         ])],

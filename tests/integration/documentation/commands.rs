@@ -23,9 +23,9 @@ fn syntax(argument: &Value) -> String {
     let has = |flag: &str| flags.iter().any(|set| set == flag);
     let name = field("name").unwrap_or_default();
     let text = match (field("type").as_deref(), field("token")) {
-        (Some("oneof"), _) => {
-            let parts = argument.field("arguments").expect("a choice has parts").items();
-            parts.iter().map(syntax).collect::<Vec<_>>().join(" | ")
+        (Some(kind @ ("oneof" | "block")), _) => {
+            let parts = argument.field("arguments").expect("it has parts").items();
+            parts.iter().map(syntax).collect::<Vec<_>>().join(if kind == "oneof" { " | " } else { " " })
         }
         (Some("pure-token"), Some(token)) => token,
         (_, Some(token)) => format!("{token} {name}"),
