@@ -136,7 +136,7 @@ fn subcommands_are_listed_under_their_container() {
     let mut client = server.client();
     let functions =
         &["delete", "dump", "flush", "help", "import", "kill", "list", "load", "resetstat", "restore", "stats"][..];
-    let scripts = &["debug", "exists", "flush", "help", "kill", "list", "load", "show"][..];
+    let scripts = &["debug", "exists", "flush", "help", "kept", "kill", "list", "load", "show"][..];
     for (container, expected) in [("shadow.function", functions), ("shadow.script", scripts)] {
         let subcommands = info(&mut client, container)[9].items();
         let names: BTreeSet<String> = subcommands.iter().map(|subcommand| subcommand.items()[0].text()).collect();

@@ -98,10 +98,18 @@ impl ScriptEngine {
     pub fn load(&mut self, body: &[u8]) -> Result<Compiled, ScriptError> {
         let (mut slot, taken) = (0, Taken::by(body).bits());
         let vm = &self.vm;
-        let body = [CHANGING, body].concat();
+        let changing = [CHANGING, body].concat();
         let (result, bytes) = vm.load(None, &mut NoServer, |stack| {
             stack.push_globals();
-            compile(stack, &body, CHUNK, stack.top()).map_err(|Failed| Raise::Top)?;
+            let globals = stack.top();
+            if compile(stack, &changing, CHUNK, globals).is_err() {
+                // An error may name a column, and what stands in front must not count then. A text that is too long
+                // only together with that keeps its first error.
+                if compile(stack, body, CHUNK, globals).is_ok() {
+                    stack.pop(1);
+                }
+                return Err(Raise::Top);
+            }
             slot = vm.state.slots.borrow_mut().store(stack, Stack::GIVEN, taken);
             Ok(())
         });
