@@ -23,21 +23,28 @@ pub struct KnownCommand {
     name: ServerString,
     /// With this number of words the server reads past none of them.
     enough: usize,
+    is_there: bool,
 }
 
 impl KnownCommand {
     /// Asks the server about the command of this name.
     pub fn new(context: &Context, name: &str) -> Self {
-        Self { name: ServerString::new(name.as_bytes()), enough: least_words(context, name).unwrap_or(usize::MAX) }
+        let info = command_info(context, name.as_bytes());
+        let enough = info.as_ref().and_then(least_words).unwrap_or(usize::MAX);
+        let is_there = info.is_none_or(|info| info.len(&[0]) > 0);
+        Self { name: ServerString::new(name.as_bytes()), enough, is_there }
+    }
+
+    /// Whether the server has it: it may have been renamed away. Where COMMAND was, true.
+    pub const fn is_there(&self) -> bool {
+        self.is_there
     }
 }
 
-/// The least number of words that a command without subcommands takes; None for any other, and where the server does
-/// not tell.
-fn least_words(context: &Context, name: &str) -> Option<usize> {
+/// The least number of words that a command takes, by its entry in COMMAND INFO; None for one with subcommands.
+fn least_words(info: &CallReply) -> Option<usize> {
     /// Where COMMAND INFO has the subcommands.
     const SUBCOMMANDS: usize = 9;
-    let info = command_info(context, name.as_bytes())?;
     let alone = info.len(&[0, SUBCOMMANDS]) == 0;
     let least = info.integer(&[0, ARITY]).filter(|_| alone)?;
     usize::try_from(least.unsigned_abs()).ok()

@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, ServerString, api, guarded, string_bytes};
+use super::{Context, ServerString, State, User, api, guarded, string_bytes};
 
 /// What is done with commands.
 pub trait CommandFilter {
@@ -54,8 +54,10 @@ fn filter<F: CommandFilter>(command: &mut FilteredCommand) {
 /// Who sent a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// A connection: a client or the master.
+    /// A client.
     Client(ClientId),
+    /// The master of this replica.
+    Master,
     /// A script of the server's own, or another module.
     Program,
     /// Servers before 7.2 do not tell.
@@ -73,6 +75,13 @@ impl ClientId {
         // modules and scripts run commands with are in no list.
         let found = unsafe { api!(RedisModule_GetClientInfoById)(ptr::null_mut(), self.0) };
         found as isize == raw::REDISMODULE_OK
+    }
+
+    /// Whether it is the connection to the master, the only one without a user.
+    fn is_master(self) -> bool {
+        // SAFETY: without a context the call tells of the server alone.
+        let state = State::from_bits_retain(unsafe { api!(RedisModule_GetContextFlags)(ptr::null_mut()) } as u32);
+        state.contains(State::SLAVE) && Context::with_detached(|context| User::of_client(context, self).is_none())
     }
 
     /// The number.
@@ -148,8 +157,9 @@ impl FilteredCommand<'_> {
         let id = unsafe { raw::RedisModule_CommandFilterGetClientId.map(|client_id| client_id(self.context)) };
         match id.map(ClientId) {
             None => Sender::Unknown,
-            Some(client) if client.is_connected() => Sender::Client(client),
-            Some(_) => Sender::Program,
+            Some(client) if !client.is_connected() => Sender::Program,
+            Some(client) if client.is_master() => Sender::Master,
+            Some(client) => Sender::Client(client),
         }
     }
 }

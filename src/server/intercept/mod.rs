@@ -233,11 +233,14 @@ impl Filter {
             return;
         }
         // When nothing of ours runs, there may be a call of the server's own to end; otherwise both answer the same.
-        if kills && !running::is_any() {
+        if kills && !running::is_any() && interception.stock.is_there() {
             return;
         }
         let sender = command.sender();
-        if sender != Sender::Program && !self.belongs_to_the_server(command, interception, sender) {
+        // What a master sends by the server's names is about the server's own: it may not intercept. Else it would have
+        // sent ours.
+        let is_typed = matches!(sender, Sender::Client(_) | Sender::Unknown);
+        if is_typed && !self.belongs_to_the_server(command, interception, sender) {
             command.replace(0, &interception.name);
         }
     }

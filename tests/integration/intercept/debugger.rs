@@ -1,12 +1,7 @@
 //! SCRIPT DEBUG, which is left to the server, and who gets a session of its debugger.
 
-use super::intercepting_with;
-use crate::support::{Client, Server, Value};
-
-/// From 7.2 on the server tells the filter who sends a command.
-fn tells_who_sends(server: &Server) -> bool {
-    server.version() >= (7, 2, 0)
-}
+use super::{intercepting_with, tells_who_sends};
+use crate::support::{Client, Value};
 
 /// Whether this is the begin of a session, rather than the reply of the script.
 fn is_session(reply: &Value) -> bool {
