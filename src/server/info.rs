@@ -15,8 +15,8 @@ use crate::registry::Counters;
 /// The most functions, and the most scripts, that have a line, so that INFO has a bound, whatever is loaded.
 const LISTED: usize = 1_000;
 
-/// The sections `shadow_functions` and `shadow_scripts`, and `shadow_functionstats` and `shadow_scriptstats` with a line
-/// for each function and script. The report of a crash goes without these two.
+/// The sections `shadow_functions` and `shadow_scripts`, and with a line for each of what was called
+/// `shadow_functionstats` and `shadow_scriptstats`. The report of a crash goes without these two.
 pub struct Sections;
 
 impl Report for Sections {
