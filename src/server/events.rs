@@ -75,7 +75,7 @@ fn on_tick(context: &Context) {
     if let Ok(mut module) = module::write(context) {
         module.attend_threads(context);
     }
-    report(kept_scripts::attend(context));
+    kept_scripts::attend(context);
 }
 
 /// The server empties its own registry with the data at a `CLUSTER RESET`.

@@ -124,30 +124,32 @@ pub fn send_flush(context: &Context, mode: FlushMode) {
 }
 
 /// Evicts what is too many because a setting or the server's role has changed.
-pub fn attend(context: &Context) -> Result<(), Error> {
+pub fn attend(context: &Context) {
     let spared = are_spared(context);
     if !module::read().is_ok_and(|module| module.has_evictions(spared)) {
-        return Ok(());
+        return;
     }
     let evicted = {
-        let mut module = module::write(context)?;
+        // Refused while a function is running; the next tick comes.
+        let Ok(mut module) = module::write(context) else { return };
         module.evict_scripts(spared);
         if spared && !context.state().contains(State::SLAVE) {
             // They are sent when writes are not paused any more.
-            return Ok(());
+            return;
         }
         module.take_evicted()
     };
     if are_sent(context.state()) {
         send_evicted(context, &evicted);
     }
-    Ok(())
 }
 
+/// Digests in one command.
+const EVICTED_AT_ONCE: usize = 1_000;
+
 fn send_evicted(context: &Context, evicted: &[Digest]) {
-    if !evicted.is_empty() {
-        let words: Vec<&[u8]> =
-            [SUBCOMMAND, b"EVICT"].into_iter().chain(evicted.iter().map(Digest::as_bytes)).collect();
+    for some in evicted.chunks(EVICTED_AT_ONCE) {
+        let words: Vec<&[u8]> = [SUBCOMMAND, b"EVICT"].into_iter().chain(some.iter().map(Digest::as_bytes)).collect();
         context.replicate(COMMAND, &words);
     }
 }

@@ -33,8 +33,8 @@ pub fn note_snapshot() {
     OWED.store(false, Ordering::Relaxed);
 }
 
-/// The server has completed its part of a file. Adds libraries and scripts if they are not in it; if that fails, so does
-/// the process.
+/// The server has completed its part of a file. Adds libraries and scripts if they are not in it; if that fails, so
+/// does the process.
 pub fn complete(context: &Context) {
     if !OWED.load(Ordering::Relaxed) {
         return;

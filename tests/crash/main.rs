@@ -1,6 +1,6 @@
 //! What is left after a crash. A server is killed at random moments while it changes its libraries and its scripts, and
-//! is started again on the files that it has left: with an append only file, everything that it had acknowledged must be
-//! there; with snapshots, the last one that was completed.
+//! is started again on the files that it has left: with an append only file, everything that it had acknowledged must
+//! be there; with snapshots, the last one that was completed.
 //!
 //! `ROUNDS` is the number of crashes over all modes together, `SEED` makes the stream of commands the same again. The
 //! moments of the crashes are those of the clock.
