@@ -163,8 +163,9 @@ impl Shared {
         let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
         // One call runs at a time. In a VM that runs none the callback removes itself. If the call ends at this moment,
         // the next one finds a callback that removes itself, and a load keeps its deadline: the alarm adds a reason to
-        // ask and takes none away. It is rung each time, because one ring can be lost: the clocks of the threads differ
-        // a little, so the host may find that it is too early and remove the callback, and it may do so just after this.
+        // ask and takes none away. It is rung each time, because one ring can be lost: the clocks of the threads
+        // differ a little, so the host may find that it is too early and remove the callback, and it may do so just
+        // after this.
         for alarm in alarms.iter().flatten() {
             // SAFETY: the lock is held, and the alarm is taken away under it before its VM goes.
             unsafe { alarm.ring() };

@@ -298,8 +298,8 @@ impl<'a> CallHost<'a> {
     }
 
     /// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
-    /// replies (E), refusing what scripts may not do (S), no writes (W), nothing that takes memory (M), as the caller's user
-    /// (C), RESP3 (3).
+    /// replies (E), refusing what scripts may not do (S), no writes (W), nothing that takes memory (M), as the caller's
+    /// user (C), RESP3 (3).
     fn flags(&self, mode: CallMode, script: bool) -> Flags {
         let mut flags = Flags::new(b"E!");
         let mut add = |flag, wanted: bool| {

@@ -55,8 +55,8 @@ impl<'a> Call<'a> {
         self.module.gate.check_state(self.context, self.state, flags, &self.module.dialect)
     }
 
-    /// On a replica in a cluster: a client that reads there is sent to the master with what writes. The server, which does
-    /// that before a command runs, cannot know that this one writes.
+    /// On a replica in a cluster: a client that reads there is sent to the master with what writes. The server, which
+    /// does that before a command runs, cannot know that this one writes.
     #[cold]
     fn redirection(&self, flags: FunctionFlags, no_integer: &str) -> Option<Error> {
         if self.state.obeys() || flags.contains(FunctionFlags::NO_WRITES) {

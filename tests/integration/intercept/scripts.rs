@@ -114,8 +114,6 @@ fn what_is_answered_is_what_the_server_would_answer() {
             &["SCRIPT", "EXISTS", &digest, "x", &digest],
             &["SCRIPT", "FLUSH", "x"],
             &["SCRIPT", "FLUSH", "SYNC", "x"],
-            &["SCRIPT", "HELP"],
-            &["script", "help"],
             &["SCRIPT", "HELP", "x"],
             &["SCRIPT", "DEBUG"],
             &["SCRIPT", "DEBUG", "x"],
