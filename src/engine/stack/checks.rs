@@ -105,6 +105,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+    use crate::engine::Engine;
     use crate::engine::tests::engine;
 
     #[test]
