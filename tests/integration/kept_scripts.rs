@@ -492,6 +492,7 @@ fn loading_makes_a_script_of_eval_stay_on_the_replica_where_it_does_on_the_maste
     eval(&mut client, "return 1");
     load(&mut client, "return 1");
     wait_in_step(&master, &replica);
+    assert!(has_all(&mut replica.client(), &scripts(1..2)));
     let promotes = master.flavour() == Flavour::Valkey;
     // It is the replica that evicts now.
     let mut reader = replica.client();
@@ -610,6 +611,8 @@ fn evictions_wait_until_writes_are_not_paused() {
     for code in &all {
         eval(&mut client, code);
     }
+    wait_in_step(&master, &replica);
+    assert!(has_all(&mut reader, &all));
     client.run("CLIENT PAUSE 600000 WRITE");
     client.run("CONFIG SET shadow.script-cache 1mb");
     let ticks = |client: &mut Client| client.info_number("uptime_in_seconds");
