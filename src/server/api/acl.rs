@@ -58,17 +58,23 @@ impl User {
     pub fn of_caller(context: &Context) -> Option<Self> {
         // The name is asked for by the client's id, because the direct call reads through a null user.
         // SAFETY: Living context.
-        Self::of_id(context, unsafe { api!(RedisModule_GetClientId)(context.raw()) })
+        Self::of_id(context, unsafe { api!(RedisModule_GetClientId)(context.raw()) }).ok()
     }
 
-    /// The user of a connection; None once it is gone.
-    pub fn of_client(context: &Context, client: ClientId) -> Option<Self> {
+    /// The user of a connection.
+    ///
+    /// # Errors
+    /// The errno of the refusal: ENOTSUP for a connection without a user, ENOENT for one that is in no list.
+    pub fn of_client(context: &Context, client: ClientId) -> Result<Self, c_int> {
         Self::of_id(context, client.get())
     }
 
-    fn of_id(context: &Context, id: u64) -> Option<Self> {
-        // SAFETY: Living context; an id of no client gives null. The name is a new string, which we own.
-        unsafe { ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id)).map(Self) }
+    fn of_id(context: &Context, id: u64) -> Result<Self, c_int> {
+        // SAFETY: Living context; an id of no client gives null and an errno. The name is a new string, which we own.
+        unsafe {
+            let name = ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id));
+            name.map(Self).ok_or_else(|| *libc::__errno_location())
+        }
     }
 
     /// The name.

@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, ServerString, State, User, api, guarded, string_bytes};
+use super::{Context, ServerString, User, api, guarded, string_bytes};
 
 /// What is done with commands.
 pub trait CommandFilter {
@@ -56,9 +56,9 @@ fn filter<F: CommandFilter>(command: &mut FilteredCommand) {
 pub enum Sender {
     /// A client.
     Client(ClientId),
-    /// The master of this replica.
+    /// A connection without a user: the master of this replica.
     Master,
-    /// A script of the server's own, or another module.
+    /// A script of the server's own, or another module. Those run commands with clients that are in no list.
     Program,
     /// Servers before 7.2 do not tell.
     Unknown,
@@ -71,17 +71,9 @@ pub struct ClientId(u64);
 impl ClientId {
     /// Whether it is still there.
     pub fn is_connected(self) -> bool {
-        // SAFETY: without a place for the answer the call only says whether there is a client of that id; those that
-        // modules and scripts run commands with are in no list.
+        // SAFETY: without a place for the answer the call only says whether there is a client of that id.
         let found = unsafe { api!(RedisModule_GetClientInfoById)(ptr::null_mut(), self.0) };
         found as isize == raw::REDISMODULE_OK
-    }
-
-    /// Whether it is the connection to the master, the only one without a user.
-    fn is_master(self) -> bool {
-        // SAFETY: without a context the call tells of the server alone.
-        let state = State::from_bits_retain(unsafe { api!(RedisModule_GetContextFlags)(ptr::null_mut()) } as u32);
-        state.contains(State::SLAVE) && Context::with_detached(|context| User::of_client(context, self).is_none())
     }
 
     /// The number.
@@ -152,14 +144,14 @@ impl FilteredCommand<'_> {
     }
 
     /// Who sent the command.
-    pub fn sender(&self) -> Sender {
+    pub fn sender(&self, context: &Context) -> Sender {
         // SAFETY: the context is alive during the callback. Optional: absent before 7.2.
         let id = unsafe { raw::RedisModule_CommandFilterGetClientId.map(|client_id| client_id(self.context)) };
-        match id.map(ClientId) {
-            None => Sender::Unknown,
-            Some(client) if !client.is_connected() => Sender::Program,
-            Some(client) if client.is_master() => Sender::Master,
-            Some(client) => Sender::Client(client),
+        let Some(client) = id.map(ClientId) else { return Sender::Unknown };
+        match User::of_client(context, client) {
+            Ok(_) => Sender::Client(client),
+            Err(libc::ENOTSUP) => Sender::Master,
+            Err(_) => Sender::Program,
         }
     }
 }

@@ -40,7 +40,7 @@ pub use acl::{KnownCommand, User, command_info};
 pub use call::{Flags, call};
 pub use call_reply::CallReply;
 pub use command::KeyAccess;
-pub use context::Context;
+pub use context::{Context, DetachedContext};
 pub use filter::{ClientId, CommandFilter, FilteredCommand, InstalledFilter, Sender};
 pub use guard::guarded;
 pub use key_positions::KeyPositions;

@@ -15,7 +15,8 @@ use std::cell::RefCell;
 use bitflags::bitflags;
 
 use super::api::{
-    Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, KnownCommand, Sender, ServerString,
+    Arguments, CommandFilter, Context, DetachedContext, FilteredCommand, InstalledFilter, KnownCommand, Sender,
+    ServerString,
 };
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
@@ -90,6 +91,8 @@ impl Interception {
 /// What the filter needs while it is installed.
 struct Filter {
     installed: InstalledFilter,
+    /// The server gives a filter none.
+    context: DetachedContext,
     dialect: Dialect,
     scope: Scope,
     /// The module's commands.
@@ -143,8 +146,8 @@ pub fn install(
     let interceptions = commands.iter().filter_map(|command| Interception::new(context, command)).collect();
     let waits = [ServerString::new(b"shadow.function"), ServerString::new(b"list")];
     let installed = InstalledFilter::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
-    let debugger = Requests::default();
-    FILTER.replace(Some(Filter { installed, dialect, scope, commands, interceptions, waits, debugger }));
+    let (context, debugger) = (DetachedContext::new(), Requests::default());
+    FILTER.replace(Some(Filter { installed, context, dialect, scope, commands, interceptions, waits, debugger }));
     Ok(())
 }
 
@@ -216,7 +219,7 @@ impl Filter {
     fn intercept(&self, command: &mut FilteredCommand, interception: &Interception) {
         let callable = interception.command.callable;
         if callable == Callable::Script && interception.is(command, "debug") {
-            self.debugger.note(command);
+            self.debugger.note(command, command.sender(self.context.get()));
         }
         if !interception.admits(command, &self.dialect) {
             return;
@@ -236,7 +239,7 @@ impl Filter {
         if kills && !running::is_any() && interception.stock.is_there() {
             return;
         }
-        let sender = command.sender();
+        let sender = command.sender(self.context.get());
         // What a master sends by the server's names is about the server's own: it may not intercept. Else it would have
         // sent ours.
         let is_typed = matches!(sender, Sender::Client(_) | Sender::Unknown);
@@ -258,7 +261,7 @@ impl Filter {
         };
         let is_foreign =
             self.dialect.engines() == Engines::Any && names_other_engine(command.word(code), self.dialect.quoting());
-        is_foreign || interception.calls() && self.debugger.holds(sender)
+        is_foreign || interception.calls() && self.debugger.holds(self.context.get(), sender)
     }
 }
 
