@@ -46,8 +46,8 @@ pub fn name_of(row: &str) -> String {
 
 /// The words of a call of a script by its digest.
 fn by_digest<'a>(side: Side, script: &str, words: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
-    let digest = digest(script);
-    [side.eval(true).as_bytes(), digest.as_bytes()].into_iter().chain(words).map(<[u8]>::to_vec).collect()
+    let head = [side.eval(true).as_bytes().to_vec(), digest(script).into_bytes()];
+    head.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
 }
 
 /// The words of both sides' call of a script of 4 KiB that does next to nothing, by its text.

@@ -184,7 +184,7 @@ impl Scripts {
         }
         self.hotness.compile_if_due(self.engine.vm(), &script.callback, || script.code.len());
         let slot = script.callback.slot.0;
-        Ok(self.engine.call(slot, script.digest.as_str(), keys, arguments, host, sink)?)
+        Ok(self.engine.call(slot, &script.name, keys, arguments, host, sink)?)
     }
 }
 

@@ -27,8 +27,10 @@ pub enum Origin {
 /// A cached script.
 #[derive(Debug)]
 pub struct Script {
-    /// Its name.
+    /// What it is found by.
     pub digest: Digest,
+    /// The same as text, which each call asks for.
+    pub name: Box<str>,
     /// Its text as it was sent, first line included.
     pub code: Box<[u8]>,
     /// What its first line declares; None without such a line.
@@ -64,8 +66,10 @@ impl Script {
             Ok(callback) => (callback, None),
             Err(refusal) => (Callback::new(Slot::NONE), Some(refusal)),
         };
+        let digest = Digest::of(code);
         Self {
-            digest: Digest::of(code),
+            digest,
+            name: digest.as_str().into(),
             code: code.into(),
             flags,
             callback,
@@ -97,7 +101,7 @@ impl Script {
     /// Bytes that it takes outside of the VM. Counted as they were asked for, without what the allocator adds.
     pub fn bytes(&self) -> usize {
         // Beside the script in an `Arc` stand two counts.
-        2 * size_of::<usize>() + size_of::<Self>() + self.code.len()
+        2 * size_of::<usize>() + size_of::<Self>() + self.name.len() + self.code.len()
     }
 }
 

@@ -158,16 +158,21 @@ impl ScriptEngine {
         let vm = &self.vm;
         let taken = Taken::from_bits_retain(vm.state.slots.borrow().parameters(slot));
         let push = |stack: &Stack, root: i32| {
-            stack.push_globals();
-            let fits = (!taken.contains(Taken::KEYS) || push_global(stack, KEYS, keys.clone()))
-                && (!taken.contains(Taken::ARGV) || push_global(stack, ARGV, arguments.clone()));
+            let mut fits = true;
+            if !taken.is_empty() {
+                stack.push_globals();
+                fits = (!taken.contains(Taken::KEYS) || push_global(stack, KEYS, keys.clone()))
+                    && (!taken.contains(Taken::ARGV) || push_global(stack, ARGV, arguments.clone()));
+            }
             slots::push(stack, root, slot);
             fits
         };
         if vm.memory_limit() == 0 && are_few(keys, arguments) && push(&vm.stack, ROOT) {
             let result = vm.stack.protected_call_handled(0, 1, HANDLER);
-            // In the place of the globals.
-            vm.stack.replace(ROOT + 1);
+            if !taken.is_empty() {
+                // In the place of the globals.
+                vm.stack.replace(ROOT + 1);
+            }
             return result;
         }
         vm.stack.set_top(ROOT);

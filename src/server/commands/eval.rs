@@ -111,7 +111,7 @@ fn run(call: &Call, script: &Script) -> Result<(), Error> {
     let Module { scripts, gate, .. } = call.module;
     let callee = Callee {
         callable: Callable::Script,
-        name: script.digest.as_str(),
+        name: &script.name,
         flags: script.flags,
         counters: &script.callback.counters,
         totals: &scripts.totals,
