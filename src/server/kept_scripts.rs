@@ -13,9 +13,10 @@
 
 use std::cell::Cell;
 use std::ffi::CStr;
+use std::sync::Arc;
 
 use super::api::{Context, State};
-use super::module::{self, FlushMode, keeps_scripts};
+use super::module::{self, FlushMode, Module, keeps_scripts};
 use crate::error::Error;
 use crate::registry::{Digest, Origin, Script};
 
@@ -34,6 +35,11 @@ pub const fn word(origin: Origin) -> &'static [u8] {
         Origin::Load => b"LOAD",
         Origin::Eval => b"EVAL",
     }
+}
+
+/// The scripts that belong into files, the least recently used first.
+pub fn in_files(module: &Module) -> Vec<&Arc<Script>> {
+    if keeps_scripts() { module.scripts.generation().registry().kept_by_use() } else { Vec::new() }
 }
 
 /// Whether what commands change in the cache in this state is sent.

@@ -5,16 +5,14 @@
 //! full synchronisation, and it is in the preamble of a rewritten append-only file.
 
 use std::ffi::{CStr, c_int};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::rdb::{self, Field, Reader, Writer};
 use super::api::{Context, Refused, State, guarded};
 use super::module::loading::{self, Sources};
-use super::module::{self, Module};
-use super::rewrite;
+use super::{kept_scripts, module, rewrite};
 use crate::error::Error;
-use crate::registry::{Origin, Script};
+use crate::registry::Origin;
 
 /// The field: the number of libraries, then the source of each. If [`HAS_SCRIPTS`] is added to that number, there
 /// follows the number of scripts, then for each how it came to the cache and its text.
@@ -81,7 +79,7 @@ fn write(file: &Writer, omittable: bool) -> Result<(), Error> {
     assert!(!PANICS.swap(false, Ordering::Relaxed), "a panic of the process that saves was asked for");
     let module = module::read()?;
     let registry = module.functions.generation().registry();
-    let scripts = kept_scripts(&module);
+    let scripts = kept_scripts::in_files(&module);
     if omittable && registry.is_empty() && scripts.is_empty() {
         return Ok(());
     }
@@ -101,11 +99,6 @@ fn write(file: &Writer, omittable: bool) -> Result<(), Error> {
         file.bytes(&script.code);
     }
     Ok(())
-}
-
-/// The scripts that belong into files, the least recently used first.
-pub fn kept_scripts(module: &Module) -> Vec<&Arc<Script>> {
-    if module::keeps_scripts() { module.scripts.generation().registry().kept_by_use() } else { Vec::new() }
 }
 
 /// Reads the field and loads what it holds.

@@ -1,18 +1,17 @@
 //! Libraries and kept scripts in an append-only file that is rewritten without a preamble.
 //!
 //! With a preamble the rewritten file begins as a snapshot, which has a field for the libraries. Without one the server
-//! asks modules for nothing. So the process that rewrites the file appends both as commands, after the server
-//! has completed the file and before the file takes the place of the old one. If they cannot be appended, the process
-//! fails, and the server keeps the old file.
+//! asks modules for nothing. So the process that rewrites the file appends both as commands, after the server has
+//! completed the file and before the file takes the place of the old one. If they cannot be appended, the process fails,
+//! and the server keeps the old file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
-use super::kept_scripts::{COMMAND, SUBCOMMAND, word};
+use super::kept_scripts::{COMMAND, SUBCOMMAND, in_files, word};
 use super::module;
-use super::persistence::kept_scripts;
 use crate::error::Error;
 use crate::process;
 
@@ -59,7 +58,7 @@ pub fn fail() -> ! {
 fn append_all() -> Result<(), Error> {
     let module = module::read()?;
     let registry = module.functions.generation().registry();
-    let scripts = kept_scripts(&module);
+    let scripts = in_files(&module);
     if registry.is_empty() && scripts.is_empty() {
         return Ok(());
     }
