@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha1::{Digest, Sha1};
 
 use crate::commands::{all_of_ours, counterparts};
-use crate::support::library::{callback, load, numbered};
+use crate::support::library::{callback, load, names, numbered};
+use crate::support::replicas::{replica_with, wait_in_step};
 use crate::support::{Client, Options, Server, Value, Words};
 
 fn intercepting() -> (Server, Client) {
@@ -273,6 +274,32 @@ fn a_user_without_the_typed_command_does_not_get_it_by_its_other_name() {
         let refusal = format!("has no permissions to run the '{name}' command");
         assert!(reply.text().starts_with("NOPERM") && reply.text().ends_with(&refusal), "{reply:?}");
     }
+}
+
+/// From 7.2 on the server tells the filter who sends a command.
+fn tells_who_sends(server: &Server) -> bool {
+    server.version() >= (7, 2, 0)
+}
+
+/// A master that does not intercept means its own registry, and its replica's is to be the same.
+#[test]
+fn what_a_master_sends_by_the_servers_names_is_left_to_the_server() {
+    let master = Server::start();
+    let replica = replica_with(Options::new().module_arguments("intercept all"), &master);
+    let (mut client, mut reader) = (master.client(), replica.client());
+    load(&mut client, &callback("return 1"));
+    client.call(&["FUNCTION", "LOAD", &numbered(1)]);
+    wait_in_step(&master, &replica);
+    if !tells_who_sends(&replica) {
+        assert_eq!(names(&mut reader), ["lib1", "mylib"], "7.0 cannot tell");
+        return;
+    }
+    assert_eq!(reader.info_number("number_of_functions"), 1);
+    client.run("FUNCTION FLUSH");
+    wait_in_step(&master, &replica);
+    assert_eq!(reader.info_number("number_of_functions"), 0);
+    assert_eq!(names(&mut reader), ["mylib"]);
+    assert!(reader.run("FUNCTION LIST").items().len() == 1, "clients of the replica are intercepted");
 }
 
 #[test]

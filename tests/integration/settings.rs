@@ -140,6 +140,7 @@ fn the_configuration_file_sets_them_all() {
     assert_eq!(setting(&mut client, "memory-limit"), (48 << 20).to_string());
     assert_eq!(setting(&mut client, "read-only-timeout"), "77");
     assert_eq!(setting(&mut client, "reclaim-queue"), "9");
+    assert_eq!(setting(&mut client, "intercept"), "functions");
     load(&mut client, &numbered(1));
     assert_eq!(client.run("FCALL f1 0"), Value::Integer(1));
 }
@@ -176,6 +177,26 @@ fn a_rewritten_configuration_brings_the_settings_back() {
     let mut client = server.client();
     assert_eq!(setting(&mut client, "memory-limit"), "0");
     assert_eq!(setting(&mut client, "read-only-timeout"), "1234");
+}
+
+/// `yes` is the name of `functions` from when there was nothing else to intercept.
+#[test]
+fn an_older_configuration_means_what_it_meant() {
+    for (arguments, line, shown, rewritten) in [
+        ("", "shadow.intercept yes", "functions", "\nshadow.intercept functions\n"),
+        ("intercept yes", "", "functions", "intercept yes\n"),
+        ("intercept yes", "shadow.intercept no", "no", "\nshadow.intercept no\n"),
+        ("", "shadow.intercept ALL", "all", "\nshadow.intercept all\n"),
+    ] {
+        let (_directory, path) = configuration(arguments, line);
+        let mut server = with_file(&path).start();
+        assert_eq!(setting(&mut server.client(), "intercept"), shown, "{arguments} {line}");
+        assert_eq!(server.client().run("CONFIG REWRITE").text(), "OK");
+        let text = fs::read_to_string(&path).expect("the file");
+        assert!(text.contains(rewritten), "{text}");
+        server.restart(&with_file(&path));
+        assert_eq!(setting(&mut server.client(), "intercept"), shown, "{arguments} {line}, rewritten");
+    }
 }
 
 #[test]

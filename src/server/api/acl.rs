@@ -10,28 +10,71 @@ use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::{CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked};
+use super::{
+    Arguments, CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked,
+};
 use crate::engine::Permission;
 
 /// A user, known by name.
 pub struct User(ServerString);
+
+/// A command that users are checked for again and again.
+pub struct KnownCommand {
+    name: ServerString,
+    /// With this number of words the server reads past none of them.
+    enough: usize,
+    is_there: bool,
+}
+
+impl KnownCommand {
+    /// Asks the server about the command of this name.
+    pub fn new(context: &Context, name: &str) -> Self {
+        let info = command_info(context, name.as_bytes());
+        let enough = info.as_ref().and_then(least_words).unwrap_or(usize::MAX);
+        let is_there = info.is_none_or(|info| info.len(&[0]) > 0);
+        Self { name: ServerString::new(name.as_bytes()), enough, is_there }
+    }
+
+    /// Whether the server has it: it may have been renamed away. Where COMMAND was, true.
+    pub const fn is_there(&self) -> bool {
+        self.is_there
+    }
+}
+
+/// The least number of words that a command takes, by its entry in COMMAND INFO; None for one with subcommands.
+fn least_words(info: &CallReply) -> Option<usize> {
+    /// Where COMMAND INFO has the subcommands.
+    const SUBCOMMANDS: usize = 9;
+    let alone = info.len(&[0, SUBCOMMANDS]) == 0;
+    let least = info.integer(&[0, ARITY]).filter(|_| alone)?;
+    usize::try_from(least.unsigned_abs()).ok()
+}
+
+/// Where COMMAND INFO has the arity.
+const ARITY: usize = 1;
 
 impl User {
     /// The user of the client whose command is running; None for a caller without one (another module).
     pub fn of_caller(context: &Context) -> Option<Self> {
         // The name is asked for by the client's id, because the direct call reads through a null user.
         // SAFETY: Living context.
-        Self::of_id(context, unsafe { api!(RedisModule_GetClientId)(context.raw()) })
+        Self::of_id(context, unsafe { api!(RedisModule_GetClientId)(context.raw()) }).ok()
     }
 
-    /// The user of a connection; None once it is gone.
-    pub fn of_client(context: &Context, client: ClientId) -> Option<Self> {
+    /// The user of a connection.
+    ///
+    /// # Errors
+    /// The errno of the refusal: ENOTSUP for a connection without a user, ENOENT for one that is in no list.
+    pub fn of_client(context: &Context, client: ClientId) -> Result<Self, c_int> {
         Self::of_id(context, client.get())
     }
 
-    fn of_id(context: &Context, id: u64) -> Option<Self> {
-        // SAFETY: Living context; an id of no client gives null. The name is a new string, which we own.
-        unsafe { ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id)).map(Self) }
+    fn of_id(context: &Context, id: u64) -> Result<Self, c_int> {
+        // SAFETY: Living context; an id of no client gives null and an errno. The name is a new string, which we own.
+        unsafe {
+            let name = ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id));
+            name.map(Self).ok_or_else(|| *libc::__errno_location())
+        }
     }
 
     /// The name.
@@ -48,6 +91,16 @@ impl User {
             words.pad(missing);
         }
         // SAFETY: there are enough words by the server's own count or with what was added, or the server checks.
+        unsafe { self.check(context, &mut words) }
+    }
+
+    /// Whether the user may run `command` with the words of another one, less its name.
+    pub fn may_run_as(&self, context: &Context, command: &KnownCommand, arguments: Arguments) -> Permission {
+        let mut words = arguments.with_name(&command.name);
+        if words.len() < command.enough {
+            return self.may_run(context, words);
+        }
+        // SAFETY: there are as many words as the command needs.
         unsafe { self.check(context, &mut words) }
     }
 
@@ -93,8 +146,6 @@ impl User {
 /// How many words to add so that the server does not read past the last one: none when the keys are in fixed places,
 /// where it sees the end of the words. None when the server does not tell how many words the command takes.
 fn missing_words(context: &Context, words: &Words) -> Option<usize> {
-    /// Where COMMAND INFO has the arity.
-    const ARITY: usize = 1;
     let name = words.get(0)?;
     let subcommand = words.get(1).map(|subcommand| [name, b"|", subcommand].concat());
     let info = [subcommand.as_deref(), Some(name)]

@@ -21,27 +21,34 @@ pub struct Context<'a> {
     lifetime: PhantomData<&'a ()>,
 }
 
+/// A context that belongs to no command, for callbacks that get none.
+pub struct DetachedContext(Context<'static>);
+
+impl DetachedContext {
+    /// Makes one, on the main thread, which may use it without a lock.
+    pub fn new() -> Self {
+        // SAFETY: Main thread. A null client is allowed. The context lives until it is freed in `drop`.
+        Self(unsafe { Context::new(api!(RedisModule_GetThreadSafeContext)(ptr::null_mut())) })
+    }
+
+    /// The context.
+    pub const fn get(&self) -> &Context<'_> {
+        &self.0
+    }
+}
+
+impl Drop for DetachedContext {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and nothing refers to it.
+        unsafe { api!(RedisModule_FreeThreadSafeContext)(self.0.raw) };
+    }
+}
+
 impl Context<'_> {
     /// # Safety
     /// `raw` is the context of the callback that is running, and the result does not outlive it.
     pub(super) const unsafe fn new(raw: *mut raw::RedisModuleCtx) -> Self {
         Self { raw, replied: Cell::new(false), replied_error: Cell::new(false), lifetime: PhantomData }
-    }
-
-    /// Lends `body` a context that belongs to no command, for callbacks that get none.
-    pub fn with_detached<T>(body: impl FnOnce(&Context) -> T) -> T {
-        /// Frees the context however `body` ends.
-        struct Detached(*mut raw::RedisModuleCtx);
-        impl Drop for Detached {
-            fn drop(&mut self) {
-                // SAFETY: it is ours, and nothing refers to it.
-                unsafe { api!(RedisModule_FreeThreadSafeContext)(self.0) };
-            }
-        }
-        // SAFETY: Main thread, which may use it without a lock. A null client is allowed.
-        let detached = Detached(unsafe { api!(RedisModule_GetThreadSafeContext)(ptr::null_mut()) });
-        // SAFETY: it lives until the end of this function.
-        body(&unsafe { Context::new(detached.0) })
     }
 
     /// The context as the API takes it.

@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, ServerString, api, guarded, string_bytes};
+use super::{Context, ServerString, User, api, guarded, string_bytes};
 
 /// What is done with commands.
 pub trait CommandFilter {
@@ -54,9 +54,11 @@ fn filter<F: CommandFilter>(command: &mut FilteredCommand) {
 /// Who sent a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// A connection: a client or the master.
+    /// A client.
     Client(ClientId),
-    /// A script of the server's own, or another module.
+    /// A connection without a user: the master of this replica.
+    Master,
+    /// A script of the server's own, or another module. Those run commands with clients that are in no list.
     Program,
     /// Servers before 7.2 do not tell.
     Unknown,
@@ -69,8 +71,7 @@ pub struct ClientId(u64);
 impl ClientId {
     /// Whether it is still there.
     pub fn is_connected(self) -> bool {
-        // SAFETY: without a place for the answer the call only says whether there is a client of that id; those that
-        // modules and scripts run commands with are in no list.
+        // SAFETY: without a place for the answer the call only says whether there is a client of that id.
         let found = unsafe { api!(RedisModule_GetClientInfoById)(ptr::null_mut(), self.0) };
         found as isize == raw::REDISMODULE_OK
     }
@@ -143,13 +144,14 @@ impl FilteredCommand<'_> {
     }
 
     /// Who sent the command.
-    pub fn sender(&self) -> Sender {
+    pub fn sender(&self, context: &Context) -> Sender {
         // SAFETY: the context is alive during the callback. Optional: absent before 7.2.
         let id = unsafe { raw::RedisModule_CommandFilterGetClientId.map(|client_id| client_id(self.context)) };
-        match id.map(ClientId) {
-            None => Sender::Unknown,
-            Some(client) if client.is_connected() => Sender::Client(client),
-            Some(_) => Sender::Program,
+        let Some(client) = id.map(ClientId) else { return Sender::Unknown };
+        match User::of_client(context, client) {
+            Ok(_) => Sender::Client(client),
+            Err(libc::ENOTSUP) => Sender::Master,
+            Err(_) => Sender::Program,
         }
     }
 }

@@ -36,11 +36,11 @@ use std::ptr;
 use bitflags::bitflags;
 use redis_module::raw;
 
-pub use acl::{User, command_info};
+pub use acl::{KnownCommand, User, command_info};
 pub use call::{Flags, call};
 pub use call_reply::CallReply;
 pub use command::KeyAccess;
-pub use context::Context;
+pub use context::{Context, DetachedContext};
 pub use filter::{ClientId, CommandFilter, FilteredCommand, InstalledFilter, Sender};
 pub use guard::guarded;
 pub use key_positions::KeyPositions;

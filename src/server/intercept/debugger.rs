@@ -23,8 +23,8 @@ const LEAST: usize = 16;
 
 impl Requests {
     /// Notes a `SCRIPT DEBUG YES | SYNC | NO [engine]` that passes the filter.
-    pub fn note(&self, command: &FilteredCommand) {
-        let Sender::Client(client) = command.sender() else { return };
+    pub fn note(&self, command: &FilteredCommand, sender: Sender) {
+        let Sender::Client(client) = sender else { return };
         let engine = command.word(3);
         if !engine.is_empty() && !engine.eq_ignore_ascii_case(b"lua") {
             return;
@@ -46,16 +46,14 @@ impl Requests {
     }
 
     /// Whether the server debugs the scripts of this client.
-    pub fn holds(&self, sender: Sender) -> bool {
+    pub fn holds(&self, context: &Context, sender: Sender) -> bool {
         let Sender::Client(client) = sender else { return false };
-        self.clients.borrow().contains(&client) && may_debug(client)
+        self.clients.borrow().contains(&client) && may_debug(context, client)
     }
 }
 
-fn may_debug(client: ClientId) -> bool {
+fn may_debug(context: &Context, client: ClientId) -> bool {
     let request = [b"script".as_slice(), b"debug", b"yes"].map(ServerString::new);
-    Context::with_detached(|context| {
-        User::of_client(context, client)
-            .is_some_and(|user| user.may_run(context, Words::new(&request)) == Permission::Granted)
-    })
+    User::of_client(context, client)
+        .is_ok_and(|user| user.may_run(context, Words::new(&request)) == Permission::Granted)
 }

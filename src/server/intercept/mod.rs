@@ -14,7 +14,10 @@ use std::cell::RefCell;
 
 use bitflags::bitflags;
 
-use super::api::{Arguments, CommandFilter, Context, FilteredCommand, InstalledFilter, Sender, ServerString};
+use super::api::{
+    Arguments, CommandFilter, Context, DetachedContext, FilteredCommand, InstalledFilter, KnownCommand, Sender,
+    ServerString,
+};
 use super::commands::spec::Spec;
 use super::main_thread::MainThread;
 use super::running;
@@ -48,6 +51,8 @@ impl Scope {
 struct Interception {
     /// The word that clients type.
     typed: &'static str,
+    /// The server's command of that name.
+    stock: KnownCommand,
     /// The module's command that takes its place.
     command: &'static Spec,
     /// The name of that command. Each intercepted command holds this very string, and is known by it.
@@ -56,8 +61,9 @@ struct Interception {
 
 impl Interception {
     /// The interception for `command`; None if the server has no command of that name.
-    fn new(command: &'static Spec) -> Option<Self> {
-        Some(Self { typed: command.stock_name()?, command, name: ServerString::new(command.name.to_bytes()) })
+    fn new(context: &Context, command: &'static Spec) -> Option<Self> {
+        let (typed, name) = (command.stock_name()?, ServerString::new(command.name.to_bytes()));
+        Some(Self { typed, stock: KnownCommand::new(context, typed), command, name })
     }
 
     /// Whether the server would take the command, by its subcommand and its number of words.
@@ -85,6 +91,8 @@ impl Interception {
 /// What the filter needs while it is installed.
 struct Filter {
     installed: InstalledFilter,
+    /// The server gives a filter none.
+    context: DetachedContext,
     dialect: Dialect,
     scope: Scope,
     /// The module's commands.
@@ -135,11 +143,11 @@ pub fn install(
     commands: impl Iterator<Item = &'static Spec>,
 ) -> Result<(), String> {
     let commands: Vec<&Spec> = commands.collect();
-    let interceptions = commands.iter().filter_map(|command| Interception::new(command)).collect();
+    let interceptions = commands.iter().filter_map(|command| Interception::new(context, command)).collect();
     let waits = [ServerString::new(b"shadow.function"), ServerString::new(b"list")];
     let installed = InstalledFilter::new::<Rewriting>(context).ok_or("the server refused the command filter")?;
-    let debugger = Requests::default();
-    FILTER.replace(Some(Filter { installed, dialect, scope, commands, interceptions, waits, debugger }));
+    let (context, debugger) = (DetachedContext::new(), Requests::default());
+    FILTER.replace(Some(Filter { installed, context, dialect, scope, commands, interceptions, waits, debugger }));
     Ok(())
 }
 
@@ -211,7 +219,7 @@ impl Filter {
     fn intercept(&self, command: &mut FilteredCommand, interception: &Interception) {
         let callable = interception.command.callable;
         if callable == Callable::Script && interception.is(command, "debug") {
-            self.debugger.note(command);
+            self.debugger.note(command, command.sender(self.context.get()));
         }
         if !interception.admits(command, &self.dialect) {
             return;
@@ -228,11 +236,14 @@ impl Filter {
             return;
         }
         // When nothing of ours runs, there may be a call of the server's own to end; otherwise both answer the same.
-        if kills && !running::is_any() {
+        if kills && !running::is_any() && interception.stock.is_there() {
             return;
         }
-        let sender = command.sender();
-        if sender != Sender::Program && !self.belongs_to_the_server(command, interception, sender) {
+        let sender = command.sender(self.context.get());
+        // What a master sends by the server's names is about the server's own: it may not intercept. Else it would have
+        // sent ours.
+        let is_typed = matches!(sender, Sender::Client(_) | Sender::Unknown);
+        if is_typed && !self.belongs_to_the_server(command, interception, sender) {
             command.replace(0, &interception.name);
         }
     }
@@ -250,7 +261,7 @@ impl Filter {
         };
         let is_foreign =
             self.dialect.engines() == Engines::Any && names_other_engine(command.word(code), self.dialect.quoting());
-        is_foreign || interception.calls() && self.debugger.holds(sender)
+        is_foreign || interception.calls() && self.debugger.holds(self.context.get(), sender)
     }
 }
 

@@ -21,13 +21,11 @@ pub fn check(
     interception: &Interception,
     dialect: &Dialect,
 ) -> Result<(), Error> {
-    let typed = interception.typed.as_bytes();
-    let name = ServerString::new(typed);
     let Some(user) = User::of_caller(context) else { return Ok(()) };
-    if user.may_run(context, arguments.with_name(&name)) != Permission::Denied {
+    if user.may_run_as(context, &interception.stock, arguments) != Permission::Denied {
         return Ok(());
     }
-    let mut full = typed.to_vec();
+    let mut full = interception.typed.as_bytes().to_vec();
     if !interception.command.subcommands.is_empty() {
         full.push(b'|');
         full.extend(arguments.get(1).to_ascii_lowercase());

@@ -1,7 +1,11 @@
 //! Interception of EVAL, EVALSHA, EVAL_RO, EVALSHA_RO and SCRIPT.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
 use super::{digest_of, intercepting_with};
 use crate::support::library::callback;
+use crate::support::resp::encode;
 use crate::support::{Client, Flavour, Options, Server, Value, Words};
 
 /// `return 'here'`, by its digest.
@@ -182,6 +186,61 @@ fn the_module_does_not_know_what_the_servers_own_cache_has() {
     assert!(client.call(&["EVALSHA", &digest_of(HERE), "0"]).text().starts_with("NOSCRIPT"));
     assert_eq!(client.call(&["EVAL", HERE, "0"]).text(), "here");
     assert_eq!(client.call(&["EVALSHA", &digest_of(HERE), "0"]).text(), "here");
+}
+
+/// The server does not ask filters about the commands of a file.
+#[test]
+fn commands_out_of_an_append_only_file_are_the_servers() {
+    let options = || Options::new().set("appendonly", "yes").set("appendfsync", "always");
+    let mut server = options().start();
+    server.client().run("SET n 1");
+    server.kill();
+    let folder = server.directory().join("appendonlydir");
+    let files = fs::read_dir(folder).expect("the folder of the file").map(|entry| entry.expect("an entry").path());
+    let file = files.into_iter().find(|path| path.to_string_lossy().ends_with(".incr.aof")).expect("its last part");
+    let mut file = OpenOptions::new().append(true).open(file).expect("the file");
+    file.write_all(&encode(&["EVAL", "return redis.call('incr', KEYS[1])", "1", "n"])).expect("a command more");
+    drop(file);
+    server.restart(&options().module_arguments("intercept all"));
+    let mut client = server.client();
+    assert_eq!(client.run("GET n").text(), "2");
+    assert_eq!(client.info_number("number_of_cached_scripts"), 1, "the server's engine has run it");
+    let digest = digest_of("return redis.call('incr', KEYS[1])");
+    assert!(client.call(&["EVALSHA", &digest, "1", "n"]).text().starts_with("NOSCRIPT"), "and clients do not reach it");
+}
+
+/// What nobody can send at all, not even a file or another module, clients can still type.
+#[test]
+fn commands_that_the_server_has_no_more_are_answered_by_the_module() {
+    let mut options = Options::new().module_arguments("intercept all");
+    for command in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT", "FCALL", "FCALL_RO", "FUNCTION"] {
+        options = options.rename_command(command, "");
+    }
+    let server = options.start();
+    let mut client = server.client();
+    assert_eq!(client.call(&["SCRIPT", "LOAD", HERE]).text(), digest_of(HERE));
+    assert_eq!(client.call(&["EVALSHA", &digest_of(HERE), "0"]).text(), "here");
+    assert_eq!(client.call(&["EVAL_RO", "return KEYS[1]", "1", "k"]).text(), "k");
+    assert_eq!(client.call(&["FUNCTION", "LOAD", &callback("return 1")]).text(), "mylib");
+    assert_eq!(client.run("FCALL f 0"), Value::Integer(1));
+    for command in ["SCRIPT KILL", "FUNCTION KILL"] {
+        assert_eq!(client.run(command).text(), "NOTBUSY No scripts in execution right now.");
+    }
+    client.run("ACL SETUSER user reset on nopass ~* +auth +shadow.evalsha");
+    client.run("AUTH user x");
+    assert_eq!(client.call(&["EVALSHA", &digest_of(HERE), "0"]).text(), "here");
+    assert!(client.call(&["EVAL", HERE, "0"]).text().starts_with("NOPERM"));
+}
+
+/// A name that the operator gave to a command is none of the names that are intercepted.
+#[test]
+fn a_command_by_another_name_is_the_servers() {
+    let server = Options::new().module_arguments("intercept all").rename_command("EVAL", "E").start();
+    let mut client = server.client();
+    assert_eq!(client.call(&["E", HERE, "0"]).text(), "here");
+    assert_eq!(client.info_number("number_of_cached_scripts"), 1);
+    assert_eq!(client.call(&["EVAL", "return 'ours'", "0"]).text(), "ours");
+    assert_eq!(client.info_number("number_of_cached_scripts"), 1);
 }
 
 /// On a Valkey other modules can bring engines. Without one, the server's refusal shows who was asked.
