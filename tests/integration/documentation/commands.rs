@@ -59,6 +59,7 @@ fn the_page_of_commands_says_what_the_server_says() {
     let page = Page::read("docs/commands.md".as_ref());
     let server = Options::new().module_arguments("enable-debug-command yes").start();
     let mut client = server.client();
+    let is_valkey_9_1 = server.valkey_version().is_some_and(|version| version >= (9, 1, 0));
     let mut misses = Vec::new();
     let commands = commands(&mut client);
     assert!(commands.len() >= 26, "{} commands", commands.len());
@@ -79,6 +80,9 @@ fn the_page_of_commands_says_what_the_server_says() {
         flags.remove("module");
         if ["shadow.fcall", "shadow.eval", "shadow.evalsha"].contains(&&*name) && server.version() < (7, 2, 0) {
             assert!(flags.remove("readonly"), "the page says so of Redis 7.0");
+        }
+        if ["shadow.script|exists", "shadow.script|flush", "shadow.script|show"].contains(&&*name) && is_valkey_9_1 {
+            assert!(flags.remove("stale"), "the page says so of Valkey 9.1");
         }
         let said = |name: &str| label(section, name).unwrap_or_default();
         for (what, page, server) in [
