@@ -2,8 +2,8 @@
 //!
 //! With a preamble the rewritten file begins as a snapshot, which has a field for the libraries. Without one the server
 //! asks modules for nothing. So the process that rewrites the file appends both as commands, after the server has
-//! completed the file and before the file takes the place of the old one. If they cannot be appended, the process fails,
-//! and the server keeps the old file.
+//! completed the file and before the file takes the place of the old one. If they cannot be appended, the process
+//! fails, and the server keeps the old file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
