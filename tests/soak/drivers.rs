@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::library::{COUNT, source};
+use crate::library::{COUNT, SCRIPTS, script, source};
 use crate::replies::Replies;
+use crate::support::scripts::digest;
 use crate::support::{Client, Value, wait_until};
 use crate::{SETTLING, Servers};
 
@@ -14,8 +15,16 @@ use crate::{SETTLING, Servers};
 pub type Drive = fn(&Servers, Rng, Instant, &Replies);
 
 /// All of them, and how many there are of each.
-pub const ALL: &[(usize, Drive)] =
-    &[(2, change), (3, call), (1, read_replica), (1, run_away), (1, run_away_on_replica), (1, administer), (1, resync)];
+pub const ALL: &[(usize, Drive)] = &[
+    (2, change),
+    (3, call),
+    (2, evaluate),
+    (1, read_replica),
+    (1, run_away),
+    (1, run_away_on_replica),
+    (1, administer),
+    (1, resync),
+];
 
 /// Payloads that are kept to be restored.
 const PAYLOADS: usize = 4;
@@ -98,6 +107,26 @@ fn call(servers: &Servers, mut rng: Rng, until: Instant, replies: &Replies) {
         };
         let number = rng.u32(..COUNT);
         ask(&mut client, &format!("SHADOW.FCALL {kind}{number} 1 key{} value{number}", rng.u8(..)), replies);
+    }
+}
+
+/// Runs scripts, caches them and deletes them.
+fn evaluate(servers: &Servers, mut rng: Rng, until: Instant, replies: &Replies) {
+    let mut client = servers.master.client();
+    while Instant::now() < until {
+        let script = script(rng.u32(..SCRIPTS));
+        let sha = digest(&script);
+        let key = format!("script{}", rng.u8(..));
+        let (name, words) = match rng.u8(..100) {
+            0..40 => ("SHADOW.EVAL", vec!["SHADOW.EVAL", &script, "1", &key, "value"]),
+            40..80 => ("SHADOW.EVALSHA", vec!["SHADOW.EVALSHA", &sha, "1", &key, "value"]),
+            80..90 => ("SHADOW.SCRIPT LOAD", vec!["SHADOW.SCRIPT", "LOAD", &script]),
+            90..94 => ("SHADOW.SCRIPT EXISTS", vec!["SHADOW.SCRIPT", "EXISTS", &sha]),
+            94..98 => ("SHADOW.SCRIPT LIST", vec!["SHADOW.SCRIPT", "LIST", "WITHCODE", "WITHSTATS"]),
+            98 => ("SHADOW.SCRIPT FLUSH ASYNC", vec!["SHADOW.SCRIPT", "FLUSH", "ASYNC"]),
+            _ => ("SHADOW.SCRIPT FLUSH SYNC", vec!["SHADOW.SCRIPT", "FLUSH", "SYNC"]),
+        };
+        replies.take(name, &client.call(&words));
     }
 }
 

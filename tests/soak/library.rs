@@ -1,10 +1,24 @@
-//! The libraries that take part.
+//! The libraries and scripts that take part.
 
 /// How many there are. Few, so that they meet each other.
 pub const COUNT: u32 = 20;
 
 /// The words of the function `fail`.
 pub const FAILURE: &str = "FAILED as it should";
+
+/// How many scripts there are.
+pub const SCRIPTS: u32 = 60;
+
+/// A script: one that reads, one that writes, or one that fails.
+pub fn script(number: u32) -> String {
+    match number % 3 {
+        0 => format!("#!lua flags=no-writes\nreturn {{redis.call('GET', KEYS[1]), {number}, #ARGV}}"),
+        1 => format!(
+            "redis.call('SET', KEYS[1], ARGV[1] .. cjson.encode({{{number}}})) return redis.status_reply('WRITTEN')"
+        ),
+        _ => format!("local kept = {{{number}}} redis.call('SET', KEYS[1], ARGV[1]) error({{err = '{FAILURE}'}})"),
+    }
+}
 
 /// A library in one of its editions. Of several sizes, so that it is written in one piece and in several, compressed
 /// and not; and with something in its VM.

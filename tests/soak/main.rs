@@ -20,7 +20,7 @@ use fastrand::Rng;
 
 use drivers::Drive;
 use replies::Replies;
-use state::{Footprint, contents, digest};
+use state::{Footprint, contents, digest, scripts};
 use support::{Client, Options, Server, holds_within, wait_until};
 
 const DEFAULT_TIME: u64 = 6;
@@ -38,9 +38,10 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }
 
-/// A server whose memory tells what is loaded, and little else.
+/// A server whose memory tells what is loaded, and little else. Its scripts are on the replica as well.
 fn options() -> Options {
     Options::new()
+        .module_arguments("keep-scripts yes")
         .set("hz", "100")
         .set("busy-reply-threshold", "30")
         .set("repl-backlog-size", "16384")
@@ -99,16 +100,23 @@ impl Servers {
     /// Empties both. What had been there is gone for good then.
     fn empty(&self) {
         let mut client = self.master.client();
-        for command in ["FLUSHALL SYNC", "SHADOW.FUNCTION FLUSH SYNC"] {
+        for command in ["FLUSHALL SYNC", "SHADOW.FUNCTION FLUSH SYNC", "SHADOW.SCRIPT FLUSH SYNC"] {
             assert_eq!(client.run(command).text(), "OK", "{command}");
         }
         self.wait_for_replica();
         for server in self.both() {
             let mut client = server.client();
-            for field in ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "shadow_pending_libraries"] {
+            for field in [
+                "rdb_bgsave_in_progress",
+                "aof_rewrite_in_progress",
+                "shadow_pending_libraries",
+                "shadow_scripts_pending",
+            ] {
                 assert!(holds_within(SETTLING, || client.info_number(field) == 0), "{field} is not 0");
             }
-            wait_until("a spare is ready", || client.info_number("shadow_spare_ready") == 1);
+            for field in ["shadow_spare_ready", "shadow_scripts_spare_ready"] {
+                wait_until("a spare is ready", || client.info_number(field) == 1);
+            }
         }
     }
 
@@ -125,7 +133,11 @@ impl Servers {
             assert!(!client.call(&["SHADOW.FUNCTION", "LOAD", &code]).is_error());
             client.run(&format!("SHADOW.FCALL write{number} 1 key value"));
         }
+        for number in 0..library::SCRIPTS {
+            client.call(&["SHADOW.EVAL", &library::script(number), "1", "key", "value"]);
+        }
         client.run("SHADOW.FUNCTION FLUSH ASYNC");
+        client.run("SHADOW.SCRIPT FLUSH ASYNC");
         self.empty();
     }
 }
@@ -169,6 +181,9 @@ fn nothing_is_left_of_it_all() {
     println!("{} libraries at the end", on_master.len());
     assert_eq!(on_master, on_replica, "SEED={seed}");
     let [on_master, on_replica] = servers.both().map(digest);
+    assert_eq!(on_master, on_replica, "SEED={seed}");
+    let [on_master, on_replica] = servers.both().map(scripts);
+    println!("{} scripts at the end", on_master.len());
     assert_eq!(on_master, on_replica, "SEED={seed}");
 
     servers.empty();

@@ -7,10 +7,11 @@ use crate::library::FAILURE;
 use crate::support::Value;
 
 /// Errors that belong to it, by their beginnings.
-const EXPECTED: [&str; 16] = [
+const EXPECTED: [&str; 17] = [
     "BUSY ",
     "LOADING ",
     "NOTBUSY ",
+    "NOSCRIPT ",
     "UNKILLABLE ",
     "ERR Library not found",
     "ERR Library lib",
@@ -27,7 +28,12 @@ const EXPECTED: [&str; 16] = [
 ];
 
 /// What must have been done once at least.
-const DONE: [&str; 9] = [
+const DONE: [&str; 14] = [
+    "SHADOW.EVAL",
+    "SHADOW.EVALSHA",
+    "SHADOW.SCRIPT FLUSH ASYNC",
+    "SHADOW.SCRIPT FLUSH SYNC",
+    "SHADOW.SCRIPT LOAD",
     "SHADOW.FCALL",
     "SHADOW.FCALL_RO",
     "SHADOW.FUNCTION DELETE",

@@ -28,6 +28,15 @@ pub fn contents(server: &Server) -> Vec<Vec<u8>> {
     listed
 }
 
+/// The digests of all scripts, sorted.
+pub fn scripts(server: &Server) -> Vec<String> {
+    let list = server.client().run("SHADOW.SCRIPT LIST").items();
+    let mut digests: Vec<_> =
+        list.iter().map(|script| script.field("sha1").map(|digest| digest.text()).unwrap_or_default()).collect();
+    digests.sort();
+    digests
+}
+
 /// A sum of all keys.
 pub fn digest(server: &Server) -> String {
     server.client().run("DEBUG DIGEST").text()
