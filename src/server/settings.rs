@@ -37,7 +37,8 @@ pub static INTERCEPT: Setting = Setting::new(
 /// Whether SHADOW.DEBUG is registered: fault injection for tests.
 pub static ENABLE_DEBUG_COMMAND: Setting = Setting::new(c"enable-debug-command", Shape::Switch, 0, Change::Never);
 
-/// Bytes that the VM of the functions may hold; 0 for no limit. A VM without functions holds less than the least.
+/// Bytes that the VM of functions and that of scripts may hold, each; 0 for no limit. An empty one holds less than the
+/// least.
 pub static MEMORY_LIMIT: Setting =
     Setting::new(c"memory-limit", Shape::Memory { least: MIB }, 0, Change::Then(limit_memory));
 
