@@ -86,6 +86,7 @@ clients: ## run client libraries, and packages that live on EVAL, on an intercep
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/main.py
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/scripts.py
+	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/failover.py
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/clients/guide.py
 
 realcode: ## run the Lua of real packages as functions, in the server's registry and in the module's
