@@ -197,19 +197,23 @@ fn a_blocked_client_wakes_on_a_write_of_a_function() {
 
 #[test]
 fn monitor_shows_inner_commands_as_those_of_a_module() {
+    const BODY: &str = "return redis.call('set', KEYS[1], 'v')";
     let server = Server::start();
     let mut client = server.client();
-    load(&mut client, &callback("return redis.call('set', KEYS[1], 'v')"));
-    let mut monitor = server.client();
-    assert_eq!(monitor.run("MONITOR").text(), "OK");
-    client.run("SHADOW.FCALL f 1 key");
-    client.run("ECHO end");
-    let mut lines = Vec::new();
-    while !lines.last().is_some_and(|line: &String| line.ends_with("\"end\"")) {
-        lines.push(monitor.read().text());
+    load(&mut client, &callback(BODY));
+    for call in [["SHADOW.FCALL", "f", "1", "key"], ["SHADOW.EVAL", BODY, "1", "key"]] {
+        let mut monitor = server.client();
+        assert_eq!(monitor.run("MONITOR").text(), "OK");
+        assert!(!client.call(&call).is_error(), "{call:?}");
+        client.run("ECHO end");
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.ends_with("\"end\"")) {
+            lines.push(monitor.read().text());
+        }
+        let inner = lines.iter().find(|line| line.ends_with("\"set\" \"key\" \"v\""));
+        let inner = inner.expect("the inner command is shown");
+        assert!(!inner.contains("lua]"), "{inner}");
     }
-    let inner = lines.iter().find(|line| line.ends_with("\"set\" \"key\" \"v\"")).expect("the inner command is shown");
-    assert!(!inner.contains("lua]"), "{inner}");
 }
 
 #[test]

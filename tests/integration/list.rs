@@ -77,14 +77,16 @@ fn with_stats(client: &mut Client, name: &str) -> Value {
     list[0].clone()
 }
 
-fn number(entry: &Value, field: &str) -> i64 {
+/// The number in a field of an entry.
+pub fn number(entry: &Value, field: &str) -> i64 {
     match entry.field(field) {
         Some(Value::Integer(number)) => number,
         other => panic!("{field} is {other:?} in {entry:?}"),
     }
 }
 
-fn field_names(entry: &Value) -> Vec<String> {
+/// The names of an entry's fields, in their order.
+pub fn field_names(entry: &Value) -> Vec<String> {
     entry.items().chunks(2).map(|pair| pair[0].text()).collect()
 }
 

@@ -1,5 +1,6 @@
 //! SHADOW.SCRIPT LIST.
 
+use crate::list::{field_names, number};
 use crate::support::{Client, Flavour, Server, Value, wait_until};
 
 /// Caches a script and returns its digest.
@@ -15,17 +16,6 @@ fn list(client: &mut Client, options: &str) -> Vec<Value> {
 
 fn text(entry: &Value, field: &str) -> String {
     entry.field(field).unwrap_or_else(|| panic!("no {field} in {entry:?}")).text()
-}
-
-fn number(entry: &Value, field: &str) -> i64 {
-    match entry.field(field) {
-        Some(Value::Integer(number)) => number,
-        other => panic!("{field} is {other:?} in {entry:?}"),
-    }
-}
-
-fn field_names(entry: &Value) -> Vec<String> {
-    entry.items().chunks(2).map(|pair| pair[0].text()).collect()
 }
 
 /// The names of the scripts in their order.

@@ -85,21 +85,6 @@ fn inner_commands_are_counted_as_their_own() {
 }
 
 #[test]
-fn monitor_shows_the_commands_inside() {
-    let server = Server::start();
-    let (mut client, mut monitor) = (server.client(), server.client());
-    assert_eq!(monitor.run("MONITOR").text(), "OK");
-    client.call(&["SHADOW.EVAL", "return redis.call('set', KEYS[1], 'v')", "1", "key"]);
-    client.run("ECHO end");
-    let mut lines = Vec::new();
-    while !lines.last().is_some_and(|line: &String| line.ends_with("\"end\"")) {
-        lines.push(monitor.read().text());
-    }
-    let inner = lines.iter().find(|line| line.ends_with("\"set\" \"key\" \"v\"")).expect("the inner command is shown");
-    assert!(!inner.contains("lua]"), "{inner}");
-}
-
-#[test]
 fn a_blocked_client_wakes_on_a_write_of_a_script() {
     let mut pair = Pair::start();
     for command in ["EVAL", "SHADOW.EVAL"] {
