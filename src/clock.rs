@@ -57,6 +57,11 @@ impl Ticks {
         Self(Self::now().0.saturating_sub(self.0))
     }
 
+    /// A difference as microseconds with three digits behind the point.
+    pub fn microseconds(self) -> String {
+        format!("{:.3}", self.duration().as_nanos() as f64 / 1_000.0)
+    }
+
     /// A difference as a time.
     pub fn duration(self) -> Duration {
         match counter() {

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use shadow::engine::{CallMode, Host, Permission, Tick};
+use shadow::engine::{CallMode, Caller, Host, Permission, Tick};
 
 /// The text that ends a call.
 pub const KILLED: &str = "ERR Script killed by user with FUNCTION KILL.";
@@ -36,7 +36,7 @@ const REPLIES_OF_RESP3: [&[u8]; 8] = [
 pub struct Scripted;
 
 impl Host for Scripted {
-    fn call(&mut self, _: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
+    fn call(&mut self, _: &CStr, arguments: &[&[u8]], mode: CallMode, _: Caller) -> &[u8] {
         let all: &[&[&[u8]]] = if mode.resp3 { &[&REPLIES, &REPLIES_OF_RESP3] } else { &[&REPLIES] };
         let replies = || all.iter().copied().flatten();
         let sum = arguments.iter().copied().flatten().fold(0usize, |sum, byte| sum * 31 % 9973 + usize::from(*byte));

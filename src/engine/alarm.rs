@@ -108,7 +108,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::tests::{Echo, Last, engine, load};
-    use super::super::{Alarm, CallMode, Engine, FunctionEngine, Host, LogLevel, Tick, load_timeouts};
+    use super::super::{Alarm, CallMode, Caller, Engine, FunctionEngine, Host, LogLevel, Tick, load_timeouts};
 
     const LIMIT: Duration = Duration::from_millis(50);
 
@@ -129,7 +129,7 @@ mod tests {
     }
 
     impl Host for Ringing<'_> {
-        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
+        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode, _: Caller) -> &[u8] {
             if let Some(other) = &mut self.other {
                 load(other, "return 1", &mut Echo::default());
             }

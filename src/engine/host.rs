@@ -4,6 +4,8 @@ use std::ffi::CStr;
 
 use bitflags::bitflags;
 
+use super::stack::Stack;
+
 bitflags! {
     /// Where the effects of a command go (`redis.set_repl`); the bits are the API's own.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,19 @@ impl CallMode {
     /// Whether it is the mode that a call begins with.
     pub const fn is_plain(self) -> bool {
         !self.resp3 && self.replication.is_all()
+    }
+}
+
+/// What runs a command. The host asks it only when there is something to say about the command.
+#[derive(Clone, Copy)]
+pub struct Caller<'a>(pub(super) &'a Stack);
+
+impl Caller<'_> {
+    /// The line of the source that runs the command; None if the VM does not know it.
+    pub fn line(self) -> Option<u32> {
+        // Level 0 is the native that runs it, level 1 what has called that: a function of a script, or `pcall`.
+        let (_, line) = self.0.place(1).or_else(|| self.0.place(2))?;
+        u32::try_from(line).ok()
     }
 }
 
@@ -69,7 +84,7 @@ pub trait Host {
     /// Runs the command `name`, which is also the first of `arguments`, and returns its raw reply in RESP. Refusals
     /// (unknown command, wrong arity, not allowed in scripts, no permission, ...) are error replies with the texts that
     /// scripts know. The bytes stay valid until the next call.
-    fn call(&mut self, _name: &CStr, _arguments: &[&[u8]], _mode: CallMode) -> &[u8] {
+    fn call(&mut self, _name: &CStr, _arguments: &[&[u8]], _mode: CallMode, _caller: Caller) -> &[u8] {
         b"-ERR there is no server\r\n"
     }
 

@@ -48,7 +48,7 @@ pub use deadline::{LOAD_LIMIT, load_timeouts, reset_load_timeouts};
 pub use dialect::Dialect;
 pub use error::ScriptError;
 pub use functions::{FunctionEngine, Loaded};
-pub use host::{CallMode, Host, LogLevel, NoServer, Permission, Replication, Tick};
+pub use host::{CallMode, Caller, Host, LogLevel, NoServer, Permission, Replication, Tick};
 pub use machine_code::NativeCode;
 pub use memory::{out_of_memory, refusals, reset_refusals};
 pub use registration::Registration;

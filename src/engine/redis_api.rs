@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use memchr::memchr;
 use sha1::{Digest as _, Sha1};
 
-use super::host::{LogLevel, Permission, Replication};
+use super::host::{Caller, LogLevel, Permission, Replication};
 use super::limits::{LENGTH, STRIDE};
 use super::number::{self, NumberText};
 use super::pusher::Pusher;
@@ -66,7 +66,7 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
     let mode = state.mode();
     let mut pusher = Pusher::new(stack);
     with_arguments(state, stack, |name, arguments| match CStr::from_bytes_with_nul(name) {
-        Ok(name) => state.with_host(|host| resp::read(host.call(name, arguments, mode), &mut pusher)),
+        Ok(name) => state.with_host(|host| resp::read(host.call(name, arguments, mode, Caller(stack)), &mut pusher)),
         // No command's name has a NUL in it: C would read another one.
         Err(_) => {
             pusher.put(Item::Error(&[b"ERR ", state.dialect.words.unknown_command.as_bytes()].concat()));

@@ -14,7 +14,7 @@ pub struct Echo {
 }
 
 impl Host for Echo {
-    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
+    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode, _: Caller) -> &[u8] {
         assert_eq!(arguments[0], name.to_bytes());
         assert_ne!(arguments[0], b"PANIC", "the host panics");
         self.modes.push(mode);
@@ -215,7 +215,7 @@ struct Nested<'a> {
 }
 
 impl Host for Nested<'_> {
-    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
+    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode, _: Caller) -> &[u8] {
         let outcome = call(self.engine, self.slot, &mut Echo::default());
         self.answer = Some(outcome.unwrap_or_else(|error| error));
         b"+OK\r\n"

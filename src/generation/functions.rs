@@ -7,6 +7,7 @@ use super::Functions;
 use crate::clock;
 use crate::engine::{Engine, FunctionEngine, Host, Loaded, Registration, Sink};
 use crate::error::Error;
+use crate::registry::library::Version;
 use crate::registry::{Callback, Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
 
 impl Functions {
@@ -137,6 +138,8 @@ fn build(
         functions: functions.into_iter().map(Function::from).collect(),
         vm_bytes: bytes,
         loaded_at: clock::unix_milliseconds(),
+        keys_declared: header.keys_declared,
+        version: Version::default(),
     })
 }
 

@@ -193,7 +193,7 @@ mod tests {
     use std::ffi::CStr;
 
     use super::*;
-    use crate::engine::{CallMode, Dialect, Item};
+    use crate::engine::{CallMode, Caller, Dialect, Item};
 
     /// Keeps the last string or error of a reply.
     #[derive(Default)]
@@ -213,7 +213,7 @@ mod tests {
     struct Named(Vec<u8>);
 
     impl Host for Named {
-        fn call(&mut self, name: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
+        fn call(&mut self, name: &CStr, _: &[&[u8]], _: CallMode, _: Caller) -> &[u8] {
             self.0 = [b"+", name.to_bytes(), b"\r\n"].concat();
             &self.0
         }

@@ -1,8 +1,10 @@
 //! What is counted of the calls of a function.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::histogram::{Histogram, Times};
 use crate::clock::Ticks;
 
 /// The calls of one function since it was loaded, or since they were last reset.
@@ -17,6 +19,11 @@ pub struct Counters {
     /// In ticks of the finest clock.
     spent: AtomicU64,
     longest: AtomicU64,
+    /// Commands that the calls ran, and the time that those took.
+    commands: AtomicU64,
+    commands_spent: AtomicU64,
+    /// How long the calls took; nothing before the first one.
+    histogram: OnceLock<Box<Histogram>>,
 }
 
 /// What the counters show at one moment.
@@ -32,6 +39,10 @@ pub struct Counts {
     pub spent: Duration,
     /// The time that the longest of them took.
     pub longest: Duration,
+    /// Commands that the calls ran.
+    pub commands: u64,
+    /// The time within `spent` that these took.
+    pub commands_spent: Duration,
 }
 
 impl Counters {
@@ -46,6 +57,24 @@ impl Counters {
         if failed {
             add(&self.failed, 1);
         }
+    }
+
+    /// Counts that a call of this time falls where it falls among the others.
+    #[inline]
+    pub fn count_time(&self, took: Ticks) {
+        self.histogram.get_or_init(Box::default).count(took);
+    }
+
+    /// Counts `commands` commands of a call, which took `spent` together.
+    #[inline]
+    pub fn count_commands(&self, commands: u64, Ticks(spent): Ticks) {
+        add(&self.commands, commands);
+        add(&self.commands_spent, spent);
+    }
+
+    /// How long the calls took that [`count_time`](Self::count_time) has counted.
+    pub fn times(&self) -> Times {
+        self.histogram.get().map(|histogram| histogram.times()).unwrap_or_default()
     }
 
     /// Counts a call that was refused.
@@ -69,6 +98,11 @@ impl Counters {
         Ticks(self.spent.load(Relaxed))
     }
 
+    /// The time that the longest call took.
+    pub fn longest_ticks(&self) -> Ticks {
+        Ticks(self.longest.load(Relaxed))
+    }
+
     /// What has been counted.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -76,14 +110,20 @@ impl Counters {
             rejected: self.rejected.load(Relaxed),
             failed: self.failed.load(Relaxed),
             spent: self.spent_ticks().duration(),
-            longest: Ticks(self.longest.load(Relaxed)).duration(),
+            longest: self.longest_ticks().duration(),
+            commands: self.commands.load(Relaxed),
+            commands_spent: Ticks(self.commands_spent.load(Relaxed)).duration(),
         }
     }
 
     /// Begins anew.
     pub fn reset(&self) {
-        for counter in [&self.calls, &self.rejected, &self.failed, &self.spent, &self.longest] {
+        let Self { calls, rejected, failed, spent, longest, commands, commands_spent, histogram } = self;
+        for counter in [calls, rejected, failed, spent, longest, commands, commands_spent] {
             counter.store(0, Relaxed);
+        }
+        if let Some(histogram) = histogram.get() {
+            histogram.reset();
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Libraries and their functions, as the registry keeps them.
 
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
 use super::callback::Callback;
 use super::flags::FunctionFlags;
 
@@ -17,9 +21,23 @@ pub struct Library {
     pub vm_bytes: usize,
     /// When it was loaded, in milliseconds since 1970.
     pub loaded_at: u64,
+    /// Whether its functions may reach no keys but those that a call declares.
+    pub keys_declared: bool,
+    /// What tells its source from another, once somebody has asked.
+    pub version: Version,
 }
 
+/// The SHA-256 of a source. It is computed when it is asked for.
+#[derive(Debug, Default)]
+pub struct Version(OnceLock<Box<[u8; 32]>>);
+
 impl Library {
+    /// What tells its source from another: its SHA-256 in hexadecimal digits.
+    pub fn version(&self) -> String {
+        let hash = self.version.0.get_or_init(|| Box::new(Sha256::digest(&self.code).into()));
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Bytes that it takes outside of the VM: its source, its names and descriptions, and what finds them. Counted as
     /// they were asked for, without what the allocator adds.
     pub fn bytes(&self) -> usize {
@@ -46,4 +64,28 @@ pub struct Function {
     pub flags: FunctionFlags,
     /// What is called.
     pub callback: Callback,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_the_sha_256_of_the_source() {
+        for (code, expected) in [
+            ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        ] {
+            let library = Library {
+                name: "l".into(),
+                code: code.as_bytes().into(),
+                functions: Box::default(),
+                vm_bytes: 0,
+                loaded_at: 0,
+                keys_declared: false,
+                version: Version::default(),
+            };
+            assert_eq!([library.version(), library.version()], [expected; 2]);
+        }
+    }
 }

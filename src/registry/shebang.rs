@@ -1,4 +1,4 @@
-//! The first line of a library: `#!<engine> name=<name>`.
+//! The first line of a library: `#!<engine> name=<name> [keys=declared]`. The last word is the module's own.
 
 use super::error::RegistryError;
 use super::name::is_valid_name;
@@ -13,6 +13,8 @@ pub struct Header {
     pub engine: Vec<u8>,
     /// The name of the library, a valid one.
     pub name: Box<str>,
+    /// Whether its functions may reach no keys but those that a call declares.
+    pub keys_declared: bool,
     /// Where the first `\n` stands. The chunk starts there, so that its line numbers are those of the whole code.
     pub body: usize,
 }
@@ -44,8 +46,12 @@ pub fn parse(code: &[u8], quoting: Quoting) -> Result<Header, RegistryError> {
     let mut engine = words.next().ok_or(RegistryError::InvalidMetadata)?;
     engine.drain(..2);
 
-    let mut name = None;
+    let (mut name, mut keys_declared) = (None, false);
     for word in words {
+        if word.eq_ignore_ascii_case(b"keys=declared") {
+            keys_declared = true;
+            continue;
+        }
         let Some(value) = name_value(&word) else {
             return Err(RegistryError::UnknownMetadata(word));
         };
@@ -59,7 +65,7 @@ pub fn parse(code: &[u8], quoting: Quoting) -> Result<Header, RegistryError> {
         return Err(RegistryError::InvalidName);
     }
     let name = String::from_utf8(name).map_err(|_| RegistryError::InvalidName)?;
-    Ok(Header { engine, name: name.into_boxed_str(), body })
+    Ok(Header { engine, name: name.into_boxed_str(), keys_declared, body })
 }
 
 /// What follows `name=`, in any case.
@@ -110,6 +116,22 @@ mod tests {
             let header = parse(format!("{line}\n").as_bytes()).unwrap();
             assert_eq!(&*header.name, "c", "{line}");
             assert_eq!(header.check_engine(), Ok(()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_library_may_bind_itself_to_the_declared_keys() {
+        for (line, keys_declared) in [
+            ("#!lua name=c", false),
+            ("#!lua name=c keys=declared", true),
+            ("#!lua KEYS=Declared name=c", true),
+            ("#!lua name=c keys=declared keys=declared", true),
+        ] {
+            assert_eq!(parse(format!("{line}\n").as_bytes()).unwrap().keys_declared, keys_declared, "{line}");
+        }
+        for word in ["keys=", "keys=any", "keys=declared,", "keys"] {
+            let refused = refusal(format!("#!lua name=c {word}\n").as_bytes());
+            assert_eq!(refused, format!("ERR Invalid metadata value given: {word}"));
         }
     }
 

@@ -136,7 +136,12 @@ impl Registry {
 
     /// All functions, in no particular order.
     pub fn functions(&self) -> impl Iterator<Item = &Function> {
-        self.functions.iter().map(FunctionRef::function)
+        self.function_refs().map(FunctionRef::function)
+    }
+
+    /// All functions with their libraries, in no particular order.
+    pub fn function_refs(&self) -> impl Iterator<Item = &FunctionRef> {
+        self.functions.iter()
     }
 
     /// The first of `names` that is taken: owned, in any case, by a library other than those that are `replaced`.
@@ -257,6 +262,7 @@ impl fmt::Debug for Registry {
 mod tests {
     use super::super::callback::{Callback, Slot};
     use super::super::flags::FunctionFlags;
+    use super::super::library::Version;
     use super::*;
 
     fn library(name: &str, functions: &[&str]) -> Library {
@@ -265,6 +271,8 @@ mod tests {
             code: format!("#!lua name={name}\n").into_bytes().into(),
             vm_bytes: 0,
             loaded_at: 0,
+            keys_declared: false,
+            version: Version::default(),
             functions: functions
                 .iter()
                 .zip(0..)

@@ -4,7 +4,8 @@ use std::ffi::CString;
 
 use crc::{CRC_16_XMODEM, Crc};
 
-use super::api::{CallReply, Context, KeyPositions, ServerString, State, Words, cluster};
+use super::api::{CallReply, Context, ServerString, State, cluster};
+use super::command_keys::Places;
 use super::stock;
 use crate::error::Error;
 
@@ -53,10 +54,9 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// Where the keys of the command `arguments` are.
-    pub fn of(context: &Context, arguments: &[&[u8]]) -> Self {
-        let mut slots =
-            keys_of(context, arguments).into_iter().filter_map(|at| arguments.get(at)).map(|key| slot_of(key));
+    /// Where the keys of the command `arguments` are, which stand in these `places`.
+    pub fn of(places: &Places, arguments: &[&[u8]]) -> Self {
+        let mut slots = places.iter().map(|&at| slot_of(arguments[at]));
         match slots.next() {
             None => Self::None,
             Some(first) if slots.all(|slot| slot == first) => Self::In(first),
@@ -126,14 +126,9 @@ pub fn redirection(context: &Context, key: &[u8]) -> Option<Error> {
     Some(Error::new(format!("MOVED {slot} {address}")))
 }
 
-/// Whether the command has several keys and this node has one of them.
-pub fn has_some_of_several_keys(context: &Context, arguments: &[&[u8]]) -> bool {
-    let keys: Vec<ServerString> = keys_of(context, arguments)
-        .into_iter()
-        .filter_map(|at| arguments.get(at))
-        .map(|key| ServerString::new(key))
-        .collect();
-    keys.len() > 1 && keys.iter().any(|key| context.has_key(key))
+/// Whether the command `arguments`, whose keys stand in these `places`, has several and this node has one of them.
+pub fn has_some_of_several_keys(context: &Context, places: &Places, arguments: &[&[u8]]) -> bool {
+    places.len() > 1 && places.iter().any(|&at| context.has_key(&ServerString::new(arguments[at])))
 }
 
 /// The slot of a key: only the part between the first `{` and the next `}` counts, unless it is empty.
@@ -143,14 +138,6 @@ fn slot_of(key: &[u8]) -> u16 {
         rest.iter().position(|&byte| byte == b'}').filter(|&length| length > 0).map(|length| &rest[..length])
     });
     HASH.checksum(tag.unwrap_or(key)) % SLOTS
-}
-
-/// The positions of the keys among the words of a command; none if the server does not know the command or its number
-/// of words is wrong.
-pub fn keys_of(context: &Context, arguments: &[&[u8]]) -> Vec<usize> {
-    let texts: Vec<ServerString> = arguments.iter().map(|word| ServerString::new(word)).collect();
-    let keys = KeyPositions::of(context, &mut Words::new(&texts));
-    keys.map(|keys| keys.get().iter().map(|&at| at as usize).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

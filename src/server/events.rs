@@ -50,9 +50,16 @@ impl Subscriber for Follower {
             Event::FileEnds => rewrite::complete(context),
             Event::Promoted => report(module::read().map(|module| module.cluster_reset.note_promotion(context))),
             Event::FlushAll => report(follow_reset(context)),
+            // A module may bring commands, or take them away.
+            Event::ModulesChanged => {
+                if let Ok(module) = module::read() {
+                    module.command_keys.forget();
+                }
+            }
             Event::SettingChanged => {
                 if let Ok(module) = module::read() {
                     module.gate.probe(context);
+                    module.followed.refresh(context);
                 }
             }
         }
@@ -69,7 +76,13 @@ fn stop_worker(context: &Context) -> Result<(), Error> {
 
 fn on_tick(context: &Context) {
     if let Ok(module) = module::read() {
-        module.gate.probe_when_due(context);
+        if module.gate.is_probe_due() {
+            module.gate.probe(context);
+            // It does not announce that a setting was changed.
+            if module.dialect.is_7_0() {
+                module.followed.refresh(context);
+            }
+        }
     }
     // Refused while a function is running; the next tick comes.
     if let Ok(mut module) = module::write(context) {

@@ -37,16 +37,17 @@ impl Gate {
         Self { amiss: Cell::new(false), probed: Cell::new(None) }
     }
 
-    /// Asks the server if it is time to; called from its timer.
-    pub fn probe_when_due(&self, context: &Context) {
+    /// Whether it is time to ask the server; called from its timer.
+    pub fn is_probe_due(&self) -> bool {
         let now = Instant::now();
-        if self.probed.get().is_none_or(|last| now.duration_since(last) >= INTERVAL) {
+        let due = self.probed.get().is_none_or(|last| now.duration_since(last) >= INTERVAL);
+        if due {
             self.probed.set(Some(now));
-            self.probe(context);
         }
+        due
     }
 
-    /// Asks the server; called when a setting has changed.
+    /// Asks the server.
     pub fn probe(&self, context: &Context) {
         self.amiss.set(write_refusal(context).is_some());
     }

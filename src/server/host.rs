@@ -5,19 +5,21 @@ use std::ffi::{CStr, CString, c_int};
 
 use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, call};
 use super::busy;
-use super::cluster::{Keys, OneSlot, keys_of};
+use super::cluster::{Keys, OneSlot};
+use super::declared_keys::DeclaredKeys;
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use super::load_host::log;
+use super::module::Module;
 use super::refusal::{Refusals, STALE, refused};
-use super::running::Running;
+use super::running::{HEAD, Running};
 use super::settings::READ_ONLY_TIMEOUT;
 use super::stock;
-use super::totals::{Counter, Totals};
+use super::totals::Counter;
 use crate::c_string::to_nul;
-use crate::engine::{CallMode, Callable, Dialect, Host, LogLevel, Permission, Replication, Tick};
+use crate::clock::Ticks;
+use crate::engine::{CallMode, Callable, Caller, Dialect, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
-use crate::watch::Watch;
 
 /// A command that counts as a write in a function that must not write although the server does not flag it so: what it
 /// does reaches replicas.
@@ -94,6 +96,7 @@ const WRITE_REFUSED: &[u8] = b"ERR Write commands are not allowed from read-only
 /// The server as one call of a function sees it.
 pub struct CallHost<'a> {
     context: &'a Context<'a>,
+    module: &'a Module,
     dialect: &'a Dialect,
     read_only: bool,
     allows_oom: bool,
@@ -104,15 +107,16 @@ pub struct CallHost<'a> {
     as_user: bool,
     /// The database that was selected when the call began, once a script selects another.
     home_db: Option<c_int>,
+    /// The reply of the last command; None while it is one that the server did not write.
     reply: Option<CallReply>,
-    /// A reply that the server did not write.
+    /// That one.
     own_reply: Vec<u8>,
     /// The call that is running.
     running: &'a Running<'a>,
-    /// The watch over it.
-    watch: &'a Watch,
-    /// Where it is counted when the host ends the call.
-    totals: &'a Totals,
+    /// Whether its commands are timed.
+    is_timed: bool,
+    /// What holds its commands to the keys that it declares, if something does.
+    declared: Option<DeclaredKeys<'a>>,
     /// When other clients are served, in milliseconds from the start of the call; None until the server was asked.
     threshold: Option<u64>,
     /// When the call is ended, in the same way.
@@ -130,17 +134,14 @@ pub struct CallHost<'a> {
 }
 
 impl<'a> CallHost<'a> {
-    /// The host of the call `running`, whose first key is `key`, of what declares `flags`.
-    pub fn new(
-        context: &'a Context<'a>,
-        dialect: &'a Dialect,
-        flags: Option<FunctionFlags>,
-        (running, watch, totals): (&'a Running<'a>, &'a Watch, &'a Totals),
-        key: Option<Word<'a>>,
-    ) -> Self {
+    /// The host of the call `running`.
+    #[inline]
+    pub fn new(context: &'a Context<'a>, module: &'a Module, running: &'a Running<'a>) -> Self {
+        let flags = running.callee.flags;
         Self {
             context,
-            dialect,
+            module,
+            dialect: &module.dialect,
             read_only: flags.is_some_and(|flags| flags.contains(FunctionFlags::NO_WRITES)),
             allows_oom: flags.is_some_and(|flags| flags.contains(FunctionFlags::ALLOW_OOM)),
             lacks_memory: false,
@@ -149,12 +150,12 @@ impl<'a> CallHost<'a> {
             reply: None,
             own_reply: Vec::new(),
             running,
-            watch,
-            totals,
+            is_timed: module.followed.tracks_latency(),
+            declared: DeclaredKeys::of(running),
             threshold: None,
             timeout: None,
             busy: None,
-            key,
+            key: running.arguments.word(HEAD).filter(|_| running.keys_end > HEAD),
             slot: None,
             hides_scattered_keys: false,
             user: OnceCell::new(),
@@ -182,13 +183,13 @@ impl<'a> CallHost<'a> {
     }
 
     const fn refusals(&self) -> Refusals<'a> {
-        Refusals { context: self.context, dialect: self.dialect }
+        Refusals { context: self.context, dialect: self.dialect, command_keys: &self.module.command_keys }
     }
 
     /// Refuses a command whose keys are in several slots without letting the server see them. To learn what it
     /// would refuse before, it is asked with the first key in place of all others, and does not run the command.
-    fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) -> &[u8] {
-        let keys = keys_of(self.context, arguments);
+    fn refuse_scattered(&mut self, name: &CStr, arguments: &[&[u8]]) {
+        let keys = self.module.command_keys.places(self.context, arguments);
         let mut words = arguments.to_vec();
         for &at in &keys {
             words[at] = arguments[keys[0]];
@@ -205,16 +206,16 @@ impl<'a> CallHost<'a> {
                 None
             };
         let text = text.unwrap_or_else(|| self.refusals().not_here(arguments));
-        self.refuse(&text)
+        self.refuse(&text);
     }
 
     /// The refusal of a write in a function that must not write. What the server's own functions would be told first
     /// comes first here, too.
-    fn refuse_write(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) -> &[u8] {
-        if let Some(text) = self.earlier_refusal(name, arguments, served_stale) {
-            return self.refuse(&text);
+    fn refuse_write(&mut self, name: &CStr, arguments: &[&[u8]], served_stale: bool) {
+        match self.earlier_refusal(name, arguments, served_stale) {
+            Some(text) => self.refuse(&text),
+            None => self.refuse(WRITE_REFUSED),
         }
-        self.refuse(WRITE_REFUSED)
     }
 
     /// What stands against a command before it matters that it writes.
@@ -251,12 +252,12 @@ impl<'a> CallHost<'a> {
         }
     }
 
-    fn refuse(&mut self, text: &[u8]) -> &[u8] {
+    fn refuse(&mut self, text: &[u8]) {
+        self.reply = None;
         self.own_reply.clear();
         self.own_reply.push(b'-');
         self.own_reply.extend_from_slice(text);
         self.own_reply.extend_from_slice(b"\r\n");
-        &self.own_reply
     }
 
     /// When other clients are served. As in the server, 0 means never.
@@ -271,7 +272,7 @@ impl<'a> CallHost<'a> {
 
     /// How a call ends that was killed.
     const fn killed(&self) -> &'static str {
-        match self.running.callable {
+        match self.running.callee.callable {
             Callable::Function => self.dialect.words.killed,
             Callable::Script => self.dialect.words.killed_script,
         }
@@ -330,11 +331,9 @@ impl<'a> CallHost<'a> {
             self.context.select_db(db);
         }
     }
-}
 
-impl Host for CallHost<'_> {
-    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) -> &[u8] {
-        self.reply = None;
+    /// Runs a command, or refuses it, and leaves its reply.
+    fn run(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) {
         if self.read_only
             && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
         {
@@ -345,7 +344,7 @@ impl Host for CallHost<'_> {
             return self.refuse(&text);
         }
         let keys = if self.slot.is_some() || self.hides_scattered_keys {
-            Keys::of(self.context, arguments)
+            Keys::of(&self.module.command_keys.places(self.context, arguments), arguments)
         } else {
             Keys::None
         };
@@ -407,11 +406,30 @@ impl Host for CallHost<'_> {
                 self.lacks_memory && (was_refused || !stock::command_writes(self.context, arguments[0]));
         }
         self.follow_select(arguments);
-        match &self.reply {
-            Some(reply) => reply.wire(),
-            // Only a call without the flag E answers null.
-            None => b"-ERR The command could not be run\r\n",
+        // Only a call without the flag E answers null.
+        if self.reply.is_none() {
+            self.refuse(b"ERR The command could not be run");
         }
+    }
+}
+
+impl Host for CallHost<'_> {
+    fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode, caller: Caller) -> &[u8] {
+        self.reply = None;
+        let refused = match &self.declared {
+            Some(declared) => declared.check(self.context, self.module, arguments, caller),
+            None => None,
+        };
+        if let Some(text) = refused {
+            self.refuse(&text);
+        } else if self.is_timed {
+            let began = Ticks::now();
+            self.run(name, arguments, mode);
+            self.running.commands.note(arguments[0], began.elapsed());
+        } else {
+            self.run(name, arguments, mode);
+        }
+        self.reply.as_ref().map_or(&self.own_reply, CallReply::wire)
     }
 
     fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
@@ -424,37 +442,38 @@ impl Host for CallHost<'_> {
     }
 
     fn tick(&mut self) -> Tick {
-        let (running, totals) = (self.running, self.totals);
+        let running = self.running;
+        let (totals, watch) = (running.callee.totals, &self.module.threads.watch);
         if running.is_killed() {
             return end(&totals.kills, self.killed());
         }
         let elapsed = running.elapsed();
         if elapsed >= self.timeout() {
             if !running.has_written(self.context) {
-                self.log(LogLevel::Warning, format!("{TIMED_OUT} Script name is: {}.", running.name).as_bytes());
+                self.log(LogLevel::Warning, format!("{TIMED_OUT} Script name is: {}.", running.callee.name).as_bytes());
                 return end(&totals.timeouts, TIMED_OUT);
             }
             self.timeout = Some(u64::MAX);
         }
         let threshold = self.threshold();
         if elapsed < threshold {
-            self.watch.postpone(threshold.min(self.timeout()));
+            watch.postpone(threshold.min(self.timeout()));
             return Tick::Silence;
         }
         let busy = self.busy.take().unwrap_or_else(|| {
-            let kill = busy::kill_command(running.callable);
+            let kill = busy::kill_command(running.callee.callable);
             let line = format!(
                 "Slow script detected: still in execution after {elapsed} milliseconds. You can try killing the script \
                  using the {kill} command. Script name is: {}.",
-                running.name
+                running.callee.name
             );
             self.context.log(c"warning", line.as_bytes());
-            CString::new(busy::text(self.context, self.dialect, running.callable)).unwrap_or_default()
+            CString::new(busy::text(self.context, self.dialect, running.callee.callable)).unwrap_or_default()
         });
         let served = self.context.yield_to_clients(&busy);
         self.busy = Some(busy);
         if !served {
-            self.watch.postpone(self.timeout());
+            watch.postpone(self.timeout());
             return Tick::Silence;
         }
         if running.is_killed() { end(&totals.kills, self.killed()) } else { Tick::GoOn }

@@ -4,6 +4,7 @@
 
 use super::api::info::{Info, Report};
 use super::api::{c_text, log};
+use super::followed::Percentile;
 use super::module::{self, Current, FlushMode, Module};
 use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
@@ -31,13 +32,16 @@ impl Report for Sections {
             if crashed {
                 return;
             }
+            let percentiles = module.followed.percentiles();
             if info.section(c"functionstats").is_ok() {
                 let functions = module.functions.generation().registry().functions();
-                add_stats(info, "function", functions.map(|function| (&*function.name, &function.callback.counters)));
+                let functions = functions.map(|function| (&*function.name, &function.callback.counters));
+                add_stats(info, "function", functions, &percentiles);
             }
             if info.section(c"scriptstats").is_ok() {
                 let scripts = module.scripts.generation().registry().scripts();
-                add_stats(info, "script", scripts.map(|script| (script.digest.as_str(), &script.callback.counters)));
+                let scripts = scripts.map(|script| (script.digest.as_str(), &script.callback.counters));
+                add_stats(info, "script", scripts, &percentiles);
             }
         });
         // While a library is loaded the registry is lent; the sections are left out then.
@@ -124,6 +128,9 @@ fn add_registry<C: Contents>(fields: &Fields, registry: &Current<C>) {
         ("failed_calls", totals.failed_calls.get()),
         ("timeouts", totals.timeouts.get()),
         ("kills", totals.kills.get()),
+        ("undeclared_keys", totals.undeclared_keys.get()),
+        ("undeclared_keys_denied", totals.undeclared_keys_denied.get()),
+        ("slow_calls", totals.slow_calls.get()),
     ] {
         fields.number(name, value);
     }
@@ -152,17 +159,23 @@ fn add_registry<C: Contents>(fields: &Fields, registry: &Current<C>) {
 fn add_running(info: &Info, callable: Callable) {
     with_current(|running| {
         if let Some(running) = running
-            && running.callable == callable
+            && running.callee.callable == callable
         {
             let field = format!("running_{}", callable.word());
-            info.text(&c_text(field.as_bytes()), &c_text(running.name.as_bytes()));
+            info.text(&c_text(field.as_bytes()), &c_text(running.callee.name.as_bytes()));
             info.number(c"running_since_ms", unix_milliseconds().saturating_sub(running.elapsed()));
         }
     });
 }
 
-/// A line for each of `all` that was called, in the form of `commandstats`. Those that took most time come first.
-fn add_stats<'a>(info: &Info, word: &str, all: impl Iterator<Item = (&'a str, &'a Counters)>) {
+/// A line for each of `all` that was called, in the form of `commandstats`, and one in the form of `latencystats`. Those
+/// that took most time come first.
+fn add_stats<'a>(
+    info: &Info,
+    word: &str,
+    all: impl Iterator<Item = (&'a str, &'a Counters)>,
+    percentiles: &[Percentile],
+) {
     let mut called: Vec<(&str, &Counters)> = all.filter(|(_, counters)| !counters.are_zero()).collect();
     info.number(&c_text(format!("{word}s_called").as_bytes()), called.len() as u64);
     let order = |(left, left_counters): &(&str, &Counters), (right, right_counters): &(&str, &Counters)| {
@@ -173,7 +186,7 @@ fn add_stats<'a>(info: &Info, word: &str, all: impl Iterator<Item = (&'a str, &'
         called.truncate(LISTED);
     }
     called.sort_unstable_by(order);
-    for (name, counters) in called {
+    for &(name, counters) in &called {
         let counts = counters.counts();
         let spent = counts.spent.as_micros() as u64;
         let per_call = if counts.calls == 0 { 0.0 } else { spent as f64 / counts.calls as f64 };
@@ -184,6 +197,20 @@ fn add_stats<'a>(info: &Info, word: &str, all: impl Iterator<Item = (&'a str, &'
         info.number(c"rejected_calls", counts.rejected);
         info.number(c"failed_calls", counts.failed);
         info.number(c"max_usec", counts.longest.as_micros() as u64);
+        info.number(c"commands", counts.commands);
+        info.number(c"commands_usec", counts.commands_spent.as_micros() as u64);
+        info.end();
+    }
+    for (name, counters) in called {
+        let times = counters.times();
+        if times.count() == 0 || percentiles.is_empty() {
+            continue;
+        }
+        info.begin(&c_text(format!("latency_percentiles_usec_{word}_{name}").as_bytes()));
+        for Percentile { percent, text } in percentiles {
+            let time = times.percentile(*percent).unwrap_or_default().min(counters.longest_ticks());
+            info.text(&c_text(format!("p{text}").as_bytes()), &c_text(time.microseconds().as_bytes()));
+        }
         info.end();
     }
 }

@@ -5,8 +5,12 @@ mod api;
 mod busy;
 mod cluster;
 mod cluster_reset;
+mod command_keys;
 mod commands;
+mod declared_keys;
 mod events;
+mod excerpt;
+mod followed;
 mod gate;
 mod host;
 mod info;
@@ -23,6 +27,7 @@ mod reply;
 mod rewrite;
 mod running;
 mod settings;
+mod slow_log;
 mod stock;
 mod totals;
 
@@ -83,6 +88,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     let directory = library_dir::read(&dialect)?;
     let queue = settings::RECLAIM_QUEUE.get();
     module::install(Some(Module::new(dialect.clone(), directory, usize::try_from(queue).unwrap_or(usize::MAX))?));
+    module::read()?.followed.refresh(context);
     let loaded = library_dir::begin(context)?;
     commands::register(context, &dialect)?;
     persistence::register(context)?;

@@ -5,6 +5,7 @@ use std::ffi::c_int;
 
 use super::api::{CallReply, Context};
 use super::cluster::{Keys, Serving, has_some_of_several_keys};
+use super::command_keys::CommandKeys;
 use crate::engine::Dialect;
 
 pub const STALE: &[u8] = b"ERR Can not execute the command on a stale replica";
@@ -15,6 +16,7 @@ const OTHER_SLOT: &[u8] = b"ERR Script attempted to access keys that do not hash
 pub struct Refusals<'a> {
     pub context: &'a Context<'a>,
     pub dialect: &'a Dialect,
+    pub command_keys: &'a CommandKeys,
 }
 
 impl Refusals<'_> {
@@ -67,9 +69,12 @@ impl Refusals<'_> {
 
     /// What is said of keys that this node of the cluster does not serve.
     pub fn not_here(self, arguments: &[&[u8]]) -> Vec<u8> {
-        let keys = if self.dialect.details_cluster_refusals() { Keys::of(self.context, arguments) } else { Keys::None };
+        if !self.dialect.details_cluster_refusals() {
+            return self.not_local();
+        }
+        let places = self.command_keys.places(self.context, arguments);
         let command = arguments[0].to_ascii_lowercase();
-        match keys {
+        match Keys::of(&places, arguments) {
             Keys::None => self.not_local(),
             Keys::Scattered => [
                 b"ERR Command '",
@@ -80,7 +85,7 @@ impl Refusals<'_> {
             Keys::In(slot) => match Serving::of(self.context, slot) {
                 None => b"ERR Script attempted to access a slot not served".to_vec(),
                 // The slot is on its way to another node, and some of the keys are there already.
-                Some(nodes) if nodes.is_here() && has_some_of_several_keys(self.context, arguments) => [
+                Some(nodes) if nodes.is_here() && has_some_of_several_keys(self.context, &places, arguments) => [
                     b"ERR Unable to execute command '",
                     command.as_slice(),
                     b"' in script because undeclared keys were accessed during rehashing of the slot",

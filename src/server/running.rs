@@ -10,18 +10,39 @@ use smallvec::SmallVec;
 use super::api::{Arguments, Context};
 use super::main_thread::MainThread;
 use super::stock;
+use super::totals::Totals;
 use crate::clock::{Milliseconds, Ticks};
 use crate::engine::Callable;
+use crate::registry::{Callback, FunctionFlags, Library};
 use crate::watch::Watch;
+
+/// The words of a call before the keys: the command, what it calls, the number of keys.
+pub const HEAD: usize = 3;
+
+/// What is called.
+#[derive(Clone, Copy)]
+pub struct Callee<'a> {
+    pub callable: Callable,
+    /// The function's name as registered, or the digest of the script.
+    pub name: &'a str,
+    /// The library of a function; None for a script.
+    pub library: Option<&'a Library>,
+    /// What it declares; None for a script that declares nothing.
+    pub flags: Option<FunctionFlags>,
+    /// What is known of its calls.
+    pub callback: &'a Callback,
+    /// Where it is counted with all others of its kind.
+    pub totals: &'a Totals,
+}
 
 /// A call of a function or a script.
 pub struct Running<'a> {
     /// What is called.
-    pub callable: Callable,
-    /// The function's name as registered, or the digest of the script.
-    pub name: &'a str,
+    pub callee: Callee<'a>,
     /// The command that called it.
     pub arguments: Arguments<'a>,
+    /// Where the keys end among its words.
+    pub keys_end: usize,
     /// Whether that command came from the master or out of a file.
     pub obeys: bool,
     /// When it began.
@@ -29,15 +50,55 @@ pub struct Running<'a> {
     /// The same by the finest clock.
     began_exactly: Ticks,
     killed: Cell<bool>,
-    /// The names of the commands that it has run, each once.
-    commands: RefCell<SmallVec<[CommandName; 4]>>,
+    /// The commands that it has run.
+    pub commands: InnerCommands,
+    /// The names of those that may have written, each once.
+    names: RefCell<SmallVec<[CommandName; 4]>>,
+}
+
+/// What is measured of the commands that a call runs.
+#[derive(Default)]
+pub struct InnerCommands {
+    count: Cell<u64>,
+    spent: Cell<Ticks>,
+    longest: Cell<Ticks>,
+    slowest: Cell<CommandName>,
+}
+
+impl InnerCommands {
+    /// Notes that `command` took `took`.
+    #[inline]
+    pub fn note(&self, command: &[u8], took: Ticks) {
+        self.count.set(self.count.get() + 1);
+        self.spent.set(Ticks(self.spent.get().0 + took.0));
+        if took > self.longest.get() {
+            self.longest.set(took);
+            self.slowest.set(CommandName::new(command));
+        }
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.count.get()
+    }
+
+    /// How long they took together.
+    pub fn spent(&self) -> Ticks {
+        self.spent.get()
+    }
+
+    /// The name of the one that took longest, as it was written, and its time; None without any. A name that is too
+    /// long is empty.
+    pub fn slowest(&self) -> Option<(Vec<u8>, Ticks)> {
+        (self.count.get() > 0).then(|| (self.slowest.get().get().unwrap_or_default().to_vec(), self.longest.get()))
+    }
 }
 
 /// The longest name of a command that is kept, in bytes.
 const NAME_LIMIT: usize = 23;
 
 /// A command's name, kept without an allocation. Of a longer name only that it was too long is known.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct CommandName {
     length: u8,
     bytes: [u8; NAME_LIMIT],
@@ -63,17 +124,23 @@ impl CommandName {
 
 impl<'a> Running<'a> {
     /// A call that begins now.
-    pub fn new(callable: Callable, name: &'a str, arguments: Arguments<'a>, obeys: bool) -> Self {
+    pub fn new(callee: Callee<'a>, arguments: Arguments<'a>, keys_end: usize, obeys: bool) -> Self {
         Self {
-            callable,
-            name,
+            callee,
             arguments,
+            keys_end,
             obeys,
             began: Milliseconds::now(),
             began_exactly: Ticks::now(),
             killed: Cell::new(false),
-            commands: RefCell::default(),
+            commands: InnerCommands::default(),
+            names: RefCell::default(),
         }
+    }
+
+    /// The keys that it declares.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        self.arguments.range(HEAD, self.keys_end)
     }
 
     /// When it began, to within a few milliseconds.
@@ -101,20 +168,25 @@ impl<'a> Running<'a> {
         self.killed.get()
     }
 
-    /// Remembers that it ran a command.
+    /// Remembers that it ran a command, which may have written.
     pub fn note(&self, command: &[u8]) {
-        let mut commands = self.commands.borrow_mut();
-        if commands.iter().all(|known| known.get() != Some(command)) {
+        let mut names = self.names.borrow_mut();
+        if names.iter().all(|known| known.get() != Some(command)) {
             let name = CommandName::new(command);
-            if !commands.contains(&name) {
-                commands.push(name);
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
     }
 
+    /// Whether it has run the command of this name, which writes.
+    pub fn has_run(&self, name: &[u8]) -> bool {
+        self.names.borrow().iter().filter_map(CommandName::get).any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// Whether it has run a command that writes, by what the server says of the commands.
     pub fn has_written(&self, context: &Context) -> bool {
-        self.commands.borrow().iter().any(|name| name.get().is_none_or(|name| stock::command_writes(context, name)))
+        self.names.borrow().iter().any(|name| name.get().is_none_or(|name| stock::command_writes(context, name)))
     }
 }
 

@@ -53,6 +53,32 @@ static SCRIPT_CACHE: Setting =
 /// Whether cached scripts are in the server's files and on its replicas.
 static KEEP_SCRIPTS: Setting = Setting::new(c"keep-scripts", Shape::Switch, 0, Change::Then(keep_scripts));
 
+/// What becomes of an inner command that reaches a key which its call does not declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undeclared {
+    /// It runs.
+    Off,
+    /// It runs, and is noted.
+    Report,
+    /// It is refused, and noted.
+    Deny,
+}
+
+/// Which of these.
+pub static UNDECLARED_KEYS: Setting = Setting::new(
+    c"undeclared-keys",
+    Shape::Choice(&[
+        (c"off", Undeclared::Off as i64),
+        (c"report", Undeclared::Report as i64),
+        (c"deny", Undeclared::Deny as i64),
+    ]),
+    Undeclared::Off as i64,
+    Change::Free,
+);
+
+/// Whether keys and arguments are left out of what the module keeps of calls.
+pub static HIDE_USER_DATA: Setting = Setting::new(c"hide-user-data", Shape::Switch, 0, Change::Free);
+
 /// Which functions are compiled to machine code.
 static JIT: Setting =
     Setting::new(c"jit", Shape::Choice(&[(c"off", 0), (c"hot", 1), (c"always", 2)]), 1, Change::Then(set_compilation));
@@ -61,7 +87,7 @@ static JIT: Setting =
 pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, Change::Never);
 
 /// All settings, in the order of registration.
-static ALL: [&Setting; 9] = [
+static ALL: [&Setting; 11] = [
     &RECLAIM_QUEUE,
     &INTERCEPT,
     &ENABLE_DEBUG_COMMAND,
@@ -69,6 +95,8 @@ static ALL: [&Setting; 9] = [
     &READ_ONLY_TIMEOUT,
     &SCRIPT_CACHE,
     &KEEP_SCRIPTS,
+    &UNDECLARED_KEYS,
+    &HIDE_USER_DATA,
     &JIT,
     &LIBRARY_DIR,
 ];

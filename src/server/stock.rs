@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::api::{CallReply, Context, Flags, call, command_info};
+use super::api::{CallReply, CommandInfo, Context, Flags, call};
 
 /// Plain commands: no reply but a value.
 const PLAIN: Flags = Flags::new(b"");
@@ -37,7 +37,7 @@ pub fn write_error(context: &Context) -> Option<Vec<u8>> {
 /// Whether the command of that name, or one of its subcommands, writes. An unknown command does not. Where COMMAND was
 /// renamed away, every command may.
 pub fn command_writes(context: &Context, name: &[u8]) -> bool {
-    command_info(context, name).is_none_or(|info| info.mentions("write"))
+    CommandInfo::of(context, name).is_none_or(|info| info.mentions("write"))
 }
 
 /// Whether the server's own engine runs the script `source` without an error.

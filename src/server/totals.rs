@@ -36,6 +36,11 @@ pub struct Totals {
     pub kills: Counter,
     /// Calls that `shadow.read-only-timeout` ended.
     pub timeouts: Counter,
+    /// Commands of calls that reached a key which their call did not declare, and those of them that were refused.
+    pub undeclared_keys: Counter,
+    pub undeclared_keys_denied: Counter,
+    /// Calls that took longer than `slowlog-log-slower-than` allows.
+    pub slow_calls: Counter,
     /// Flushes that retired a generation.
     pub flushes: Counter,
     /// ASYNC flushes among these that freed the generation in place: the queue was full or the worker gone.
@@ -47,12 +52,23 @@ pub struct Totals {
 impl Totals {
     /// Starts again from 0.
     pub fn reset(&self) {
-        let Self { calls, rejected_calls, failed_calls, kills, timeouts, flushes, flushes_in_place, spares_missed } =
-            self;
-        for counter in [calls, rejected_calls, failed_calls, kills, timeouts, flushes, flushes_in_place, spares_missed]
-        {
-            counter.reset();
-        }
+        let Self {
+            calls,
+            rejected_calls,
+            failed_calls,
+            kills,
+            timeouts,
+            undeclared_keys,
+            undeclared_keys_denied,
+            slow_calls,
+            flushes,
+            flushes_in_place,
+            spares_missed,
+        } = self;
+        let of_calls = [calls, rejected_calls, failed_calls, kills, timeouts];
+        let inside = [undeclared_keys, undeclared_keys_denied, slow_calls];
+        let of_flushes = [flushes, flushes_in_place, spares_missed];
+        of_calls.into_iter().chain(inside).chain(of_flushes).for_each(Counter::reset);
     }
 }
 

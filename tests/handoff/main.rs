@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shadow::engine::{CallMode, Callable, Dialect, Host, Item, Sink, Tick};
+use shadow::engine::{CallMode, Callable, Caller, Dialect, Host, Item, Sink, Tick};
 use shadow::generation::{Functions, Scripts};
 use shadow::reclaim::{Depot, Reclaim};
 use shadow::registry::Origin;
@@ -31,7 +31,7 @@ enum Server {
 }
 
 impl Host for Server {
-    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
+    fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode, _: Caller) -> &[u8] {
         b"$5\r\nvalue\r\n"
     }
     fn tick(&mut self) -> Tick {

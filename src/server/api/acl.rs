@@ -10,9 +10,7 @@ use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::{
-    Arguments, CallReply, ClientId, Context, Flags, KeyPositions, Refused, ServerString, Words, api, call, checked,
-};
+use super::{Arguments, ClientId, CommandInfo, Context, KeyPositions, Refused, ServerString, Words, api, checked};
 use crate::engine::Permission;
 
 /// A user, known by name.
@@ -29,9 +27,10 @@ pub struct KnownCommand {
 impl KnownCommand {
     /// Asks the server about the command of this name.
     pub fn new(context: &Context, name: &str) -> Self {
-        let info = command_info(context, name.as_bytes());
-        let enough = info.as_ref().and_then(least_words).unwrap_or(usize::MAX);
-        let is_there = info.is_none_or(|info| info.len(&[0]) > 0);
+        let info = CommandInfo::of(context, name.as_bytes());
+        let alone = info.as_ref().filter(|info| !info.is_container());
+        let enough = alone.and_then(CommandInfo::least_words).unwrap_or(usize::MAX);
+        let is_there = info.is_none_or(|info| info.exists());
         Self { name: ServerString::new(name.as_bytes()), enough, is_there }
     }
 
@@ -41,24 +40,11 @@ impl KnownCommand {
     }
 }
 
-/// The least number of words that a command takes, by its entry in COMMAND INFO; None for one with subcommands.
-fn least_words(info: &CallReply) -> Option<usize> {
-    /// Where COMMAND INFO has the subcommands.
-    const SUBCOMMANDS: usize = 9;
-    let alone = info.len(&[0, SUBCOMMANDS]) == 0;
-    let least = info.integer(&[0, ARITY]).filter(|_| alone)?;
-    usize::try_from(least.unsigned_abs()).ok()
-}
-
-/// Where COMMAND INFO has the arity.
-const ARITY: usize = 1;
-
 impl User {
     /// The user of the client whose command is running; None for a caller without one (another module).
     pub fn of_caller(context: &Context) -> Option<Self> {
         // The name is asked for by the client's id, because the direct call reads through a null user.
-        // SAFETY: Living context.
-        Self::of_id(context, unsafe { api!(RedisModule_GetClientId)(context.raw()) }).ok()
+        Self::of_client(context, ClientId::of_caller(context)).ok()
     }
 
     /// The user of a connection.
@@ -66,13 +52,9 @@ impl User {
     /// # Errors
     /// The errno of the refusal: ENOTSUP for a connection without a user, ENOENT for one that is in no list.
     pub fn of_client(context: &Context, client: ClientId) -> Result<Self, c_int> {
-        Self::of_id(context, client.get())
-    }
-
-    fn of_id(context: &Context, id: u64) -> Result<Self, c_int> {
         // SAFETY: Living context; an id of no client gives null and an errno. The name is a new string, which we own.
         unsafe {
-            let name = ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), id));
+            let name = ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), client.get()));
             name.map(Self).ok_or_else(|| *libc::__errno_location())
         }
     }
@@ -151,19 +133,12 @@ fn missing_words(context: &Context, words: &Words) -> Option<usize> {
     let info = [subcommand.as_deref(), Some(name)]
         .into_iter()
         .flatten()
-        .filter_map(|name| command_info(context, name))
-        .find(|info| info.len(&[0]) > 0)?;
+        .filter_map(|name| CommandInfo::of(context, name))
+        .find(CommandInfo::exists)?;
     if !info.mentions("movablekeys") && !info.mentions("variable_flags") {
         return Some(0);
     }
-    let least = usize::try_from(info.integer(&[0, ARITY])?.unsigned_abs()).ok()?;
-    Some(least.saturating_sub(words.len()))
-}
-
-/// What COMMAND INFO returns for a command or, as `command|subcommand`, for a subcommand; None where COMMAND was
-/// renamed away.
-pub fn command_info(context: &Context, name: &[u8]) -> Option<CallReply> {
-    call(context, c"COMMAND", &[b"INFO", name], None, Flags::new(b"")).0
+    Some(info.least_words()?.saturating_sub(words.len()))
 }
 
 /// Valkey's check of permissions in a database: a user, the words of a command and their number, the database, a place

@@ -32,6 +32,8 @@ pub enum Event {
     Promoted,
     /// All databases are about to be emptied.
     FlushAll,
+    /// A module was loaded or unloaded.
+    ModulesChanged,
     /// A setting was changed. Before 7.2 the server does not announce that.
     SettingChanged,
 }
@@ -64,6 +66,7 @@ pub fn subscribe<S: Subscriber>(context: &Context) -> Result<(), Refused> {
         raw::REDISMODULE_EVENT_PERSISTENCE,
         raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
         raw::REDISMODULE_EVENT_FLUSHDB,
+        raw::REDISMODULE_EVENT_MODULE_CHANGE,
     ] {
         subscribe_to::<S>(context, id)?;
     }
@@ -126,6 +129,7 @@ unsafe fn named(id: u64, subevent: u64, data: *mut c_void) -> Option<Event> {
         {
             Event::FlushAll
         }
+        (raw::REDISMODULE_EVENT_MODULE_CHANGE, _) => Event::ModulesChanged,
         (raw::REDISMODULE_EVENT_CONFIG, _) => Event::SettingChanged,
         _ => return None,
     })

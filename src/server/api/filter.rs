@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 
 use redis_module::raw;
 
-use super::{Context, ServerString, User, api, guarded, string_bytes};
+use super::{ClientId, Context, ServerString, User, api, guarded, string_bytes};
 
 /// What is done with commands.
 pub trait CommandFilter {
@@ -62,24 +62,6 @@ pub enum Sender {
     Program,
     /// Servers before 7.2 do not tell.
     Unknown,
-}
-
-/// A connection. The server gives a number to each and uses it once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClientId(u64);
-
-impl ClientId {
-    /// Whether it is still there.
-    pub fn is_connected(self) -> bool {
-        // SAFETY: without a place for the answer the call only says whether there is a client of that id.
-        let found = unsafe { api!(RedisModule_GetClientInfoById)(ptr::null_mut(), self.0) };
-        found as isize == raw::REDISMODULE_OK
-    }
-
-    /// The number.
-    pub(super) const fn get(self) -> u64 {
-        self.0
-    }
 }
 
 /// A command that passes the filter. It lives as long as the callback.
@@ -147,7 +129,7 @@ impl FilteredCommand<'_> {
     pub fn sender(&self, context: &Context) -> Sender {
         // SAFETY: the context is alive during the callback. Optional: absent before 7.2.
         let id = unsafe { raw::RedisModule_CommandFilterGetClientId.map(|client_id| client_id(self.context)) };
-        let Some(client) = id.map(ClientId) else { return Sender::Unknown };
+        let Some(client) = id.map(ClientId::new) else { return Sender::Unknown };
         match User::of_client(context, client) {
             Ok(_) => Sender::Client(client),
             Err(libc::ENOTSUP) => Sender::Master,

@@ -15,8 +15,10 @@
 mod acl;
 mod call;
 mod call_reply;
+mod client;
 pub mod cluster;
 pub mod command;
+mod command_info;
 pub mod config;
 mod context;
 pub mod entry;
@@ -36,12 +38,14 @@ use std::ptr;
 use bitflags::bitflags;
 use redis_module::raw;
 
-pub use acl::{KnownCommand, User, command_info};
+pub use acl::{KnownCommand, User};
 pub use call::{Flags, call};
 pub use call_reply::CallReply;
+pub use client::ClientId;
 pub use command::KeyAccess;
+pub use command_info::{CommandInfo, KeyRange};
 pub use context::{Context, DetachedContext};
-pub use filter::{ClientId, CommandFilter, FilteredCommand, InstalledFilter, Sender};
+pub use filter::{CommandFilter, FilteredCommand, InstalledFilter, Sender};
 pub use guard::guarded;
 pub use key_positions::KeyPositions;
 pub use server_string::ServerString;

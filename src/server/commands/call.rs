@@ -1,18 +1,18 @@
 //! What the calls of functions and of scripts have in common.
 
-use super::super::api::{Arguments, Context, KeyAccess, State};
+use super::super::api::{Arguments, ClientId, Context, KeyAccess, State};
 use super::super::cluster;
+use super::super::excerpt::excerpts;
 use super::super::host::CallHost;
 use super::super::module::Module;
 use super::super::reply::ClientReply;
-use super::super::running::{Running, during};
-use super::super::totals::Totals;
+use super::super::running::{Callee, HEAD, Running, during};
+use super::super::settings::HIDE_USER_DATA;
+use super::super::slow_log::{SlowCall, SlowLog};
+use crate::clock::{Ticks, unix_milliseconds};
 use crate::engine::Callable;
 use crate::error::Error;
-use crate::registry::{Counters, FunctionFlags};
-
-/// The words before the keys: the command, what it calls, the number of keys.
-pub const HEAD: usize = 3;
+use crate::registry::FunctionFlags;
 
 /// A command that calls something.
 #[derive(Clone, Copy)]
@@ -24,18 +24,6 @@ pub struct Call<'a> {
     pub state: State,
     /// Whether it may only call what does not write.
     pub read_only: bool,
-}
-
-/// What is called.
-#[derive(Clone, Copy)]
-pub struct Callee<'a> {
-    pub callable: Callable,
-    /// What errors and the log call it.
-    pub name: &'a str,
-    /// What it declares; None for a script that declares nothing.
-    pub flags: Option<FunctionFlags>,
-    pub counters: &'a Counters,
-    pub totals: &'a Totals,
 }
 
 impl<'a> Call<'a> {
@@ -77,7 +65,7 @@ impl<'a> Call<'a> {
     /// Counts a call of `callee` that is refused with this result.
     pub fn count_refusal<T>(result: Result<T, Error>, callee: &Callee) -> Result<T, Error> {
         result.inspect_err(|_| {
-            callee.counters.reject();
+            callee.callback.counters.reject();
             callee.totals.rejected_calls.count();
         })
     }
@@ -94,10 +82,8 @@ impl<'a> Call<'a> {
         body: impl FnOnce(&Running, &mut CallHost, &mut ClientReply) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Self { context, module, arguments, state, .. } = *self;
-        let running = Running::new(callee.callable, callee.name, arguments, state.obeys());
-        let first_key = arguments.word(HEAD).filter(|_| keys_end > HEAD);
-        let call = (&running, &module.threads.watch, callee.totals);
-        let mut host = CallHost::new(context, &module.dialect, callee.flags, call, first_key);
+        let running = Running::new(*callee, arguments, keys_end, state.obeys());
+        let mut host = CallHost::new(context, module, &running);
         if self.read_only {
             host.deny_writes();
         }
@@ -109,27 +95,75 @@ impl<'a> Call<'a> {
         if state.contains(State::CLUSTER) && !state.obeys() {
             host.in_cluster();
             if callee.flags.is_some_and(|flags| !flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS)) {
-                host.keep_to_one_slot(arguments.range(HEAD, keys_end).next());
+                host.keep_to_one_slot(running.keys().next());
             }
         }
-        let mut account = Account { running: &running, callee, failed: true };
+        let mut took = Ticks::default();
+        let mut account = Account { running: &running, module, took: &mut took, failed: true };
         let result = during(&running, &module.threads.watch, || body(&running, &mut host, &mut ClientReply(context)));
         account.failed = result.is_err() || context.replied_error();
+        drop(account);
+        if module.followed.is_slow(took) {
+            self.log_slow(&running, took);
+        }
         result
+    }
+
+    /// Adds the call to the slow calls of its kind.
+    #[cold]
+    fn log_slow(&self, running: &Running, took: Ticks) {
+        let Self { context, module, arguments, .. } = *self;
+        let Callee { name, library, totals, .. } = running.callee;
+        totals.slow_calls.count();
+        let hides = HIDE_USER_DATA.is_on() || running.has_run(b"migrate");
+        let client = ClientId::of_caller(context);
+        let usec = |ticks: Ticks| ticks.duration().as_micros() as u64;
+        let call = SlowCall {
+            id: 0,
+            time: unix_milliseconds() / 1_000,
+            spent: usec(took),
+            name: name.into(),
+            library: library.map(|library| (library.name.clone(), library.version())),
+            keys: excerpts(running.keys(), hides),
+            arguments: excerpts(arguments.range(running.keys_end, arguments.len()), hides),
+            commands: running.commands.count(),
+            commands_spent: usec(running.commands.spent()),
+            slowest: running.commands.slowest().map(|(command, took)| (command, usec(took))),
+            address: client.address(),
+            client: client.name(context),
+        };
+        slow_log(module, running.callee.callable).add(call, module.followed.slow_calls());
     }
 }
 
-/// Counts a call when it is dropped. A call that panics counts as failed.
+/// The slow calls of this kind.
+pub const fn slow_log(module: &Module, callable: Callable) -> &SlowLog {
+    match callable {
+        Callable::Function => &module.functions.slow_log,
+        Callable::Script => &module.scripts.slow_log,
+    }
+}
+
+/// Counts a call when it is dropped, and tells how long it took. A call that panics counts as failed.
 struct Account<'a> {
     running: &'a Running<'a>,
-    callee: &'a Callee<'a>,
+    module: &'a Module,
+    took: &'a mut Ticks,
     failed: bool,
 }
 
 impl Drop for Account<'_> {
     fn drop(&mut self) {
-        let Callee { counters, totals, .. } = self.callee;
-        counters.count(self.running.elapsed_exactly(), self.failed);
+        let Callee { callback, totals, .. } = self.running.callee;
+        let (counters, commands) = (&callback.counters, &self.running.commands);
+        *self.took = self.running.elapsed_exactly();
+        counters.count(*self.took, self.failed);
+        if self.module.followed.tracks_latency() {
+            counters.count_time(*self.took);
+            if commands.count() > 0 {
+                counters.count_commands(commands.count(), commands.spent());
+            }
+        }
         totals.calls.count();
         if self.failed {
             totals.failed_calls.count();

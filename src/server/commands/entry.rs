@@ -3,10 +3,31 @@
 use super::super::api::command::Enter;
 use super::super::api::{Arguments, Context};
 use super::super::intercept::authorise;
+use crate::engine::Callable;
 use crate::error::Error;
 
 /// The reply of a command that panicked.
 const INTERNAL: &[u8] = b"ERR internal error in the shadow module, see the server's log";
+
+/// Whether a command that there is for functions and for scripts is that for functions or that for scripts.
+pub trait Kind {
+    /// What the command is about.
+    const CALLABLE: Callable;
+}
+
+/// The command for functions.
+pub struct OfFunctions;
+
+/// The command for scripts.
+pub struct OfScripts;
+
+impl Kind for OfFunctions {
+    const CALLABLE: Callable = Callable::Function;
+}
+
+impl Kind for OfScripts {
+    const CALLABLE: Callable = Callable::Script;
+}
 
 /// A command of the module.
 pub trait Command {

@@ -2,8 +2,8 @@ use super::super::api::{Arguments, Context};
 use super::super::gate::check_call;
 use super::super::kept_scripts::{Keeping, are_spared, is_owed};
 use super::super::module::{self, Module};
-use super::super::running::is_any;
-use super::call::{Call, Callee, HEAD, name_keys};
+use super::super::running::{Callee, HEAD, is_any};
+use super::call::{Call, name_keys};
 use super::entry::Command;
 use crate::engine::Callable;
 use crate::error::Error;
@@ -112,8 +112,9 @@ fn run(call: &Call, script: &Script) -> Result<(), Error> {
     let callee = Callee {
         callable: Callable::Script,
         name: &script.name,
+        library: None,
         flags: script.flags,
-        counters: &script.callback.counters,
+        callback: &script.callback,
         totals: &scripts.totals,
     };
     let admit = || {

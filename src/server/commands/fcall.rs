@@ -1,8 +1,8 @@
 use super::super::api::{Arguments, Context};
 use super::super::gate::check_call;
 use super::super::module;
-use super::super::running::is_any;
-use super::call::{Call, Callee, HEAD, name_keys};
+use super::super::running::{Callee, HEAD, is_any};
+use super::call::{Call, name_keys};
 use super::entry::Command;
 use crate::engine::Callable;
 use crate::error::Error;
@@ -42,8 +42,9 @@ fn call(context: &Context, arguments: Arguments, read_only: bool) -> Result<(), 
     let callee = Callee {
         callable: Callable::Function,
         name: &function.name,
+        library: Some(&**found.library()),
         flags: Some(function.flags),
-        counters: &function.callback.counters,
+        callback: &function.callback,
         totals: &module.functions.totals,
     };
     // The server lets such a call write nothing: the function's own flag says the same.

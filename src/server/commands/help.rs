@@ -20,14 +20,19 @@ impl<Subcommands: List> Command for Help<Subcommands> {
                 Line::By(line) => line(dialect),
             })
             .collect();
-        context.reply_array(lines.len() + 1);
-        let command = typed_name(arguments).to_ascii_uppercase();
-        context.reply_status(
-            &[&command, b" <subcommand> [<arg> [value] [opt] ...]. Subcommands are:".as_slice()].concat(),
-        );
-        for line in lines {
-            context.reply_status(line.as_bytes());
-        }
+        reply_help(context, &typed_name(arguments), &lines);
         Ok(())
+    }
+}
+
+/// Replies with the `lines` about the subcommands of `command`.
+pub fn reply_help(context: &Context, command: &[u8], lines: &[&str]) {
+    context.reply_array(lines.len() + 1);
+    context.reply_status(
+        &[&command.to_ascii_uppercase(), b" <subcommand> [<arg> [value] [opt] ...]. Subcommands are:".as_slice()]
+            .concat(),
+    );
+    for line in lines {
+        context.reply_status(line.as_bytes());
     }
 }

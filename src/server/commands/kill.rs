@@ -41,8 +41,8 @@ pub fn kill(context: &Context, arguments: Arguments, callable: Callable) -> Resu
         if !force && running.has_written(context) {
             return Err(HAS_WRITTEN.into());
         }
-        if running.callable != callable {
-            return Err(busy_error(context, &module::read()?.dialect, running.callable));
+        if running.callee.callable != callable {
+            return Err(busy_error(context, &module::read()?.dialect, running.callee.callable));
         }
         running.kill();
         context.reply_ok();

@@ -1,5 +1,3 @@
-use sha2::{Digest, Sha256};
-
 use super::super::api::{Arguments, Context, c_text};
 use super::super::module;
 use super::entry::Command;
@@ -63,7 +61,10 @@ impl<'a> Options<'a> {
 const LIBRARY_STATS: usize = 3;
 
 /// Fields that it adds to what is called: see [`reply_calls`].
-pub const CALL_STATS: usize = 5;
+pub const CALL_STATS: usize = 7 + SHOWN.len();
+
+/// The percentiles among them, and what the fields are called.
+const SHOWN: [(f64, &str); 3] = [(50.0, "p50_usec"), (99.0, "p99_usec"), (99.9, "p99.9_usec")];
 
 fn reply_library(context: &Context, library: &Library, options: &Options, dialect: &Dialect) {
     let stats = if options.with_stats { LIBRARY_STATS } else { 0 };
@@ -85,7 +86,7 @@ fn reply_library(context: &Context, library: &Library, options: &Options, dialec
         reply_number(context, b"bytes", (library.vm_bytes + library.bytes()) as u64);
         reply_number(context, b"loaded_at_ms", library.loaded_at);
         context.reply_bulk(b"sha256");
-        context.reply_bulk(version(&library.code).as_bytes());
+        context.reply_bulk(library.version().as_bytes());
     }
 }
 
@@ -122,30 +123,20 @@ pub fn reply_calls(context: &Context, counters: &Counters) {
     reply_number(context, b"failed_calls", counts.failed);
     reply_number(context, b"usec", counts.spent.as_micros() as u64);
     reply_number(context, b"max_usec", counts.longest.as_micros() as u64);
-}
-
-/// What tells one source from another: its SHA-256 in hexadecimal digits.
-fn version(code: &[u8]) -> String {
-    Sha256::digest(code).iter().map(|byte| format!("{byte:02x}")).collect()
+    reply_number(context, b"commands", counts.commands);
+    reply_number(context, b"commands_usec", counts.commands_spent.as_micros() as u64);
+    let times = counters.times();
+    for (percent, name) in SHOWN {
+        context.reply_bulk(name.as_bytes());
+        match times.percentile(percent) {
+            Some(time) => context.reply_bulk(time.min(counters.longest_ticks()).microseconds().as_bytes()),
+            None => context.reply_null(),
+        }
+    }
 }
 
 /// Adds a field with a number.
 pub fn reply_number(context: &Context, name: &[u8], value: u64) {
     context.reply_bulk(name);
     context.reply_integer(i64::try_from(value).unwrap_or(i64::MAX));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_the_sha_256_of_the_source() {
-        for (code, expected) in [
-            ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-            ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
-        ] {
-            assert_eq!(version(code.as_bytes()), expected);
-        }
-    }
 }

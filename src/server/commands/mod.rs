@@ -1,6 +1,7 @@
 //! The module's commands: a file each, and the table that registers them.
 
 mod call;
+mod chosen;
 mod debug;
 mod delete;
 mod dump;
@@ -9,7 +10,9 @@ mod eval;
 mod fcall;
 mod flush;
 mod help;
+mod histogram;
 mod kept;
+mod keys;
 mod kill;
 mod list;
 mod load;
@@ -17,6 +20,7 @@ mod registration;
 mod resetstat;
 mod restore;
 mod script;
+mod slowlog;
 pub mod spec;
 mod stats;
 mod table;

@@ -20,7 +20,7 @@ impl Command for Stats {
             return Err(Error::new(busy));
         }
         let module = module::read()?;
-        if with_current(|running| running.is_some_and(|running| running.callable == Callable::Script)) {
+        if with_current(|running| running.is_some_and(|running| running.callee.callable == Callable::Script)) {
             return Err(busy_error(context, &module.dialect, Callable::Script));
         }
         let registry = module.functions.generation().registry();
@@ -45,7 +45,7 @@ impl Command for Stats {
 fn reply_running(context: &Context, running: &Running) {
     context.reply_map(3);
     context.reply_bulk(b"name");
-    context.reply_bulk(running.name.as_bytes());
+    context.reply_bulk(running.callee.name.as_bytes());
     context.reply_bulk(b"command");
     context.reply_array(running.arguments.len());
     match intercepted_name(running.arguments) {

@@ -5,8 +5,12 @@ use std::ffi::CStr;
 use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
+use super::entry::{OfFunctions, OfScripts};
 use super::spec::{Line, List, Spec};
-use super::{debug, delete, dump, eval, fcall, flush, help, kept, kill, list, load, resetstat, restore, script, stats};
+use super::{
+    debug, delete, dump, eval, fcall, flush, help, histogram, kept, keys, kill, list, load, resetstat, restore, script,
+    slowlog, stats,
+};
 use crate::engine::{Callable, Dialect};
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
@@ -172,6 +176,43 @@ const EVAL: Spec = Spec {
 };
 
 const EVAL_RO_FLAGS: &CStr = c"readonly deny-script allow-stale no-monitor no-mandatory-keys getkeys-api";
+
+/// What the commands that look inside have in common.
+const INSIDE: Spec =
+    Spec { flags: c"admin deny-script allow-loading allow-stale", acl: c"admin slow dangerous scripting", ..BLANK };
+
+const KEYS: Spec = Spec {
+    name: c"keys",
+    arity: -2,
+    complexity: c"O(N log N) where N is the number of functions or scripts",
+    tips: Some(c"nondeterministic_output"),
+    ..INSIDE
+};
+
+const HISTOGRAM: Spec = Spec {
+    name: c"histogram",
+    arity: -2,
+    complexity: c"O(N log N) where N is the number of functions or scripts",
+    tips: Some(c"nondeterministic_output"),
+    ..INSIDE
+};
+
+const SLOWLOG: Spec = Spec {
+    name: c"slowlog",
+    arity: -3,
+    complexity: c"O(N) where N is the number of calls returned",
+    tips: Some(c"nondeterministic_output"),
+    arguments: &[Argument::new(c"operation", Kind::OneOf).of(&[
+        Argument::new(c"get", Kind::Block).of(&[
+            Argument::new(c"get", Kind::PureToken).token(c"GET"),
+            Argument::new(c"count", Kind::Integer).optional(),
+        ]),
+        Argument::new(c"len", Kind::PureToken).token(c"LEN"),
+        Argument::new(c"reset", Kind::PureToken).token(c"RESET"),
+        Argument::new(c"help", Kind::PureToken).token(c"HELP"),
+    ])],
+    ..INSIDE
+};
 
 const SCRIPT: &[Spec] = &[
     Spec {
@@ -340,6 +381,36 @@ const SCRIPT: &[Spec] = &[
             Line::Always("    * Its memory and usage (if WITHSTATS is given)"),
         ],
         ..BLANK
+    },
+    Spec {
+        handler: Some(Handler::of::<keys::Keys<OfScripts>>()),
+        summary: c"Returns the keys that scripts reached and their calls did not declare.",
+        arguments: &[Argument::new(c"sha1", Kind::String).optional()],
+        help: &[
+            Line::Always("KEYS [<sha1>]"),
+            Line::Always("    Return which commands of scripts reached keys that their calls did not declare."),
+            Line::Always("    The setting shadow.undeclared-keys says whether they are looked for."),
+        ],
+        ..KEYS
+    },
+    Spec {
+        handler: Some(Handler::of::<histogram::Histogram<OfScripts>>()),
+        summary: c"Returns the distribution of the times that calls of scripts took.",
+        arguments: &[Argument::new(c"sha1", Kind::String).optional().multiple()],
+        help: &[
+            Line::Always("HISTOGRAM [<sha1> ...]"),
+            Line::Always("    Return how many calls of each script took how many microseconds, as LATENCY HISTOGRAM."),
+        ],
+        ..HISTOGRAM
+    },
+    Spec {
+        handler: Some(Handler::of::<slowlog::SlowLog<OfScripts>>()),
+        summary: c"Returns or forgets the calls of scripts that took long.",
+        help: &[
+            Line::Always("SLOWLOG (GET [<count>]|LEN|RESET|HELP)"),
+            Line::Always("    Return or forget the calls that took longer than slowlog-log-slower-than."),
+        ],
+        ..SLOWLOG
     },
     Spec {
         name: c"help",
@@ -540,6 +611,38 @@ const FUNCTION: &[Spec] = &[
             Line::Always("    Copy the libraries of the server's own registry, under the same policies as RESTORE."),
         ],
         ..BLANK
+    },
+    Spec {
+        handler: Some(Handler::of::<keys::Keys<OfFunctions>>()),
+        summary: c"Returns the keys that functions reached and their calls did not declare.",
+        arguments: &[Argument::new(c"function", Kind::String).optional()],
+        help: &[
+            Line::Always("KEYS [<function>]"),
+            Line::Always("    Return which commands of functions reached keys that their calls did not declare."),
+            Line::Always("    The setting shadow.undeclared-keys says whether they are looked for."),
+        ],
+        ..KEYS
+    },
+    Spec {
+        handler: Some(Handler::of::<histogram::Histogram<OfFunctions>>()),
+        summary: c"Returns the distribution of the times that calls of functions took.",
+        arguments: &[Argument::new(c"function", Kind::String).optional().multiple()],
+        help: &[
+            Line::Always("HISTOGRAM [<function> ...]"),
+            Line::Always(
+                "    Return how many calls of each function took how many microseconds, as LATENCY HISTOGRAM.",
+            ),
+        ],
+        ..HISTOGRAM
+    },
+    Spec {
+        handler: Some(Handler::of::<slowlog::SlowLog<OfFunctions>>()),
+        summary: c"Returns or forgets the calls of functions that took long.",
+        help: &[
+            Line::Always("SLOWLOG (GET [<count>]|LEN|RESET|HELP)"),
+            Line::Always("    Return or forget the calls that took longer than slowlog-log-slower-than."),
+        ],
+        ..SLOWLOG
     },
     Spec {
         name: c"resetstat",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::api::Context;
+use super::super::slow_log::SlowLog;
 use super::super::totals::Totals;
 use super::threads::Threads;
 use super::{FlushMode, configure};
@@ -43,6 +44,8 @@ pub struct Current<C: Contents> {
     pub depot: Arc<Depot<Generation<C>>>,
     /// What is counted of its calls and flushes.
     pub totals: Totals,
+    /// The calls that took long.
+    pub slow_log: SlowLog,
     /// The last flush that retired a generation.
     pub last_flush: Option<LastFlush>,
 }
@@ -62,6 +65,7 @@ impl<C: Contents> Current<C> {
             dialect: dialect.clone(),
             depot: Depot::new(move || Generation::new(spare_dialect.clone()).ok()),
             totals: Totals::default(),
+            slow_log: SlowLog::default(),
             last_flush: None,
         })
     }

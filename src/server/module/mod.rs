@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use super::api::Context;
 use super::cluster_reset::ClusterReset;
+use super::command_keys::CommandKeys;
+use super::followed::Followed;
 use super::gate::Gate;
 use super::load_host::LoadHost;
 use super::main_thread::MainThread;
@@ -70,6 +72,8 @@ pub struct Module {
     pub scripts: Current<ScriptCache>,
     loading: Loading,
     pub gate: Gate,
+    pub followed: Followed,
+    pub command_keys: CommandKeys,
     pub cache_totals: CacheTotals,
     /// What was evicted here and not yet in the files and on the replicas, which have it.
     evicted: Vec<Digest>,
@@ -100,6 +104,8 @@ impl Module {
             scripts,
             loading: Loading::default(),
             gate: Gate::new(),
+            followed: Followed::default(),
+            command_keys: CommandKeys::default(),
             cache_totals: CacheTotals::default(),
             evicted: Vec::new(),
             dialect,

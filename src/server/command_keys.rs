@@ -1,0 +1,115 @@
+//! Which words of a command are keys.
+
+use std::cell::RefCell;
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::api::{CommandInfo, Context, KeyPositions, KeyRange, ServerString, Words};
+
+/// The places of keys among the words of a command.
+pub type Places = SmallVec<[usize; 8]>;
+
+/// Where the keys of the commands are that were asked for. The server tells that of a command as a whole; of one whose
+/// arguments decide, it is asked each time.
+///
+/// What is known of a command can only change with the server's modules.
+#[derive(Default)]
+pub struct CommandKeys(RefCell<HashMap<Box<[u8]>, Rule>>);
+
+/// Where the keys of a command are.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// In fixed places, if the number of words is right.
+    Fixed { keys: KeyRange, arity: i64 },
+    /// The server has to be asked.
+    Asked,
+}
+
+/// The most names of commands that are remembered. Servers have some hundreds; a command has as many names as there are
+/// ways to write it in upper and lower case.
+const NAMES: usize = 1_024;
+
+impl CommandKeys {
+    /// The places of the keys among `words`; none if the server does not know the command or its number of words is
+    /// wrong.
+    pub fn places(&self, context: &Context, words: &[&[u8]]) -> Places {
+        let known = self.0.borrow().get(words[0]).copied();
+        match known.unwrap_or_else(|| self.learn(context, words[0])) {
+            Rule::Fixed { keys, arity } => fixed(keys, arity, words.len() as i64),
+            Rule::Asked => asked(context, words),
+        }
+    }
+
+    /// Forgets what is known of the commands.
+    pub fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    #[cold]
+    fn learn(&self, context: &Context, name: &[u8]) -> Rule {
+        let Some(info) = CommandInfo::of(context, name).filter(CommandInfo::exists) else {
+            return Rule::Asked;
+        };
+        let rule = match (info.keys(), info.arity()) {
+            (Some(keys), Some(arity)) => Rule::Fixed { keys, arity },
+            _ => Rule::Asked,
+        };
+        let mut known = self.0.borrow_mut();
+        if known.len() >= NAMES {
+            known.clear();
+        }
+        known.insert(name.into(), rule);
+        rule
+    }
+}
+
+/// The places of keys that depend on nothing but the number of words.
+fn fixed(KeyRange { first, last, step }: KeyRange, arity: i64, words: i64) -> Places {
+    let fits = if arity < 0 { words >= -arity } else { words == arity };
+    let last = if last < 0 { words + last } else { last };
+    if !fits || first <= 0 || last >= words || step <= 0 {
+        return Places::new();
+    }
+    let mut places = Places::new();
+    let mut place = first;
+    while place <= last {
+        places.push(place as usize);
+        place += step;
+    }
+    places
+}
+
+/// The places that the server names.
+fn asked(context: &Context, words: &[&[u8]]) -> Places {
+    let texts: Vec<ServerString> = words.iter().map(|word| ServerString::new(word)).collect();
+    let keys = KeyPositions::of(context, &mut Words::new(&texts));
+    keys.map(|keys| keys.get().iter().map(|&at| at as usize).filter(|&at| at < words.len()).collect())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_places_follow_the_number_of_words() {
+        let get = KeyRange { first: 1, last: 1, step: 1 };
+        let mset = KeyRange { first: 1, last: -1, step: 2 };
+        let blpop = KeyRange { first: 1, last: -2, step: 1 };
+        let none = KeyRange { first: 0, last: 0, step: 0 };
+        for (keys, arity, words, expected) in [
+            (get, 2, 2, &[1][..]),
+            (get, 2, 3, &[]),
+            (get, -2, 5, &[1]),
+            (mset, -3, 2, &[]),
+            (mset, -3, 3, &[1]),
+            (mset, -3, 7, &[1, 3, 5]),
+            (blpop, -3, 3, &[1]),
+            (blpop, -3, 5, &[1, 2, 3]),
+            (none, -1, 4, &[]),
+        ] {
+            assert_eq!(fixed(keys, arity, words).as_slice(), expected, "{keys:?} of {words} words");
+        }
+    }
+}
