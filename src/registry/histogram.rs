@@ -32,12 +32,21 @@ impl Histogram {
     /// Counts a time.
     #[inline]
     pub fn count(&self, Ticks(ticks): Ticks) {
-        let ticks = ticks.clamp(1 << LEAST, (1 << (GREATEST + 1)) - 1);
-        let power = ticks.ilog2();
-        let step = (ticks >> (power - STEP_BITS)) as usize % STEPS;
-        let octave =
-            self.octaves[(power - LEAST) as usize].get_or_init(|| Box::new([const { AtomicU32::new(0) }; STEPS]));
-        octave[step].store(octave[step].load(Relaxed).wrapping_add(1), Relaxed);
+        let power = (ticks | 1).ilog2();
+        match self.octaves.get(power.wrapping_sub(LEAST) as usize) {
+            Some(octave) => {
+                let step = (ticks >> (power - STEP_BITS)) as usize % STEPS;
+                let octave = octave.get_or_init(|| Box::new([const { AtomicU32::new(0) }; STEPS]));
+                octave[step].store(octave[step].load(Relaxed).wrapping_add(1), Relaxed);
+            }
+            None => self.count_extreme(ticks),
+        }
+    }
+
+    /// Counts a time that is too short or too long.
+    #[cold]
+    fn count_extreme(&self, ticks: u64) {
+        self.count(Ticks(ticks.clamp(1 << LEAST, (1 << (GREATEST + 1)) - 1)));
     }
 
     /// Begins anew.

@@ -18,8 +18,8 @@ pub type Places = SmallVec<[usize; 8]>;
 pub struct CommandKeys(RefCell<HashMap<Box<[u8]>, Rule>>);
 
 /// Where the keys of a command are.
-#[derive(Clone, Copy)]
-enum Rule {
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
     /// In fixed places, if the number of words is right.
     Fixed { keys: KeyRange, arity: i64 },
     /// The server has to be asked.
@@ -34,11 +34,16 @@ impl CommandKeys {
     /// The places of the keys among `words`; none if the server does not know the command or its number of words is
     /// wrong.
     pub fn places(&self, context: &Context, words: &[&[u8]]) -> Places {
-        let known = self.0.borrow().get(words[0]).copied();
-        match known.unwrap_or_else(|| self.learn(context, words[0])) {
-            Rule::Fixed { keys, arity } => fixed(keys, arity, words.len() as i64),
+        match self.rule(context, words[0]) {
+            Rule::Fixed { keys, arity } => fixed(keys, arity, words.len()).collect(),
             Rule::Asked => asked(context, words),
         }
+    }
+
+    /// Where the keys of the command `name` are.
+    pub fn rule(&self, context: &Context, name: &[u8]) -> Rule {
+        let known = self.0.borrow().get(name).copied();
+        known.unwrap_or_else(|| self.learn(context, name))
     }
 
     /// Forgets what is known of the commands.
@@ -64,20 +69,30 @@ impl CommandKeys {
     }
 }
 
+impl Rule {
+    /// The first key among `words` that is one for which `wanted` is true.
+    #[inline]
+    pub fn find<'w>(self, context: &Context, words: &[&'w [u8]], wanted: impl Fn(&[u8]) -> bool) -> Option<&'w [u8]> {
+        let wanted = |place: usize| words.get(place).copied().filter(|key| wanted(key));
+        match self {
+            Self::Fixed { keys, arity } => fixed(keys, arity, words.len()).find_map(wanted),
+            Self::Asked => asked(context, words).into_iter().find_map(wanted),
+        }
+    }
+}
+
 /// The places of keys that depend on nothing but the number of words.
-fn fixed(KeyRange { first, last, step }: KeyRange, arity: i64, words: i64) -> Places {
+fn fixed(KeyRange { first, last, step }: KeyRange, arity: i64, words: usize) -> impl Iterator<Item = usize> {
+    let words = words as i64;
     let fits = if arity < 0 { words >= -arity } else { words == arity };
     let last = if last < 0 { words + last } else { last };
-    if !fits || first <= 0 || last >= words || step <= 0 {
-        return Places::new();
-    }
-    let mut places = Places::new();
-    let mut place = first;
-    while place <= last {
-        places.push(place as usize);
-        place += step;
-    }
-    places
+    let some = fits && first > 0 && last < words && step > 0;
+    let mut place = if some { first } else { i64::MAX };
+    std::iter::from_fn(move || {
+        let this = place;
+        place = this.saturating_add(step);
+        (this <= last).then_some(this as usize)
+    })
 }
 
 /// The places that the server names.
@@ -109,7 +124,7 @@ mod tests {
             (blpop, -3, 5, &[1, 2, 3]),
             (none, -1, 4, &[]),
         ] {
-            assert_eq!(fixed(keys, arity, words).as_slice(), expected, "{keys:?} of {words} words");
+            assert_eq!(fixed(keys, arity, words).collect::<Vec<_>>(), expected, "{keys:?} of {words} words");
         }
     }
 }

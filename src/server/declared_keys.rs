@@ -3,8 +3,10 @@
 use std::cell::OnceCell;
 
 use hashbrown::HashSet;
+use smallvec::SmallVec;
 
 use super::api::Context;
+use super::command_keys::Rule;
 use super::excerpt::{excerpt, excerpts};
 use super::module::Module;
 use super::running::Running;
@@ -20,8 +22,12 @@ const FEW: usize = 8;
 pub struct DeclaredKeys<'a> {
     denies: bool,
     running: &'a Running<'a>,
+    keys: SmallVec<[&'a [u8]; 4]>,
     /// The keys of a call that declares many, once one is looked for.
     table: OnceCell<HashSet<&'a [u8]>>,
+    /// The last command, and where its keys are: many calls run the same command again and again.
+    last: SmallVec<[u8; 16]>,
+    rule: Rule,
 }
 
 impl<'a> DeclaredKeys<'a> {
@@ -31,29 +37,35 @@ impl<'a> DeclaredKeys<'a> {
     pub fn of(running: &'a Running<'a>) -> Option<Self> {
         let library = running.callee.library.is_some_and(|library| library.keys_declared);
         let setting = UNDECLARED_KEYS.get();
-        if (setting == Undeclared::Off as u64 && !library) || running.obeys {
+        if setting == Undeclared::Off as u64 && !library {
             return None;
         }
         let denies = library || setting == Undeclared::Deny as u64;
-        Some(Self { denies, running, table: OnceCell::new() })
+        if running.obeys { None } else { Some(Self::new(running, denies)) }
+    }
+
+    #[cold]
+    fn new(running: &'a Running<'a>, denies: bool) -> Self {
+        let keys = running.keys().collect();
+        Self { denies, running, keys, table: OnceCell::new(), last: SmallVec::new(), rule: Rule::Asked }
     }
 
     /// Looks at the keys of a command. Returns the error of one that is refused.
-    #[inline]
-    pub fn check(&self, context: &Context, module: &Module, words: &[&[u8]], caller: Caller) -> Option<Vec<u8>> {
-        let places = module.command_keys.places(context, words);
-        let undeclared = places.iter().map(|&at| words[at]).find(|key| !self.has(key))?;
+    pub fn check(&mut self, context: &Context, module: &Module, words: &[&[u8]], caller: Caller) -> Option<Vec<u8>> {
+        if self.last.as_slice() != words[0] {
+            self.rule = module.command_keys.rule(context, words[0]);
+            self.last = SmallVec::from_slice(words[0]);
+        }
+        let undeclared = self.rule.find(context, words, |key| !self.has(key))?;
         self.note(words[0], undeclared, caller)
     }
 
     fn has(&self, key: &[u8]) -> bool {
-        let mut keys = self.running.keys();
-        if keys.len() <= FEW { keys.any(|known| known == key) } else { self.table().contains(key) }
+        if self.keys.len() <= FEW { self.keys.contains(&key) } else { self.table().contains(key) }
     }
 
-    #[cold]
     fn table(&self) -> &HashSet<&'a [u8]> {
-        self.table.get_or_init(|| self.running.keys().collect())
+        self.table.get_or_init(|| self.keys.iter().copied().collect())
     }
 
     /// Notes that `command` reaches `key`. Returns its error if it is refused.

@@ -135,7 +135,7 @@ pub struct CallHost<'a> {
 
 impl<'a> CallHost<'a> {
     /// The host of the call `running`.
-    #[inline]
+    #[inline(always)]
     pub fn new(context: &'a Context<'a>, module: &'a Module, running: &'a Running<'a>) -> Self {
         let flags = running.callee.flags;
         Self {
@@ -333,6 +333,7 @@ impl<'a> CallHost<'a> {
     }
 
     /// Runs a command, or refuses it, and leaves its reply.
+    #[inline(always)]
     fn run(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) {
         if self.read_only
             && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
@@ -416,18 +417,16 @@ impl<'a> CallHost<'a> {
 impl Host for CallHost<'_> {
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode, caller: Caller) -> &[u8] {
         self.reply = None;
-        let refused = match &self.declared {
-            Some(declared) => declared.check(self.context, self.module, arguments, caller),
-            None => None,
-        };
-        if let Some(text) = refused {
-            self.refuse(&text);
-        } else if self.is_timed {
-            let began = Ticks::now();
-            self.run(name, arguments, mode);
+        if let Some(declared) = &mut self.declared
+            && let Some(refusal) = declared.check(self.context, self.module, arguments, caller)
+        {
+            self.refuse(&refusal);
+            return &self.own_reply;
+        }
+        let began = if self.is_timed { Some(Ticks::now()) } else { None };
+        self.run(name, arguments, mode);
+        if let Some(began) = began {
             self.running.commands.note(arguments[0], began.elapsed());
-        } else {
-            self.run(name, arguments, mode);
         }
         self.reply.as_ref().map_or(&self.own_reply, CallReply::wire)
     }

@@ -38,7 +38,7 @@ pub struct Callee<'a> {
 /// A call of a function or a script.
 pub struct Running<'a> {
     /// What is called.
-    pub callee: Callee<'a>,
+    pub callee: &'a Callee<'a>,
     /// The command that called it.
     pub arguments: Arguments<'a>,
     /// Where the keys end among its words.
@@ -124,7 +124,8 @@ impl CommandName {
 
 impl<'a> Running<'a> {
     /// A call that begins now.
-    pub fn new(callee: Callee<'a>, arguments: Arguments<'a>, keys_end: usize, obeys: bool) -> Self {
+    #[inline]
+    pub fn new(callee: &'a Callee<'a>, arguments: Arguments<'a>, keys_end: usize, obeys: bool) -> Self {
         Self {
             callee,
             arguments,

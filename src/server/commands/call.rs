@@ -82,7 +82,7 @@ impl<'a> Call<'a> {
         body: impl FnOnce(&Running, &mut CallHost, &mut ClientReply) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Self { context, module, arguments, state, .. } = *self;
-        let running = Running::new(*callee, arguments, keys_end, state.obeys());
+        let running = Running::new(callee, arguments, keys_end, state.obeys());
         let mut host = CallHost::new(context, module, &running);
         if self.read_only {
             host.deny_writes();
@@ -98,11 +98,9 @@ impl<'a> Call<'a> {
                 host.keep_to_one_slot(running.keys().next());
             }
         }
-        let mut took = Ticks::default();
-        let mut account = Account { running: &running, module, took: &mut took, failed: true };
+        let account = Account { running: &running, module };
         let result = during(&running, &module.threads.watch, || body(&running, &mut host, &mut ClientReply(context)));
-        account.failed = result.is_err() || context.replied_error();
-        drop(account);
+        let took = account.close(result.is_err() || context.replied_error());
         if module.followed.is_slow(took) {
             self.log_slow(&running, took);
         }
@@ -113,7 +111,7 @@ impl<'a> Call<'a> {
     #[cold]
     fn log_slow(&self, running: &Running, took: Ticks) {
         let Self { context, module, arguments, .. } = *self;
-        let Callee { name, library, totals, .. } = running.callee;
+        let &Callee { name, library, totals, .. } = running.callee;
         totals.slow_calls.count();
         let hides = HIDE_USER_DATA.is_on() || running.has_run(b"migrate");
         let client = ClientId::of_caller(context);
@@ -144,30 +142,45 @@ pub const fn slow_log(module: &Module, callable: Callable) -> &SlowLog {
     }
 }
 
-/// Counts a call when it is dropped, and tells how long it took. A call that panics counts as failed.
+/// Counts a call when it ends. A call that panics counts as failed.
 struct Account<'a> {
     running: &'a Running<'a>,
     module: &'a Module,
-    took: &'a mut Ticks,
-    failed: bool,
 }
 
-impl Drop for Account<'_> {
-    fn drop(&mut self) {
+impl Account<'_> {
+    /// Counts the call, and tells how long it took.
+    #[inline(always)]
+    fn close(self, failed: bool) -> Ticks {
+        let took = self.count(failed);
+        std::mem::forget(self);
+        took
+    }
+
+    #[inline(always)]
+    fn count(&self, failed: bool) -> Ticks {
         let Callee { callback, totals, .. } = self.running.callee;
         let (counters, commands) = (&callback.counters, &self.running.commands);
-        *self.took = self.running.elapsed_exactly();
-        counters.count(*self.took, self.failed);
+        let took = self.running.elapsed_exactly();
+        counters.count(took, failed);
         if self.module.followed.tracks_latency() {
-            counters.count_time(*self.took);
+            counters.count_time(took);
             if commands.count() > 0 {
                 counters.count_commands(commands.count(), commands.spent());
             }
         }
         totals.calls.count();
-        if self.failed {
+        if failed {
             totals.failed_calls.count();
         }
+        took
+    }
+}
+
+impl Drop for Account<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.count(true);
     }
 }
 
