@@ -45,7 +45,7 @@ impl Contents for Registry {
     }
 
     fn reset_counters(&self) {
-        self.functions().for_each(|function| function.callback.reset());
+        self.functions().for_each(|function| function.callback.counters.reset());
     }
 }
 
@@ -61,7 +61,7 @@ impl Contents for ScriptCache {
     }
 
     fn reset_counters(&self) {
-        self.scripts().for_each(|script| script.callback.reset());
+        self.scripts().for_each(|script| script.callback.counters.reset());
     }
 }
 

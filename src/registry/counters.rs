@@ -1,9 +1,10 @@
 //! What is counted of the calls of a function.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::findings::{Case, Findings};
 use super::histogram::{Histogram, Times};
 use crate::clock::Ticks;
 
@@ -19,11 +20,20 @@ pub struct Counters {
     /// In ticks of the finest clock.
     spent: AtomicU64,
     longest: AtomicU64,
-    /// Commands that the calls ran, and the time that those took.
+    /// Nothing before the first call, which many functions never see.
+    details: OnceLock<Box<Details>>,
+}
+
+/// What is looked at more closely.
+#[derive(Debug, Default)]
+struct Details {
+    /// How long the calls took.
+    histogram: Histogram,
+    /// Commands that they ran, and the time that those took.
     commands: AtomicU64,
     commands_spent: AtomicU64,
-    /// How long the calls took; nothing before the first one.
-    histogram: OnceLock<Box<Histogram>>,
+    /// The undeclared keys that they reached.
+    findings: Mutex<Findings>,
 }
 
 /// What the counters show at one moment.
@@ -62,19 +72,32 @@ impl Counters {
     /// Counts that a call of this time falls where it falls among the others.
     #[inline]
     pub fn count_time(&self, took: Ticks) {
-        self.histogram.get_or_init(Box::default).count(took);
+        self.details.get_or_init(Box::default).histogram.count(took);
     }
 
     /// Counts `commands` commands of a call, which took `spent` together.
     #[inline]
     pub fn count_commands(&self, commands: u64, Ticks(spent): Ticks) {
-        add(&self.commands, commands);
-        add(&self.commands_spent, spent);
+        let details = self.details.get_or_init(Box::default);
+        add(&details.commands, commands);
+        add(&details.commands_spent, spent);
+    }
+
+    /// Notes a command that reached an undeclared key.
+    pub fn note_undeclared(&self, case: Case) {
+        let details = self.details.get_or_init(Box::default);
+        details.findings.lock().unwrap_or_else(PoisonError::into_inner).note(case);
+    }
+
+    /// The undeclared keys that commands reached; None without any.
+    pub fn findings(&self) -> Option<Findings> {
+        let findings = self.details.get()?.findings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(findings).filter(|findings| findings.found() > 0)
     }
 
     /// How long the calls took that [`count_time`](Self::count_time) has counted.
     pub fn times(&self) -> Times {
-        self.histogram.get().map(|histogram| histogram.times()).unwrap_or_default()
+        self.details.get().map(|details| details.histogram.times()).unwrap_or_default()
     }
 
     /// Counts a call that was refused.
@@ -105,25 +128,30 @@ impl Counters {
 
     /// What has been counted.
     pub fn counts(&self) -> Counts {
+        let details = self.details.get();
         Counts {
             calls: self.calls.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             failed: self.failed.load(Relaxed),
             spent: self.spent_ticks().duration(),
             longest: self.longest_ticks().duration(),
-            commands: self.commands.load(Relaxed),
-            commands_spent: Ticks(self.commands_spent.load(Relaxed)).duration(),
+            commands: details.map_or(0, |details| details.commands.load(Relaxed)),
+            commands_spent: Ticks(details.map_or(0, |details| details.commands_spent.load(Relaxed))).duration(),
         }
     }
 
     /// Begins anew.
     pub fn reset(&self) {
-        let Self { calls, rejected, failed, spent, longest, commands, commands_spent, histogram } = self;
-        for counter in [calls, rejected, failed, spent, longest, commands, commands_spent] {
+        let Self { calls, rejected, failed, spent, longest, details } = self;
+        for counter in [calls, rejected, failed, spent, longest] {
             counter.store(0, Relaxed);
         }
-        if let Some(histogram) = histogram.get() {
+        if let Some(Details { histogram, commands, commands_spent, findings }) = details.get().map(|details| &**details)
+        {
             histogram.reset();
+            commands.store(0, Relaxed);
+            commands_spent.store(0, Relaxed);
+            *findings.lock().unwrap_or_else(PoisonError::into_inner) = Findings::default();
         }
     }
 }

@@ -522,7 +522,7 @@ mod tests {
     #[test]
     fn an_entry_of_the_function_table_stays_small() {
         assert_eq!(size_of::<FunctionRef>(), 16);
-        assert!(size_of::<Library>() <= 64);
-        assert!(size_of::<Function>() <= 96);
+        assert!(size_of::<Library>() <= 88);
+        assert!(size_of::<Function>() <= 112);
     }
 }

@@ -81,7 +81,7 @@ impl<'a> DeclaredKeys<'a> {
             let (command, key) = (command.escape_ascii(), shown.escape_ascii());
             format!("ERR The command '{command}' reaches the key '{key}', which the call does not declare").into_bytes()
         });
-        callee.callback.note_undeclared(Case {
+        callee.callback.counters.note_undeclared(Case {
             command: command.into(),
             line: caller.line().unwrap_or_default(),
             key: shown,

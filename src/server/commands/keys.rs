@@ -19,7 +19,7 @@ impl<K: Kind> Command for Keys<K> {
         }
         let module = module::read()?;
         let chosen = chosen(&module, K::CALLABLE, arguments.range(2, arguments.len()))?;
-        let found: Vec<_> = chosen.iter().filter_map(|one| Some((one, one.callback.findings()?))).collect();
+        let found: Vec<_> = chosen.iter().filter_map(|one| Some((one, one.callback.counters.findings()?))).collect();
         context.reply_array(found.len());
         for (one, findings) in &found {
             reply(context, K::CALLABLE.word(), one, findings);
