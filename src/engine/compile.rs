@@ -2,9 +2,10 @@
 
 #![allow(unsafe_code, reason = "loads the bytecode that it has compiled")]
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 
-use super::source::settled;
+use super::source::{StrayNul, first_nul, settled};
 use super::stack::{Failed, Stack, bytecode};
 use crate::c_string::to_nul;
 
@@ -41,12 +42,27 @@ pub const SOURCE_LIMIT: usize = 1 << 20;
 /// Compiles `source`, which is always taken for text, into a function named `name` (as the VM names chunks: `@file`,
 /// `=name` or the source) with the environment at `environment`, and pushes it. On an error its message is pushed.
 pub fn compile(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> Result<(), Failed> {
-    let bytecode = if source.len() > SOURCE_LIMIT {
-        format!("\0:1: the source is longer than {SOURCE_LIMIT} bytes").into_bytes()
-    } else if source.contains(&0) {
-        nul_refusal(source)
+    let settled = if source.len() > SOURCE_LIMIT {
+        Err(format!("1: the source is longer than {SOURCE_LIMIT} bytes"))
     } else {
-        bytecode(&settled(source), &MUTABLE, &REPLACED)
+        settled(source).map_err(refusal)
+    };
+    load(stack, settled, name, environment)
+}
+
+/// [`compile`] for a source that must not have a NUL anywhere.
+pub fn compile_without_nul(stack: &Stack, source: &[u8], name: &[u8], environment: i32) -> Result<(), Failed> {
+    match first_nul(source) {
+        Some(nul) => load(stack, Err(refusal(nul)), name, environment),
+        None => compile(stack, source, name, environment),
+    }
+}
+
+/// Loads a source for the VM's compiler, or the error that there is instead: the line, a colon and the text.
+fn load(stack: &Stack, settled: Result<Cow<'_, [u8]>, String>, name: &[u8], environment: i32) -> Result<(), Failed> {
+    let bytecode = match settled {
+        Ok(source) => bytecode(&source, &MUTABLE, &REPLACED),
+        Err(error) => format!("\0:{error}").into_bytes(),
     };
     let name = CString::new(shown(to_nul(name))).unwrap_or_default();
     // SAFETY: the compiler wrote the bytecode. Or it is an error message in the form that the compiler writes: a zero
@@ -71,8 +87,6 @@ fn shown(name: &[u8]) -> Vec<u8> {
 }
 
 /// The compiler would take a NUL for the end of the source and leave the rest out without a word.
-fn nul_refusal(source: &[u8]) -> Vec<u8> {
-    let source = settled(source);
-    let line = to_nul(&source).iter().filter(|&&byte| byte == b'\n').count() + 1;
-    format!("\0:{line}: unexpected NUL byte in the source").into_bytes()
+fn refusal(nul: StrayNul) -> String {
+    format!("{}: unexpected NUL byte in the source", nul.line)
 }

@@ -159,6 +159,11 @@ impl Dialect {
         self.is_valkey()
     }
 
+    /// Whether the source of a library ends at its first NUL, though all of it is shown and kept.
+    pub const fn cuts_libraries(&self) -> bool {
+        self.is_valkey()
+    }
+
     /// Whether the description of a function is shown up to its first NUL.
     pub const fn cuts_descriptions(&self) -> bool {
         self.is_valkey()

@@ -246,6 +246,28 @@ fn the_append_only_file_brings_back_what_was_acknowledged() {
 }
 
 #[test]
+fn a_script_with_a_nul_is_kept_whole() {
+    let options = append_only(keeping()).set("aof-use-rdb-preamble", "no");
+    let mut server = options.clone().start();
+    let replica = replica_of(&server);
+    let codes = ["--\0\nreturn #'x\0y'", "return #[[\0]]"];
+    load(&mut server.client(), codes[0]);
+    eval(&mut server.client(), codes[1]);
+    let lengths = |client: &mut Client| codes.map(|code| client.call(&["SHADOW.EVALSHA", &digest(code), "0"]));
+    let expected = [3, 1].map(Value::Integer);
+    wait_in_step(&server, &replica);
+    assert_eq!(lengths(&mut replica.client()), expected);
+    server.restart(&options);
+    assert_eq!(lengths(&mut server.client()), expected);
+    rewrite(&mut server.client());
+    server.restart(&options);
+    let mut client = server.client();
+    assert_eq!(lengths(&mut client), expected);
+    assert_eq!(client.run("DEBUG RELOAD").text(), "OK");
+    assert_eq!(lengths(&mut client), expected);
+}
+
+#[test]
 fn a_rewritten_file_without_a_preamble_says_how_scripts_came() {
     let server = append_only(keeping()).set("aof-use-rdb-preamble", "no").start();
     let mut client = server.client();

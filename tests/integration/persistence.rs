@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::support::library::{callback, load, load_many, names, numbered, source};
 use crate::support::server::module_path;
-use crate::support::{Client, Options, Server, Value, wait_until};
+use crate::support::{Client, Flavour, Options, Server, Value, wait_until};
 
 /// Saves nothing by itself; files are such that a test can change bytes in them.
 fn plain_files() -> Options {
@@ -206,6 +206,29 @@ fn a_rewritten_file_brings_back_the_libraries_with_a_preamble_and_without() {
         assert_eq!(sources(&mut client), before, "with preamble {preamble}");
         assert_eq!(client.run("SHADOW.FCALL f5 0"), Value::Integer(5));
         assert_eq!(client.run("GET key").text(), "value");
+    }
+}
+
+/// Where the server takes such a library.
+#[test]
+fn a_library_with_a_nul_comes_back_whole() {
+    let options = append_only().set("aof-use-rdb-preamble", "no");
+    let mut server = options.clone().start();
+    let mut client = server.client();
+    let code = source("mylib", "--\0\nredis.register_function('f', function() return #'x\0y' end)");
+    let reply = client.call(&["SHADOW.FUNCTION", "LOAD", &code]);
+    assert_eq!(reply.is_error(), server.flavour() == Flavour::Valkey, "{reply:?}");
+    if reply.is_error() {
+        return;
+    }
+    for file in ["as it was written", "rewritten"] {
+        server.restart(&options);
+        let mut client = server.client();
+        assert_eq!(sources(&mut client), [&*code], "{file}");
+        assert_eq!(client.run("DEBUG RELOAD").text(), "OK");
+        assert_eq!(sources(&mut client), [&*code], "{file}");
+        assert_eq!(client.run("SHADOW.FCALL f 0"), Value::Integer(3), "{file}");
+        rewrite(&mut client);
     }
 }
 

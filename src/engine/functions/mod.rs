@@ -6,7 +6,7 @@ mod register;
 use std::time::Duration;
 
 use super::callable::Callable;
-use super::compile::compile;
+use super::compile::{compile, compile_without_nul};
 use super::dialect::Dialect;
 use super::error::ScriptError;
 use super::host::Host;
@@ -55,6 +55,8 @@ impl FunctionEngine {
     /// The wire text of a compile error or of what the body raised. Nothing stays behind then.
     pub fn load(&mut self, body: &[u8], limit: Option<Duration>, host: &mut dyn Host) -> Result<Loaded, ScriptError> {
         let mut compiled = false;
+        // What comes after a NUL must not run where the server leaves it out, and must not be left out unnoticed.
+        let compile = if self.vm.dialect().cuts_libraries() { compile_without_nul } else { compile };
         self.vm.state.begin_load();
         let (result, bytes) = self.vm.load(limit, host, |stack| {
             environment::push(stack);

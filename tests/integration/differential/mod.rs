@@ -7,6 +7,7 @@ mod body;
 mod chunks;
 mod globals;
 mod language;
+mod nul;
 mod order;
 mod pair;
 mod payloads;

@@ -74,25 +74,3 @@ fn long_scripts_are_taken_alike() {
     }
     pair.finish();
 }
-
-/// Scripts with a NUL, and what the server's own say.
-const NULS: &[(&str, &[u8])] = &[
-    ("return #[[x\0y]]", b":3\r\n"),
-    ("return #'x\0y'", b":3\r\n"),
-    ("--\0\nreturn 7", b":7\r\n"),
-    ("--[[ \0 ]] return 7", b":7\r\n"),
-    ("#!lua\nreturn #'x\0y'", b":3\r\n"),
-];
-
-/// The row `nul-in-source` of docs/compatibility.md.
-#[test]
-fn a_nul_in_a_script_is_refused() {
-    let pair = Pair::start();
-    let mut client = pair.server().client();
-    for (script, reply) in NULS {
-        assert_eq!(client.raw(&["EVAL", script, "0"]), *reply, "{script:?}");
-        let answer = client.call(&["SHADOW.EVAL", script, "0"]).text();
-        assert!(answer.starts_with("ERR Error compiling script (new function): user_script:"), "{script:?}: {answer}");
-        assert!(answer.ends_with(": unexpected NUL byte in the source"), "{script:?}: {answer}");
-    }
-}

@@ -42,7 +42,7 @@ fn compare_sessions(sessions: &[Session]) {
 }
 
 /// Compares a script by all commands that run one and by the one that only loads it: as it is, and by its digest.
-fn compare_script(pair: &mut Pair, script: &[u8]) {
+pub fn compare_script(pair: &mut Pair, script: &[u8]) {
     let digest = crate::support::scripts::digest(script);
     let digest = digest.as_bytes();
     for protocol in [2, 3] {
