@@ -9,13 +9,14 @@ use super::cluster::{Keys, OneSlot, keys_of};
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use super::load_host::log;
+use super::profile;
 use super::refusal::{Refusals, STALE, refused};
 use super::running::Running;
 use super::settings::READ_ONLY_TIMEOUT;
 use super::stock;
 use super::totals::{Counter, Totals};
 use crate::c_string::to_nul;
-use crate::engine::{CallMode, Callable, Dialect, Host, LogLevel, Permission, Replication, Tick};
+use crate::engine::{CallMode, Callable, Dialect, Frame, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 use crate::watch::Watch;
 
@@ -458,6 +459,17 @@ impl Host for CallHost<'_> {
             return Tick::Silence;
         }
         if running.is_killed() { end(&totals.kills, self.killed()) } else { Tick::GoOn }
+    }
+
+    fn samples_due(&mut self) -> u32 {
+        match self.watch.take_due() {
+            0 => 0,
+            due => profile::wanted(self.running, due),
+        }
+    }
+
+    fn sample(&mut self, frames: &[Frame], samples: u32) {
+        profile::record(self.running, frames, samples);
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {

@@ -6,7 +6,9 @@ use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
 use super::spec::{Line, List, Spec};
-use super::{debug, delete, dump, eval, fcall, flush, help, kept, kill, list, load, resetstat, restore, script, stats};
+use super::{
+    debug, delete, dump, eval, fcall, flush, help, kept, kill, list, load, profile, resetstat, restore, script, stats,
+};
 use crate::engine::{Callable, Dialect};
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
@@ -172,6 +174,32 @@ const EVAL: Spec = Spec {
 };
 
 const EVAL_RO_FLAGS: &CStr = c"readonly deny-script allow-stale no-monitor no-mandatory-keys getkeys-api";
+
+/// What the two commands of profiles have in common. A profile takes some of the server's time and shows what goes on in
+/// the code of others: it is for who may see the slow log.
+const PROFILE: Spec = Spec {
+    name: c"profile",
+    arity: -3,
+    flags: c"admin deny-script allow-busy allow-loading allow-stale",
+    acl: c"admin slow dangerous scripting",
+    complexity: c"O(N) with N being the number of distinct stacks",
+    // Each node has a profile of its own.
+    tips: Some(c"nondeterministic_output request_policy:all_nodes response_policy:special"),
+    ..BLANK
+};
+
+const PROFILE_HERTZ: Argument = Argument::new(c"hz", Kind::Integer).token(c"HZ").optional();
+const PROFILE_SECONDS: Argument = Argument::new(c"seconds", Kind::Integer).token(c"SECONDS").optional();
+const PROFILE_START: Argument = Argument::new(c"start", Kind::PureToken).token(c"START");
+const PROFILE_STOP: Argument = Argument::new(c"stop", Kind::PureToken).token(c"STOP");
+const PROFILE_GET: Argument = Argument::new(c"get", Kind::Block).of(&[
+    Argument::new(c"get", Kind::PureToken).token(c"GET"),
+    Argument::new(c"format", Kind::OneOf).optional().of(&[
+        Argument::new(c"folded", Kind::PureToken).token(c"FOLDED"),
+        Argument::new(c"speedscope", Kind::PureToken).token(c"SPEEDSCOPE"),
+    ]),
+]);
+const PROFILE_HELP: Argument = Argument::new(c"help", Kind::PureToken).token(c"HELP");
 
 const SCRIPT: &[Spec] = &[
     Spec {
@@ -340,6 +368,26 @@ const SCRIPT: &[Spec] = &[
             Line::Always("    * Its memory and usage (if WITHSTATS is given)"),
         ],
         ..BLANK
+    },
+    Spec {
+        handler: Some(Handler::of::<profile::ScriptProfile>()),
+        summary: c"Shows where the time of scripts goes.",
+        arguments: &[Argument::new(c"action", Kind::OneOf).of(&[
+            Argument::new(c"start", Kind::Block).of(&[
+                PROFILE_START,
+                Argument::new(c"sha1", Kind::String).token(c"SCRIPT").optional(),
+                PROFILE_HERTZ,
+                PROFILE_SECONDS,
+            ]),
+            PROFILE_STOP,
+            PROFILE_GET,
+            PROFILE_HELP,
+        ])],
+        help: &[
+            Line::Always("PROFILE <subcommand> [<arg> [value] [opt] ...]"),
+            Line::Always("    Show where the time of scripts goes; PROFILE HELP has the subcommands."),
+        ],
+        ..PROFILE
     },
     Spec {
         name: c"help",
@@ -555,6 +603,26 @@ const FUNCTION: &[Spec] = &[
             Line::Always("    Reset the statistics that INFO and LIST WITHSTATS return."),
         ],
         ..BLANK
+    },
+    Spec {
+        handler: Some(Handler::of::<profile::Profile>()),
+        summary: c"Shows where the time of functions goes.",
+        arguments: &[Argument::new(c"action", Kind::OneOf).of(&[
+            Argument::new(c"start", Kind::Block).of(&[
+                PROFILE_START,
+                Argument::new(c"function", Kind::String).token(c"FUNCTION").optional(),
+                PROFILE_HERTZ,
+                PROFILE_SECONDS,
+            ]),
+            PROFILE_STOP,
+            PROFILE_GET,
+            PROFILE_HELP,
+        ])],
+        help: &[
+            Line::Always("PROFILE <subcommand> [<arg> [value] [opt] ...]"),
+            Line::Always("    Show where the time of functions goes; PROFILE HELP has the subcommands."),
+        ],
+        ..PROFILE
     },
     Spec {
         name: c"help",

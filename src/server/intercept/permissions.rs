@@ -143,7 +143,8 @@ mod tests {
     fn categories_are_spelt_out_where_the_server_does_not_know_them() {
         let all = ["function", "fcall", "fcall_ro", "script", "eval", "evalsha", "eval_ro", "evalsha_ro"];
         assert_eq!(rules("+@scripting", true), all.map(|name| format!("+shadow.{name}")));
-        assert_eq!(rules("-@admin", true), ["-shadow.function|resetstat"]);
+        let admin = ["function|resetstat", "function|profile", "script|profile"];
+        assert_eq!(rules("-@admin", true), admin.map(|name| format!("-shadow.{name}")));
         let writes = ["load", "delete", "flush", "restore", "import"].map(|name| format!("-shadow.function|{name}"));
         assert_eq!(rules("-@write", true), [writes.as_slice(), &["-shadow.script|kept".to_owned()]].concat());
     }
