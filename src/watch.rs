@@ -293,7 +293,7 @@ impl Sampling {
     fn at(&self, number: u64) -> Duration {
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
         let period = self.period.as_nanos() as u64;
-        let offset = u128::from(period) * u128::from(number.wrapping_mul(GOLDEN)) >> 64;
+        let offset = (u128::from(period) * u128::from(number.wrapping_mul(GOLDEN))) >> 64;
         Duration::from_nanos(period * number + offset as u64)
     }
 

@@ -175,8 +175,8 @@ const EVAL: Spec = Spec {
 
 const EVAL_RO_FLAGS: &CStr = c"readonly deny-script allow-stale no-monitor no-mandatory-keys getkeys-api";
 
-/// What the two commands of profiles have in common. A profile takes some of the server's time and shows what goes on in
-/// the code of others: it is for who may see the slow log.
+/// What the two commands of profiles have in common. A profile takes some of the server's time and shows what goes on
+/// in the code of others: it is for who may see the slow log.
 const PROFILE: Spec = Spec {
     name: c"profile",
     arity: -3,

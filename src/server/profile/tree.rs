@@ -1,5 +1,5 @@
-//! What the samples of a profile add up to: how often each stack was seen. It is bounded, whatever is sampled: what goes
-//! beyond is counted, and shown as such.
+//! What the samples of a profile add up to: how often each stack was seen. It is bounded, whatever is sampled: what
+//! goes beyond is counted, and shown as such.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -250,8 +250,8 @@ fn write(to: &mut impl Write, name: &str, place: Option<(&str, u32)>) -> fmt::Re
     }
 }
 
-/// A name such that it fits between semicolons in a line, and has no space behind which a number could be taken for that
-/// of the samples.
+/// A name such that it fits between semicolons in a line, and has no space behind which a number could be taken for
+/// that of the samples.
 fn clean(name: &[u8]) -> Cow<'_, str> {
     let name = &name[..name.len().min(NAME_LIMIT)];
     let fits = |byte: &u8| byte.is_ascii_graphic() && *byte != b';';
