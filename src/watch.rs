@@ -2,6 +2,9 @@
 //!
 //! The main thread stores the number of the call that is running. The thread `shadow-watch` reads it now and then, and
 //! rings the VMs' alarms when it has seen the same number for too long. A call that ends in time pays three stores.
+//!
+//! While a profile is on, the thread looks at the rate of its samples, says which call owes one, and rings the alarm of
+//! that call's VM.
 
 #![allow(unsafe_code, reason = "rings the alarm")]
 
@@ -27,15 +30,24 @@ const FIRST_RING: u64 = 10;
 const BUSY_PERIOD: Duration = Duration::from_millis(5);
 const IDLE_PERIOD: Duration = Duration::from_millis(50);
 
+/// How many numbers there are for each call: one for each kind.
+const KINDS: u64 = Callable::ALL.len() as u64;
+
 /// State of the watch that both threads reach.
 struct Shared {
-    /// The number of the call that is running; 0 for none.
+    /// The number of the call that is running, from which its kind can be told; 0 for none.
     call: AtomicU64,
     /// How long it may run before the alarm is rung, in milliseconds.
     limit: AtomicU64,
     /// The alarms of the VMs that calls run in, one for each kind. Before a VM can be freed, its alarm is taken away
     /// under this lock.
     alarms: Mutex<[Option<Alarm>; Callable::ALL.len()]>,
+    /// What a profile wants; None while there is none.
+    sampling: Mutex<Option<Sampling>>,
+    /// Samples that are due.
+    due: AtomicU64,
+    /// Samples that were due of calls that have ended without a safepoint.
+    missed: AtomicU64,
     order: Mutex<Order>,
     ordered: Condvar,
     /// Panics of the thread.
@@ -46,6 +58,8 @@ struct Shared {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     Watch,
+    /// Look at once, and go on.
+    Look,
     /// Panic once, for tests.
     Panic,
     Stop,
@@ -69,6 +83,9 @@ impl Watch {
             call: AtomicU64::new(0),
             limit: AtomicU64::new(FIRST_RING),
             alarms: Mutex::default(),
+            sampling: Mutex::default(),
+            due: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             order: Mutex::new(Order::Watch),
             ordered: Condvar::new(),
             faults: Faults::default(),
@@ -86,10 +103,10 @@ impl Watch {
     }
 
     /// A call begins.
-    pub fn begin(&self) {
+    pub fn begin(&self, callable: Callable) {
         self.calls.set(self.calls.get() + 1);
         self.shared.limit.store(FIRST_RING, Ordering::Relaxed);
-        self.shared.call.store(self.calls.get(), Ordering::Relaxed);
+        self.shared.call.store(self.calls.get() * KINDS + callable as u64, Ordering::Relaxed);
     }
 
     /// The call has ended.
@@ -100,6 +117,43 @@ impl Watch {
     /// Puts off the alarm until the running call has run for `limit` milliseconds; u64::MAX for never.
     pub fn postpone(&self, limit: u64) {
         self.shared.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// From now on samples of calls of this kind are due, that many in a second, for that long.
+    pub fn begin_sampling(&self, callable: Callable, hertz: u32, length: Duration) {
+        self.set_sampling(Some(Sampling::new(callable, hertz, length)));
+        self.shared.missed.store(0, Ordering::Relaxed);
+    }
+
+    /// No samples are due from now on.
+    pub fn end_sampling(&self) {
+        self.set_sampling(None);
+    }
+
+    fn set_sampling(&self, sampling: Option<Sampling>) {
+        let mut current = self.shared.sampling.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = sampling;
+        self.shared.due.store(0, Ordering::Relaxed);
+        drop(current);
+        self.order(Order::Look);
+    }
+
+    /// How many samples are due of the running call. They are not due any more then.
+    pub fn take_due(&self) -> u32 {
+        if self.shared.due.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        let due = Due(self.shared.due.swap(0, Ordering::Relaxed));
+        if due.is_of(self.shared.call.load(Ordering::Relaxed)) {
+            return due.samples();
+        }
+        self.shared.missed.fetch_add(due.samples().into(), Ordering::Relaxed);
+        0
+    }
+
+    /// How many samples the last profile has missed because their calls ended before they could be taken.
+    pub fn missed(&self) -> u64 {
+        self.shared.missed.load(Ordering::Relaxed)
     }
 
     /// Makes the thread panic and go on, for tests.
@@ -134,6 +188,9 @@ impl Shared {
         while !self.wait(period) {
             let call = self.call.load(Ordering::Relaxed);
             period = if call == 0 && seen.call == 0 { IDLE_PERIOD } else { BUSY_PERIOD };
+            if let Some(next) = self.sample(call) {
+                period = period.min(next);
+            }
             self.check(call, &mut seen);
         }
     }
@@ -143,12 +200,53 @@ impl Shared {
         let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.ordered.wait_timeout_while(order, period, |order| *order == Order::Watch);
         let (mut order, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *order == Order::Panic {
-            *order = Order::Watch;
-            drop(order);
-            panic!("a panic of the watch was asked for");
+        match *order {
+            Order::Watch => {}
+            Order::Look => *order = Order::Watch,
+            Order::Panic => {
+                *order = Order::Watch;
+                drop(order);
+                panic!("a panic of the watch was asked for");
+            }
+            Order::Stop => return true,
         }
-        *order == Order::Stop
+        false
+    }
+
+    /// Says how many samples are due of the running call, which has the number `call`, and rings its alarm for them.
+    /// Gives how long it is until the next; None while there is no profile.
+    ///
+    /// All that have passed since the last look are this call's, even if it has begun only now: long calls and many
+    /// short ones count alike then, also where the thread wakes too seldom.
+    fn sample(&self, call: u64) -> Option<Duration> {
+        let mut sampling = self.sampling.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = sampling.as_mut()?;
+        let elapsed = wanted.began.elapsed();
+        if elapsed >= wanted.length {
+            *sampling = None;
+            return None;
+        }
+        let passed = wanted.pass(elapsed);
+        if passed > 0 && call != 0 && call % KINDS == wanted.callable as u64 {
+            self.owe(call, passed);
+            let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(alarm) = alarms[wanted.callable as usize] {
+                // SAFETY: as in `check`.
+                unsafe { alarm.ring() }
+            }
+        }
+        Some(wanted.until_next(elapsed))
+    }
+
+    /// Notes that so many samples more are due of `call`. Those of another call were missed.
+    fn owe(&self, call: u64, samples: u32) {
+        let add = |due| Some(Due(due).add(call, samples).0);
+        // It always changes, and gives what was there.
+        if let Ok(before) = self.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            && !Due(before).is_of(call)
+        {
+            self.missed.fetch_add(Due(before).samples().into(), Ordering::Relaxed);
+        }
     }
 
     /// Rings the alarm if the running call, which has the number `call`, has run for too long.
@@ -173,6 +271,66 @@ impl Shared {
     }
 }
 
+/// The samples that a profile wants.
+#[derive(Debug)]
+struct Sampling {
+    callable: Callable,
+    period: Duration,
+    began: Instant,
+    length: Duration,
+    /// How many samples have passed.
+    passed: u64,
+}
+
+impl Sampling {
+    fn new(callable: Callable, hertz: u32, length: Duration) -> Self {
+        Self { callable, period: Duration::from_secs(1) / hertz.max(1), began: Instant::now(), length, passed: 0 }
+    }
+
+    /// When the sample of this number is due, from the beginning on: at some moment of its period, each time another
+    /// one, so that no work that has a period as well is always, or never, met at the same place. The multiples of the
+    /// golden ratio are spread evenly.
+    fn at(&self, number: u64) -> Duration {
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let period = self.period.as_nanos() as u64;
+        let offset = (u128::from(period) * u128::from(number.wrapping_mul(GOLDEN))) >> 64;
+        Duration::from_nanos(period * number + offset as u64)
+    }
+
+    /// How many samples have become due since the last look, when it is so long since the beginning.
+    fn pass(&mut self, elapsed: Duration) -> u32 {
+        let period = (elapsed.as_nanos() / self.period.as_nanos()) as u64;
+        let passed = period + u64::from(self.at(period) <= elapsed);
+        let before = std::mem::replace(&mut self.passed, passed);
+        u32::try_from(passed - before).unwrap_or(u32::MAX)
+    }
+
+    /// How long it is from then to the next.
+    fn until_next(&self, elapsed: Duration) -> Duration {
+        self.at(self.passed).saturating_sub(elapsed)
+    }
+}
+
+/// Samples that are due: in the upper half the lower one of the number of a call, in the lower half how many.
+#[derive(Clone, Copy)]
+struct Due(u64);
+
+impl Due {
+    const fn is_of(self, call: u64) -> bool {
+        self.0 >> 32 == call & 0xFFFF_FFFF
+    }
+
+    const fn samples(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// These and as many more, if they are of the same call.
+    const fn add(self, call: u64, samples: u32) -> Self {
+        let before = if self.is_of(call) { self.samples() } else { 0 };
+        Self(call << 32 | before.saturating_add(samples) as u64)
+    }
+}
+
 /// The number that the thread has read last, and since when it has been the same.
 struct Seen {
     call: u64,
@@ -182,7 +340,7 @@ struct Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Dialect, Engine, FunctionEngine, Host, Tick};
+    use crate::engine::{Dialect, Engine, Frame, FunctionEngine, Host, Tick};
 
     /// Finds a few times that it is too early, and then ends the call.
     struct Hesitant<'a> {
@@ -201,13 +359,95 @@ mod tests {
         }
     }
 
+    /// Counts the samples that it is given, and ends the call after so many.
+    struct Sampled<'a> {
+        watch: &'a Watch,
+        wanted: u32,
+        taken: u32,
+        ticks: u32,
+        lines: Vec<u32>,
+    }
+
+    impl Host for Sampled<'_> {
+        fn samples_due(&mut self) -> u32 {
+            self.watch.take_due()
+        }
+        fn sample(&mut self, frames: &[Frame], samples: u32) {
+            self.taken += samples;
+            if let Some(Frame::Lua { line, .. }) = frames.first() {
+                self.lines.push(*line);
+            }
+        }
+        fn tick(&mut self) -> Tick {
+            self.ticks += 1;
+            if self.taken >= self.wanted { Tick::Kill("ERR ended") } else { Tick::Silence }
+        }
+    }
+
+    #[test]
+    fn samples_are_taken_at_their_rate_until_the_time_is_over() {
+        let mut engine = FunctionEngine::new(Dialect::default()).unwrap();
+        let watch = Watch::start().unwrap();
+        watch.set_alarm(Callable::Function, Some(engine.vm().alarm()));
+        let mut host = Sampled { watch: &watch, wanted: 50, taken: 0, ticks: 0, lines: Vec::new() };
+        let began = Instant::now();
+        watch.begin_sampling(Callable::Function, 1_000, Duration::from_secs(3_600));
+        watch.begin(Callable::Function);
+        let result = engine.load(b"\n\nfor i = 1, 2e9 do end", None, &mut host);
+        watch.end();
+        assert!(result.is_err() && host.taken >= 50, "{}", host.taken);
+        assert!(began.elapsed().as_millis() + 1 >= host.taken.into(), "{} in {:?}", host.taken, began.elapsed());
+        assert!(host.lines.iter().all(|&line| line == 3), "{:?}", host.lines);
+        watch.end_sampling();
+        assert_eq!(watch.take_due(), 0);
+        // One that is over by itself before the call begins.
+        watch.begin_sampling(Callable::Function, 10_000, Duration::from_nanos(1));
+        let before = host.taken;
+        host.wanted = 0;
+        watch.begin(Callable::Function);
+        assert!(engine.load(b"\nfor i = 1, 2e9 do end", None, &mut host).is_err());
+        watch.end();
+        assert_eq!((host.taken, watch.missed()), (before, 0));
+        watch.set_alarm(Callable::Function, None);
+    }
+
+    #[test]
+    fn a_sample_is_owed_by_the_call_that_was_running() {
+        let due = Due(0).add(0x1_0000_0007, 2).add(0x1_0000_0007, 3);
+        assert!(due.is_of(0x1_0000_0007) && !due.is_of(0x1_0000_0009));
+        assert_eq!(due.samples(), 5);
+        assert_eq!(due.add(9, 1).samples(), 1);
+        assert_eq!(due.add(7, u32::MAX).samples(), u32::MAX);
+    }
+
+    #[test]
+    fn samples_fall_everywhere_in_their_periods_and_one_into_each() {
+        let mut sampling = Sampling::new(Callable::Function, 1_000, Duration::from_secs(1));
+        let period = sampling.period;
+        let mut tenths = [0; 10];
+        for number in 0..1_000 {
+            let into = sampling.at(number) - period * number as u32;
+            assert!(into < period);
+            tenths[(into.as_nanos() * 10 / period.as_nanos()) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| (98..=102).contains(count)), "{tenths:?}");
+        // However the looks fall, each sample is due once.
+        let (mut elapsed, mut due) = (Duration::ZERO, 0);
+        for step in [0, 1, 100, 999, 1_000, 1_001, 50_000, 3, 700_000] {
+            elapsed += Duration::from_micros(step);
+            due += u64::from(sampling.pass(elapsed));
+            assert_eq!(due, (0..2_000).filter(|&number| sampling.at(number) <= elapsed).count() as u64);
+            assert!(sampling.until_next(elapsed) <= period * 2);
+        }
+    }
+
     #[test]
     fn a_host_that_finds_it_too_early_is_asked_again() {
         let mut engine = FunctionEngine::new(Dialect::default()).unwrap();
         let watch = Watch::start().unwrap();
         watch.set_alarm(Callable::Function, Some(engine.vm().alarm()));
         let mut host = Hesitant { watch: &watch, asked: 0 };
-        watch.begin();
+        watch.begin(Callable::Function);
         // Comes to its own end if nobody else ends it.
         let result = engine.load(b"\nfor i = 1, 2e9 do end", None, &mut host);
         watch.end();

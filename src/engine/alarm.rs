@@ -1,10 +1,10 @@
 //! What ends a call or a load that takes too long: the one owner of the VM's interrupt.
 //!
-//! While a function runs in time, the VM has no callback to ask, and running costs nothing more. There are three
-//! reasons to put one there: garbage is to be collected under the memory limit, a load has a deadline, or another
-//! thread finds a call overdue. It is the same callback for all, so none can take the place of another, and it is taken
-//! away only when no reason is left. At the VM's safepoints it collects, checks the deadline and asks the host, which
-//! may let other clients in or end the call.
+//! While a function runs in time, the VM has no callback to ask, and running costs nothing more. There are four
+//! reasons to put one there: garbage is to be collected under the memory limit, a load has a deadline, another
+//! thread finds a call overdue, or a profile wants a sample. It is the same callback for all, so none can take the
+//! place of another, and it is taken away only when no reason is left. At the VM's safepoints it collects, samples,
+//! checks the deadline and asks the host, which may let other clients in or end the call.
 
 #![allow(unsafe_code, reason = "rings in a VM from another thread")]
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::host::Tick;
+use super::sampling::sample;
 use super::stack::{Callback, Interrupt, InterruptSlot, Raise, Stack};
 use super::state::{VmState, with_current};
 
@@ -68,12 +69,18 @@ impl Interrupt for Overdue {
     fn check(stack: &Stack) -> Option<Raise> {
         let verdict = with_current(|state| {
             state.memory.relieve(stack);
+            sample(state, stack, None);
             let patience = &state.patience;
-            if patience.verdict().is_none() && patience.is_due() {
+            let sampled = patience.take_sampled();
+            let is_due = || if sampled { patience.is_due_beside_sample() } else { patience.is_due() };
+            if patience.verdict().is_none() && is_due() {
                 patience.check_deadline();
                 if patience.verdict().is_none() {
                     ask_host(state, stack);
                 }
+            } else if sampled && !patience.needs_callback() {
+                // An alarm that was rung for another reason as well is rung again.
+                stack.silence();
             }
             patience.verdict()
         });
@@ -92,9 +99,10 @@ impl Interrupt for Overdue {
 fn ask_host(state: &VmState, stack: &Stack) {
     match state.with_host(|host| host.tick()) {
         Ok(Tick::Kill(text)) => state.patience.end(text),
-        Ok(Tick::GoOn) => {}
+        Ok(Tick::GoOn) => state.patience.set_insists(true),
         // Without a host the VM is inside a command of its own, and asks again afterwards.
         Ok(Tick::Silence) | Err(_) => {
+            state.patience.set_insists(false);
             if !state.patience.has_deadline() {
                 stack.silence();
             }
@@ -107,8 +115,9 @@ mod tests {
     use std::ffi::CStr;
     use std::time::{Duration, Instant};
 
+    use super::super::sampling::DEPTH_LIMIT;
     use super::super::tests::{Echo, Last, engine, load};
-    use super::super::{Alarm, CallMode, Caller, Engine, FunctionEngine, Host, LogLevel, Tick, load_timeouts};
+    use super::super::{Alarm, CallMode, Caller, Engine, Frame, FunctionEngine, Host, LogLevel, Tick, load_timeouts};
 
     const LIMIT: Duration = Duration::from_millis(50);
 
@@ -143,6 +152,104 @@ mod tests {
         fn log(&mut self, _: LogLevel, _: &[u8]) {
             self.ring();
         }
+    }
+
+    /// Wants a sample at the safepoints at which its alarm rings, and may do so at each command.
+    struct Sampled {
+        alarm: Alarm,
+        due: u32,
+        asked: u32,
+        seen: Vec<Vec<String>>,
+    }
+
+    impl Host for Sampled {
+        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
+            self.due = 1;
+            // SAFETY: the engine is borrowed by the call that has this host.
+            unsafe { self.alarm.ring() }
+            b"+OK\r\n"
+        }
+        fn samples_due(&mut self) -> u32 {
+            self.asked += 1;
+            std::mem::take(&mut self.due)
+        }
+        fn sample(&mut self, frames: &[Frame], samples: u32) {
+            assert_eq!(samples, 1);
+            self.seen.push(frames.iter().map(|frame| shown(*frame)).collect());
+        }
+        fn log(&mut self, _: LogLevel, _: &[u8]) {
+            // SAFETY: as in `call`.
+            unsafe { self.alarm.ring() }
+            self.due = 1;
+        }
+    }
+
+    fn shown(frame: Frame) -> String {
+        let text = |text| String::from_utf8_lossy(text).into_owned();
+        match frame {
+            Frame::Lua { name, chunk, line } => {
+                format!("{}:{}{line}", name.map_or("?".to_owned(), text), chunk.map_or(String::new(), text))
+            }
+            Frame::Native(name) => text(name),
+            Frame::Command { by, name } => format!("{} {}", text(by), text(name)),
+            Frame::Coroutine => "coroutine".to_owned(),
+            Frame::Cut => "cut".to_owned(),
+        }
+    }
+
+    /// The samples of a library's function `f`, and how often its host was asked for some.
+    fn samples(body: &str, limit: usize, native: bool) -> (Vec<Vec<String>>, u32) {
+        let mut engine = engine();
+        engine.vm().set_memory_limit(limit);
+        let slot = engine.load(body.as_bytes(), None, &mut Echo::default()).unwrap().functions[0].slot;
+        while native && !engine.vm().compile_native(slot) {}
+        let mut host = Sampled { alarm: engine.vm().alarm(), due: 0, asked: 0, seen: Vec::new() };
+        let mut last = Last::default();
+        assert_eq!(engine.call(slot, "f", [].into_iter(), [].into_iter(), &mut host, &mut last), Ok(()));
+        (host.seen, host.asked)
+    }
+
+    #[test]
+    fn a_sample_shows_what_is_running_and_where() {
+        let body = "\n\
+            local function inner()\n\
+                redis.log(redis.LOG_NOTICE, 'x')\n\
+                for i = 1, 1000 do\n\
+                end\n\
+                redis.call('hGet',\n\
+                    'key')\n\
+            end\n\
+            redis.register_function('f', function()\n\
+                inner()\n\
+                coroutine.wrap(function() inner() end)()\n\
+                return 1\n\
+            end)";
+        for limit in [0, 64 << 20] {
+            for native in [false, true] {
+                let (seen, asked) = samples(body, limit, native);
+                let command = "call hGet, inner:6, ?:";
+                let expected = [
+                    "inner:4, ?:10".to_owned(),
+                    format!("{command}10"),
+                    "inner:4, ?:11, coroutine, ?:11".to_owned(),
+                    format!("{command}11, coroutine, ?:11"),
+                ];
+                let seen: Vec<String> = seen.iter().map(|frames| frames.join(", ")).collect();
+                assert_eq!(seen, expected, "limit {limit}, native {native}");
+                // Each ring is answered once; then the VM asks nobody until the next.
+                assert!(asked <= 8, "asked {asked} times");
+            }
+        }
+    }
+
+    #[test]
+    fn the_innermost_frames_of_a_deep_stack_are_shown() {
+        let body = "\nlocal function deep(n) if n == 0 then redis.call('x') return 0 end return deep(n - 1) + 1 end\n\
+                    redis.register_function('f', function() return deep(1000) end)";
+        let (seen, _) = samples(body, 0, false);
+        assert_eq!(seen.len(), 1);
+        assert_eq!((seen[0].len(), &*seen[0][0], &*seen[0][1]), (DEPTH_LIMIT + 1, "call x", "deep:2"));
+        assert_eq!(seen[0].last().map(String::as_str), Some("cut"));
     }
 
     fn ringing(engine: &FunctionEngine, tick: Tick) -> Ringing<'static> {

@@ -75,6 +75,28 @@ pub enum Tick {
     Kill(&'static str),
 }
 
+/// A frame of the running code, as a profile shows it. Its texts are the VM's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// A function that is written in Lua.
+    Lua {
+        /// Its name in the source, if it has one there.
+        name: Option<&'a [u8]>,
+        /// What the code is called that it comes from; None for the library or the script itself.
+        chunk: Option<&'a [u8]>,
+        /// The line of the instruction that it is at.
+        line: u32,
+    },
+    /// A function that is not, by its name.
+    Native(&'a [u8]),
+    /// A command, run by the function of the API of this name.
+    Command { by: &'a [u8], name: &'a [u8] },
+    /// What is called from here on runs in a coroutine.
+    Coroutine,
+    /// Here are more frames than a profile takes.
+    Cut,
+}
+
 /// The server, as one call of a function or one load of a library sees it. What an implementation leaves out is as it
 /// is without a server: commands fail, log lines are lost, and nothing is ended. A load runs no commands, so its host
 /// may leave out all but the log.
@@ -97,6 +119,14 @@ pub trait Host {
     fn tick(&mut self) -> Tick {
         Tick::Silence
     }
+
+    /// How many samples of the running code a profile wants now. They are due once: the same number is not given again.
+    fn samples_due(&mut self) -> u32 {
+        0
+    }
+
+    /// Takes the code that is running, the innermost frame first, as that many samples.
+    fn sample(&mut self, _frames: &[Frame], _samples: u32) {}
 
     /// Writes a line to the server's log.
     fn log(&mut self, _level: LogLevel, _message: &[u8]) {}

@@ -19,6 +19,10 @@ pub struct Patience {
     asked: Cell<Milliseconds>,
     /// When a load is over; none for a call.
     deadline: Cell<Option<Deadline>>,
+    /// Whether the host wants to be asked again and again. What an earlier call has left here holds until it is asked.
+    insists: Cell<bool>,
+    /// Whether the host was given a sample since a safepoint last saw it.
+    sampled: Cell<bool>,
     /// The text that ends it. Raised again at every safepoint, which beats code that catches it.
     verdict: Cell<Option<&'static str>>,
 }
@@ -45,12 +49,42 @@ impl Patience {
         let safepoints = self.safepoints.get();
         self.safepoints.set(safepoints.wrapping_add(1));
         // Between two safepoints a function that is not written in Lua may have run, for long.
+        self.is_due_after(!safepoints.is_multiple_of(SAFEPOINTS))
+    }
+
+    /// The same at a safepoint that was called for a sample, which says nothing of a call that is overdue: it counts by
+    /// its time alone. So the host is not kept waiting, however many samples are taken.
+    pub fn is_due_beside_sample(&self) -> bool {
+        self.is_due_after(true)
+    }
+
+    fn is_due_after(&self, pause: bool) -> bool {
         let now = Milliseconds::now();
-        if !safepoints.is_multiple_of(SAFEPOINTS) && now.since(self.asked.get()) < PAUSE {
+        if pause && now.since(self.asked.get()) < PAUSE {
             return false;
         }
         self.asked.set(now);
         true
+    }
+
+    /// Notes whether the host wants to be asked again.
+    pub fn set_insists(&self, insists: bool) {
+        self.insists.set(insists);
+    }
+
+    /// Notes that the host was given a sample.
+    pub fn note_sample(&self) {
+        self.sampled.set(true);
+    }
+
+    /// Whether it has, since this was called before.
+    pub fn take_sampled(&self) -> bool {
+        self.sampled.replace(false)
+    }
+
+    /// Whether the callback is to stay although nothing is to be done at once.
+    pub fn needs_callback(&self) -> bool {
+        self.insists.get() || self.has_deadline() || self.verdict().is_some()
     }
 
     /// Ends the load if its deadline is over.

@@ -11,6 +11,7 @@ use super::limits::{LENGTH, STRIDE};
 use super::number::{self, NumberText};
 use super::pusher::Pusher;
 use super::resp;
+use super::sampling::sample;
 use super::sink::{Item, Sink};
 use super::stack::{Kind, Outcome, Raise, Stack, natives};
 use super::state::VmState;
@@ -66,7 +67,15 @@ fn execute(stack: &Stack) -> Result<bool, Raise> {
     let mode = state.mode();
     let mut pusher = Pusher::new(stack);
     with_arguments(state, stack, |name, arguments| match CStr::from_bytes_with_nul(name) {
-        Ok(name) => state.with_host(|host| resp::read(host.call(name, arguments, mode, Caller(stack)), &mut pusher)),
+        Ok(name) => {
+            let result =
+                state.with_host(|host| resp::read(host.call(name, arguments, mode, Caller(stack)), &mut pusher));
+            if stack.is_armed() {
+                // The next safepoint comes after the command, where its time would be another's.
+                sample(state, stack, Some(name.to_bytes()));
+            }
+            result
+        }
         // No command's name has a NUL in it: C would read another one.
         Err(_) => {
             pusher.put(Item::Error(&[b"ERR ", state.dialect.words.unknown_command.as_bytes()].concat()));

@@ -11,6 +11,7 @@ use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use super::load_host::log;
 use super::module::Module;
+use super::profile;
 use super::refusal::{Refusals, STALE, refused};
 use super::running::{HEAD, Running};
 use super::settings::READ_ONLY_TIMEOUT;
@@ -18,7 +19,7 @@ use super::stock;
 use super::totals::Counter;
 use crate::c_string::to_nul;
 use crate::clock::Ticks;
-use crate::engine::{CallMode, Callable, Caller, Dialect, Host, LogLevel, Permission, Replication, Tick};
+use crate::engine::{CallMode, Callable, Caller, Dialect, Frame, Host, LogLevel, Permission, Replication, Tick};
 use crate::registry::FunctionFlags;
 
 /// A command that counts as a write in a function that must not write although the server does not flag it so: what it
@@ -476,6 +477,17 @@ impl Host for CallHost<'_> {
             return Tick::Silence;
         }
         if running.is_killed() { end(&totals.kills, self.killed()) } else { Tick::GoOn }
+    }
+
+    fn samples_due(&mut self) -> u32 {
+        match self.module.threads.watch.take_due() {
+            0 => 0,
+            due => profile::wanted(self.running, due),
+        }
+    }
+
+    fn sample(&mut self, frames: &[Frame], samples: u32) {
+        profile::record(self.running, frames, samples);
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {

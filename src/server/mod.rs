@@ -22,6 +22,7 @@ mod main_thread;
 mod module;
 mod payload_form;
 mod persistence;
+mod profile;
 mod refusal;
 mod reply;
 mod rewrite;

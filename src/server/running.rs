@@ -208,7 +208,7 @@ pub fn during<T>(running: &Running, watch: &Watch, body: impl FnOnce() -> T) -> 
     }
     let address = NonNull::from(running).cast::<Running<'static>>();
     CURRENT.set(Some(address));
-    watch.begin();
+    watch.begin(running.callee.callable);
     let _leave = Leave(watch);
     body()
 }

@@ -90,7 +90,7 @@ redis.register_function('spin{number}', function() while true do pcall(function(
         let found = self.current.registry().function(function.as_bytes()).expect("it is loaded");
         let one = [b"word".as_slice()];
         let mut reply = Count::default();
-        self.watch.begin();
+        self.watch.begin(Callable::Function);
         let called = self.current.call(found, one.into_iter(), one.into_iter(), &mut server, &mut reply);
         self.watch.end();
         assert_eq!(called.is_ok(), reply.0 > 0);
@@ -184,10 +184,11 @@ fn calls_are_ended_by_the_watch_while_the_worker_frees() {
 #[test]
 fn an_alarm_is_never_rung_in_a_vm_that_was_given_up() {
     let mut main = Main::start(2);
+    main.watch.begin_sampling(Callable::Function, 10_000, Duration::from_secs(3_600));
     for round in 0..rounds() {
         main.load(0);
-        // The watch sees a call that is long overdue while the VM goes.
-        main.watch.begin();
+        // The watch sees a call that is long overdue, and owes samples, while the VM goes.
+        main.watch.begin(Callable::Function);
         main.watch.postpone(0);
         if round % 10 == 0 {
             std::thread::yield_now();

@@ -35,6 +35,7 @@ mod memory;
 mod module;
 mod native;
 mod persistence;
+mod profile;
 mod redis_api;
 mod register;
 mod replication;

@@ -19,7 +19,7 @@ use super::strings::{are_few, push_strings};
 use super::vm::{Engine, HANDLER, ROOT, Vm};
 
 /// The name of every library's chunk; errors name it.
-const CHUNK: &[u8] = b"@user_function";
+pub(super) const CHUNK: &[u8] = b"@user_function";
 
 /// What a library has left in the VM when it was loaded.
 #[derive(Debug)]

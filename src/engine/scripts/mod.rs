@@ -22,7 +22,7 @@ use super::vm::{Engine, HANDLER, ROOT, Vm};
 use environment::{ARGV, KEYS};
 
 /// The name of every script's chunk; errors name it.
-const CHUNK: &[u8] = b"@user_script";
+pub(super) const CHUNK: &[u8] = b"@user_script";
 
 /// What stands in front of every script: an assignment that never runs, for which the compiler makes no code. But it
 /// knows by it that these globals change, and looks them up in each call. Else it would keep the tables of the call

@@ -24,6 +24,14 @@ impl Stack {
         }
     }
 
+    /// Whether there is something to ask. One load.
+    #[inline]
+    pub fn is_armed(&self) -> bool {
+        // SAFETY: as in `safepoint`.
+        let callback = unsafe { AtomicPtr::from_ptr(self.interrupt_slot().0.cast::<*mut c_void>()) };
+        !callback.load(Ordering::Acquire).is_null()
+    }
+
     #[cold]
     fn ask(&self, callback: *mut c_void) {
         // SAFETY: what is in the slot is null or a callback of this type (`InterruptSlot::store`). Alive, Raising.

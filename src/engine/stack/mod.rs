@@ -134,6 +134,22 @@ pub(super) use natives;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
 
+/// The name of the function through which `protect` enters its body.
+pub const ENTRY: &CStr = c"entry";
+
+/// How much of a chunk's name is read for a frame, in bytes.
+const CHUNK_NAME_LIMIT: usize = 64;
+
+/// A function that has been entered.
+pub struct Activation<'a> {
+    /// Its name, if it has one.
+    pub name: Option<&'a [u8]>,
+    /// The beginning of the name of its chunk, as the VM names chunks.
+    pub chunk: &'a [u8],
+    /// The line that it is at; None for one that is not written in Lua.
+    pub line: Option<u32>,
+}
+
 /// A frame on a stack of the VM.
 pub struct Stack {
     state: *mut ffi::lua_State,
@@ -449,7 +465,7 @@ impl Stack {
     pub fn push_entry(&self) {
         self.check_room(1);
         // SAFETY: Alive, Bounds, Raising.
-        unsafe { ffi::lua_pushcclosured(self.state, enter_body, c"entry".as_ptr(), 0) }
+        unsafe { ffi::lua_pushcclosured(self.state, enter_body, ENTRY.as_ptr(), 0) }
     }
 
     /// The address that the running native was pushed with.
@@ -701,6 +717,27 @@ impl Stack {
         // SAFETY: `s` was asked for: `source` points to a C string that the function keeps alive.
         let source = unsafe { CStr::from_ptr(activation.source) };
         Some((source.to_bytes().to_vec(), activation.currentline))
+    }
+
+    /// The frame at `level` (0 is the running one); None when there is no such level.
+    pub fn frame_at(&self, level: i32) -> Option<Activation<'_>> {
+        let activation = self.activation(level, c"sln")?;
+        // SAFETY: `s` and `n` were asked for: both are C strings that the function keeps alive, which its frame does in
+        // turn; `name` may be null.
+        let (chunk, name) = unsafe {
+            let name = (!activation.name.is_null()).then(|| CStr::from_ptr(activation.name).to_bytes());
+            // A chunk may be named by its whole source.
+            let length = libc::strnlen(activation.source, CHUNK_NAME_LIMIT);
+            (slice::from_raw_parts(activation.source.cast(), length), name)
+        };
+        Some(Activation { name, chunk, line: u32::try_from(activation.currentline).ok() })
+    }
+
+    /// The main state of the VM, where its calls begin; None if this is it.
+    pub fn caller_of_coroutines(&self) -> Option<Self> {
+        // SAFETY: Alive; the main state lives as long as the VM.
+        let main = unsafe { ffi::lua_mainthread(self.state) };
+        (main != self.state).then(|| Self::frame(main))
     }
 
     /// How many parameters the function on top takes; `u8::MAX` for any number.

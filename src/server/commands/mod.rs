@@ -16,6 +16,7 @@ mod keys;
 mod kill;
 mod list;
 mod load;
+mod profile;
 mod registration;
 mod resetstat;
 mod restore;

@@ -8,8 +8,8 @@ use super::super::settings;
 use super::entry::{OfFunctions, OfScripts};
 use super::spec::{Line, List, Spec};
 use super::{
-    debug, delete, dump, eval, fcall, flush, help, histogram, kept, keys, kill, list, load, resetstat, restore, script,
-    slowlog, stats,
+    debug, delete, dump, eval, fcall, flush, help, histogram, kept, keys, kill, list, load, profile, resetstat,
+    restore, script, slowlog, stats,
 };
 use crate::engine::{Callable, Dialect};
 
@@ -214,6 +214,31 @@ const SLOWLOG: Spec = Spec {
     ..INSIDE
 };
 
+/// What the two commands of profiles have in common. A profile takes some of the server's time and shows what goes on
+/// in the code of others: it is for who may see the slow log.
+const PROFILE: Spec = Spec {
+    name: c"profile",
+    arity: -3,
+    flags: c"admin deny-script allow-busy allow-loading allow-stale",
+    complexity: c"O(N) with N being the number of distinct stacks",
+    // Each node has a profile of its own.
+    tips: Some(c"nondeterministic_output request_policy:all_nodes response_policy:special"),
+    ..INSIDE
+};
+
+const PROFILE_HERTZ: Argument = Argument::new(c"hz", Kind::Integer).token(c"HZ").optional();
+const PROFILE_SECONDS: Argument = Argument::new(c"seconds", Kind::Integer).token(c"SECONDS").optional();
+const PROFILE_START: Argument = Argument::new(c"start", Kind::PureToken).token(c"START");
+const PROFILE_STOP: Argument = Argument::new(c"stop", Kind::PureToken).token(c"STOP");
+const PROFILE_GET: Argument = Argument::new(c"get", Kind::Block).of(&[
+    Argument::new(c"get", Kind::PureToken).token(c"GET"),
+    Argument::new(c"format", Kind::OneOf).optional().of(&[
+        Argument::new(c"folded", Kind::PureToken).token(c"FOLDED"),
+        Argument::new(c"speedscope", Kind::PureToken).token(c"SPEEDSCOPE"),
+    ]),
+]);
+const PROFILE_HELP: Argument = Argument::new(c"help", Kind::PureToken).token(c"HELP");
+
 const SCRIPT: &[Spec] = &[
     Spec {
         name: c"debug",
@@ -411,6 +436,26 @@ const SCRIPT: &[Spec] = &[
             Line::Always("    Return or forget the calls that took longer than slowlog-log-slower-than."),
         ],
         ..SLOWLOG
+    },
+    Spec {
+        handler: Some(Handler::of::<profile::Profile<OfScripts>>()),
+        summary: c"Shows where the time of scripts goes.",
+        arguments: &[Argument::new(c"action", Kind::OneOf).of(&[
+            Argument::new(c"start", Kind::Block).of(&[
+                PROFILE_START,
+                Argument::new(c"sha1", Kind::String).token(c"SCRIPT").optional(),
+                PROFILE_HERTZ,
+                PROFILE_SECONDS,
+            ]),
+            PROFILE_STOP,
+            PROFILE_GET,
+            PROFILE_HELP,
+        ])],
+        help: &[
+            Line::Always("PROFILE <subcommand> [<arg> [value] [opt] ...]"),
+            Line::Always("    Show where the time of scripts goes; PROFILE HELP has the subcommands."),
+        ],
+        ..PROFILE
     },
     Spec {
         name: c"help",
@@ -658,6 +703,26 @@ const FUNCTION: &[Spec] = &[
             Line::Always("    Reset the statistics that INFO and LIST WITHSTATS return."),
         ],
         ..BLANK
+    },
+    Spec {
+        handler: Some(Handler::of::<profile::Profile<OfFunctions>>()),
+        summary: c"Shows where the time of functions goes.",
+        arguments: &[Argument::new(c"action", Kind::OneOf).of(&[
+            Argument::new(c"start", Kind::Block).of(&[
+                PROFILE_START,
+                Argument::new(c"function", Kind::String).token(c"FUNCTION").optional(),
+                PROFILE_HERTZ,
+                PROFILE_SECONDS,
+            ]),
+            PROFILE_STOP,
+            PROFILE_GET,
+            PROFILE_HELP,
+        ])],
+        help: &[
+            Line::Always("PROFILE <subcommand> [<arg> [value] [opt] ...]"),
+            Line::Always("    Show where the time of functions goes; PROFILE HELP has the subcommands."),
+        ],
+        ..PROFILE
     },
     Spec {
         name: c"help",

@@ -143,7 +143,7 @@ mod tests {
     fn categories_are_spelt_out_where_the_server_does_not_know_them() {
         let all = ["function", "fcall", "fcall_ro", "script", "eval", "evalsha", "eval_ro", "evalsha_ro"];
         assert_eq!(rules("+@scripting", true), all.map(|name| format!("+shadow.{name}")));
-        let inside = ["keys", "histogram", "slowlog"];
+        let inside = ["keys", "histogram", "slowlog", "profile"];
         let functions = inside.iter().chain(&["resetstat"]).map(|name| format!("-shadow.function|{name}"));
         let scripts = inside.iter().map(|name| format!("-shadow.script|{name}"));
         assert_eq!(rules("-@admin", true), functions.chain(scripts).collect::<Vec<_>>());
