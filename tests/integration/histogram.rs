@@ -175,7 +175,7 @@ fn the_percentiles_are_those_that_the_server_shows() {
             wait_until(&format!("INFO has the percentiles {setting}"), || names(&mut client) == own);
         }
         let told = of_callee(&mut client, kind, &callee).expect("a line");
-        assert!(told["p50"] < told["p99"] && told["p99"] == told["p99.9"], "{told:?}");
+        assert!(told["p50"] < told["p99"] && (told["p99"] - told["p99.9"]).abs() < 1.0, "{told:?}");
     }
 }
 
