@@ -163,7 +163,7 @@ mod tests {
     }
 
     impl Host for Sampled {
-        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode) -> &[u8] {
+        fn call(&mut self, _: &CStr, _: &[&[u8]], _: CallMode, _: Caller) -> &[u8] {
             self.due = 1;
             // SAFETY: the engine is borrowed by the call that has this host.
             unsafe { self.alarm.ring() }

@@ -1,12 +1,12 @@
 //! How long calls took: how many of them took about how long.
 //!
 //! Of the crates that have such a histogram, one needs exclusive access, so a lock in each call, and the others take 18
-//! KB or more for each function that was ever called. This one takes 700 bytes and 256 for each power of two that calls
+//! KB or more for each function that was ever called. This one takes 700 bytes and 512 for each power of two that calls
 //! fall into, and counting costs some twenty instructions.
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::clock::Ticks;
 
@@ -21,7 +21,7 @@ const LEAST: u32 = 8;
 const GREATEST: u32 = 39;
 
 /// Counts of the steps of one power of two.
-type Octave = [AtomicU32; STEPS];
+type Octave = [AtomicU64; STEPS];
 
 /// A histogram of times. One thread at a time counts.
 pub struct Histogram {
@@ -36,7 +36,7 @@ impl Histogram {
         match self.octaves.get(power.wrapping_sub(LEAST) as usize) {
             Some(octave) => {
                 let step = (ticks >> (power - STEP_BITS)) as usize % STEPS;
-                let octave = octave.get_or_init(|| Box::new([const { AtomicU32::new(0) }; STEPS]));
+                let octave = octave.get_or_init(|| Box::new([const { AtomicU64::new(0) }; STEPS]));
                 octave[step].store(octave[step].load(Relaxed).wrapping_add(1), Relaxed);
             }
             None => self.count_extreme(ticks),
@@ -90,12 +90,12 @@ impl fmt::Debug for Histogram {
 /// The times of a histogram at one moment: the middle of each step, and how many there are in it. The shortest come
 /// first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Times(Vec<(Ticks, u32)>);
+pub struct Times(Vec<(Ticks, u64)>);
 
 impl Times {
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.0.iter().map(|&(_, count)| u64::from(count)).sum()
+        self.0.iter().map(|&(_, count)| count).sum()
     }
 
     /// The time that this part of all, in percent, is not longer than; None if there are no times.
@@ -104,7 +104,7 @@ impl Times {
         let wanted = ((percent / 100.0 * count as f64).round() as u64).clamp(1, count.max(1));
         let mut before = 0;
         let found = self.0.iter().find(|&&(_, count)| {
-            before += u64::from(count);
+            before += count;
             before >= wanted
         });
         found.map(|&(time, _)| time)
@@ -115,7 +115,7 @@ impl Times {
         let (mut steps, mut counted) = (self.0.iter().peekable(), 0);
         let up_to = |bound: &T| {
             while let Some((_, count)) = steps.next_if(|&&(time, _)| express(time) <= *bound) {
-                counted += u64::from(*count);
+                counted += count;
             }
             counted
         };

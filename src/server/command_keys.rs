@@ -53,7 +53,9 @@ impl CommandKeys {
 
     #[cold]
     fn learn(&self, context: &Context, name: &[u8]) -> Rule {
-        let Some(info) = CommandInfo::of(context, name).filter(CommandInfo::exists) else {
+        // COMMAND INFO knows a subcommand by such a name, which is none of a command.
+        let is_command = !name.contains(&b'|');
+        let Some(info) = CommandInfo::of(context, name).filter(|info| is_command && info.exists()) else {
             return Rule::Asked;
         };
         let rule = match (info.keys(), info.arity()) {

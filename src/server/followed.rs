@@ -57,7 +57,7 @@ impl Followed {
     pub fn is_slow(&self, took: Ticks) -> bool {
         let limit = self.slower_than.get();
         // Nearly every call is faster than any clock could make that many microseconds of its ticks.
-        limit >= 0 && took.0 >= limit as u64 * TICKS && took.duration().as_micros() >= limit as u128
+        limit >= 0 && took.0 >= (limit as u64).saturating_mul(TICKS) && took.duration().as_micros() >= limit as u128
     }
 
     /// How many slow calls are kept.

@@ -489,6 +489,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("info-fields", "info"),
     ("script-debug", "help"),
     ("extensions", "help"),
+    ("keys-declared", "undeclared_keys"),
     ("stored-encoding", "call"),
     ("intercept-permissions", "intercept"),
     ("nan-sign", "native"),

@@ -12,7 +12,7 @@ fn setting(client: &mut Client, name: &str) -> String {
 }
 
 /// The settings and their defaults.
-const DEFAULTS: [(&str, &str); 9] = [
+const DEFAULTS: [(&str, &str); 11] = [
     ("reclaim-queue", "64"),
     ("intercept", "no"),
     ("enable-debug-command", "no"),
@@ -20,6 +20,8 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("read-only-timeout", "0"),
     ("script-cache", "0"),
     ("keep-scripts", "no"),
+    ("undeclared-keys", "off"),
+    ("hide-user-data", "no"),
     ("jit", "hot"),
     ("library-dir", ""),
 ];
@@ -82,6 +84,11 @@ fn settings_can_be_changed_while_the_server_runs() {
         ("script-cache", "0", "0"),
         ("keep-scripts", "Yes", "yes"),
         ("keep-scripts", "no", "no"),
+        ("undeclared-keys", "Report", "report"),
+        ("undeclared-keys", "deny", "deny"),
+        ("undeclared-keys", "off", "off"),
+        ("hide-user-data", "yes", "yes"),
+        ("hide-user-data", "no", "no"),
         ("jit", "Off", "off"),
         ("jit", "always", "always"),
         ("jit", "hot", "hot"),
@@ -101,6 +108,8 @@ fn a_wrong_value_is_refused_by_name_and_changes_nothing() {
         ("memory-limit", "much", "argument must be a memory value"),
         ("script-cache", "64", "argument must be 0 for no limit, or a memory value of 1mb or more"),
         ("keep-scripts", "maybe", "argument must be 'yes' or 'no'"),
+        ("undeclared-keys", "yes", "argument(s) must be one of the following: off, report, deny"),
+        ("hide-user-data", "maybe", "argument must be 'yes' or 'no'"),
         ("read-only-timeout", "-1", "argument must be between 0 and"),
         ("read-only-timeout", "soon", "argument couldn't be parsed into an integer"),
         ("jit", "on", "argument(s) must be one of the following: off, hot, always"),

@@ -7,8 +7,12 @@ use crate::security::impatient;
 use crate::support::library::{callback, evaluate, load, load_many, source};
 use crate::support::{Client, Options, Server, Value, wait_until};
 
-/// The fields of a function's line, in their order: those of a line of `commandstats`, and one more.
-const FIELDS: [&str; 6] = ["calls", "usec", "usec_per_call", "rejected_calls", "failed_calls", "max_usec"];
+/// The fields of a function's line, in their order: those of a line of `commandstats`, and three more.
+const FIELDS: [&str; 8] =
+    ["calls", "usec", "usec_per_call", "rejected_calls", "failed_calls", "max_usec", "commands", "commands_usec"];
+
+/// The fields of its line of percentiles, as in `latencystats`.
+const PERCENTILES: [&str; 3] = ["p50", "p99", "p99.9"];
 
 /// The digest of `return 1`.
 const RETURN_1: &str = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
@@ -83,14 +87,18 @@ fn every_line_of_info_is_one_that_an_exporter_reads() {
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         assert!(key.starts_with("shadow_") && plain(key), "{line}");
         assert!(keys.insert(key), "{key} is there twice");
-        let of_function = key.starts_with("shadow_function_");
-        if of_function || key.starts_with("shadow_script_") {
+        let (name, fields) = match key.strip_prefix("shadow_latency_percentiles_usec_") {
+            Some(name) => (format!("shadow_{name}"), &PERCENTILES[..]),
+            None => (key.to_owned(), &FIELDS[..]),
+        };
+        let of_function = name.starts_with("shadow_function_");
+        if of_function || name.starts_with("shadow_script_") {
             assert_eq!(section, if of_function { "shadow_functionstats" } else { "shadow_scriptstats" });
             let pairs: Vec<(&str, &str)> = value
                 .split(',')
                 .map(|pair| pair.split_once('=').unwrap_or_else(|| panic!("no pair in {line}")))
                 .collect();
-            assert!(pairs.iter().map(|(field, _)| *field).eq(FIELDS), "{line}");
+            assert!(pairs.iter().map(|(field, _)| field).eq(fields), "{line}");
             assert!(pairs.iter().all(|(_, number)| number.parse::<f64>().is_ok()), "{line}");
             if of_function { &mut functions } else { &mut scripts }.push(key);
         } else if key == "shadow_last_flush_mode" || key == "shadow_scripts_last_flush_mode" {
@@ -99,8 +107,10 @@ fn every_line_of_info_is_one_that_an_exporter_reads() {
             assert!(value.parse::<u64>().is_ok(), "{line}");
         }
     }
-    assert_eq!(functions, ["shadow_function_f1"], "what was called since the flush");
-    assert_eq!(scripts, ["shadow_script_6d80903190e08c620d3e43b3429cbb97b4533404"], "what was called since the flush");
+    for (lines, name) in [(functions, "function_f1"), (scripts, "script_6d80903190e08c620d3e43b3429cbb97b4533404")] {
+        let expected = ["shadow_", "shadow_latency_percentiles_usec_"].map(|prefix| format!("{prefix}{name}"));
+        assert_eq!(lines, expected, "what was called since the flush");
+    }
 }
 
 #[test]
@@ -385,7 +395,8 @@ fn no_more_functions_are_listed_than_a_reply_can_bear() {
     assert_eq!(lines.next(), Some("# shadow_functionstats"));
     assert_eq!(lines.next(), Some("shadow_functions_called:1201"));
     assert!(lines.next().is_some_and(|line| line.starts_with("shadow_function_f:calls=1,")), "the longest comes first");
-    assert_eq!(lines.count(), 999);
+    let percentiles = lines.clone().filter(|line| line.starts_with("shadow_latency_percentiles_usec_function_"));
+    assert_eq!((lines.clone().count(), percentiles.count()), (1_999, 1_000));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each binary that includes the harness uses a part of it")]
 
 pub mod client;
+pub mod kind;
 pub mod library;
 pub mod replicas;
 pub mod resp;
@@ -15,6 +16,7 @@ pub mod walk;
 pub mod words;
 
 pub use client::Client;
+pub use kind::{KINDS, Kind};
 pub use resp::Value;
 pub use server::{Flavour, Options, Server};
 pub use words::Words;

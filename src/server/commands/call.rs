@@ -9,6 +9,7 @@ use super::super::reply::ClientReply;
 use super::super::running::{Callee, HEAD, Running, during};
 use super::super::settings::HIDE_USER_DATA;
 use super::super::slow_log::{SlowCall, SlowLog};
+use super::super::stock;
 use crate::clock::{Ticks, unix_milliseconds};
 use crate::engine::Callable;
 use crate::error::Error;
@@ -127,10 +128,20 @@ impl<'a> Call<'a> {
             commands: running.commands.count(),
             commands_spent: usec(running.commands.spent()),
             slowest: running.commands.slowest().map(|(command, took)| (command, usec(took))),
-            address: client.address(),
+            address: address(context, client),
             client: client.name(context),
         };
         slow_log(module, running.callee.callable).add(call, module.followed.slow_calls());
+    }
+}
+
+/// The address of a client. The server's slow log shows the path of its socket for one that is connected there; modules
+/// are told that it is one.
+fn address(context: &Context, client: ClientId) -> Vec<u8> {
+    let address = client.address();
+    match stock::setting(context, c"unixsocket").filter(|_| address.starts_with(b"/")) {
+        Some(path) => [&path, &b":0"[..]].concat(),
+        None => address,
     }
 }
 
@@ -192,19 +203,21 @@ pub fn name_keys(context: &Context, arguments: Arguments, read_only: bool) {
     }
 }
 
-/// The number of keys: a decimal number as the server reads one, without sign, spaces or leading zeros.
+/// The number of keys.
 fn key_count(arguments: Arguments, no_integer: &str) -> Result<usize, Error> {
     let text = arguments.get(2);
     // Nearly every call has few keys.
     if let [digit @ b'0'..=b'9'] = text {
         return checked_count(i64::from(digit - b'0'), arguments);
     }
-    let no_integer = || Error::new(no_integer);
-    let number: i64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(no_integer)?;
-    if itoa::Buffer::new().format(number).as_bytes() != text {
-        return Err(no_integer());
-    }
+    let number = decimal(text).ok_or_else(|| Error::new(no_integer))?;
     checked_count(number, arguments)
+}
+
+/// A decimal number as the server reads one, without a plus, spaces or leading zeros.
+pub fn decimal(text: &[u8]) -> Option<i64> {
+    let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (itoa::Buffer::new().format(number).as_bytes() == text).then_some(number)
 }
 
 fn checked_count(number: i64, arguments: Arguments) -> Result<usize, Error> {

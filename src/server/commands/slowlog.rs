@@ -4,7 +4,7 @@ use super::super::api::{Arguments, Context};
 use super::super::intercept::typed_name;
 use super::super::module;
 use super::super::slow_log::SlowCall;
-use super::call::slow_log;
+use super::call::{decimal, slow_log};
 use super::entry::{Command, Kind};
 use super::help::reply_help;
 use super::keys::reply_texts;
@@ -64,10 +64,9 @@ impl<K: Kind> Command for SlowLog<K> {
 /// # Errors
 /// The server's texts for a word that is no number, or a wrong one.
 fn read_count(word: &[u8]) -> Result<usize, Error> {
-    let count: i64 = std::str::from_utf8(word).ok().and_then(|word| word.parse().ok()).ok_or(WRONG_COUNT)?;
-    match count {
+    match decimal(word).ok_or(WRONG_COUNT)? {
         -1 => Ok(usize::MAX),
-        _ => usize::try_from(count).map_err(|_| WRONG_COUNT.into()),
+        count => usize::try_from(count).map_err(|_| WRONG_COUNT.into()),
     }
 }
 

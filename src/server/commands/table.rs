@@ -690,21 +690,6 @@ const FUNCTION: &[Spec] = &[
         ..SLOWLOG
     },
     Spec {
-        name: c"resetstat",
-        handler: Some(Handler::of::<resetstat::ResetStat>()),
-        flags: c"admin deny-script allow-loading allow-stale",
-        acl: c"admin slow dangerous scripting",
-        summary: c"Resets the statistics of functions and scripts.",
-        complexity: c"O(N) where N is the number of functions and scripts",
-        // Each node counts for itself.
-        tips: ALL_NODES,
-        help: &[
-            Line::Always("RESETSTAT"),
-            Line::Always("    Reset the statistics that INFO and LIST WITHSTATS return."),
-        ],
-        ..BLANK
-    },
-    Spec {
         handler: Some(Handler::of::<profile::Profile<OfFunctions>>()),
         summary: c"Shows where the time of functions goes.",
         arguments: &[Argument::new(c"action", Kind::OneOf).of(&[
@@ -723,6 +708,21 @@ const FUNCTION: &[Spec] = &[
             Line::Always("    Show where the time of functions goes; PROFILE HELP has the subcommands."),
         ],
         ..PROFILE
+    },
+    Spec {
+        name: c"resetstat",
+        handler: Some(Handler::of::<resetstat::ResetStat>()),
+        flags: c"admin deny-script allow-loading allow-stale",
+        acl: c"admin slow dangerous scripting",
+        summary: c"Resets the statistics of functions and scripts.",
+        complexity: c"O(N) where N is the number of functions and scripts",
+        // Each node counts for itself.
+        tips: ALL_NODES,
+        help: &[
+            Line::Always("RESETSTAT"),
+            Line::Always("    Reset the statistics that INFO and LIST WITHSTATS return."),
+        ],
+        ..BLANK
     },
     Spec {
         name: c"help",
