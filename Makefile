@@ -124,7 +124,7 @@ advisories: ## look for security advisories about the dependencies; needs GitHub
 
 install: ## install the built module below PREFIX (default /usr/local)
 	@test -f $(LIBRARY) || { echo '$(LIBRARY) is missing: run make build first' >&2; exit 1; }
-	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(SHAREDIR)/types' '$(DESTDIR)$(DOCDIR)/docs/plots' '$(DESTDIR)$(dir $(SNIPPET))'
+	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples/prometheus' '$(DESTDIR)$(SHAREDIR)/types' '$(DESTDIR)$(DOCDIR)/docs/plots' '$(DESTDIR)$(dir $(SNIPPET))'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(MODULEDIR)/libshadow.so'
 	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
 	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
@@ -135,6 +135,8 @@ install: ## install the built module below PREFIX (default /usr/local)
 	} > '$(DESTDIR)$(SNIPPET)'
 	chmod 644 '$(DESTDIR)$(SNIPPET)'
 	install -m 644 examples/*.lua examples/README.md '$(DESTDIR)$(SHAREDIR)/examples'
+	install -m 644 $(filter-out %.sh,$(wildcard examples/prometheus/*)) '$(DESTDIR)$(SHAREDIR)/examples/prometheus'
+	install -m 755 examples/prometheus/textfile.sh '$(DESTDIR)$(SHAREDIR)/examples/prometheus'
 	install -m 644 types/redis.d.luau '$(DESTDIR)$(SHAREDIR)/types'
 	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SAFETY.md LICENSE '$(DESTDIR)$(DOCDIR)'
 	install -m 644 docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)/docs'

@@ -82,6 +82,7 @@ pub fn counterparts(command: &str) -> Vec<&str> {
     match command {
         "shadow.function|import" | "shadow.script|kept" => vec!["function|restore"],
         "shadow.function|resetstat" => vec!["function|stats", "config|resetstat"],
+        "shadow.metrics" => vec!["info"],
         // Redis has no SCRIPT SHOW.
         "shadow.script|list" | "shadow.script|show" => vec!["script|exists"],
         _ => vec![command.strip_prefix("shadow.").expect("a name of the module's")],

@@ -13,6 +13,7 @@ mod kept;
 mod kill;
 mod list;
 mod load;
+mod metrics;
 mod registration;
 mod resetstat;
 mod restore;

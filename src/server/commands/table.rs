@@ -6,7 +6,9 @@ use super::super::api::KeyAccess;
 use super::super::api::command::{Argument, Handler, Kind};
 use super::super::settings;
 use super::spec::{Line, List, Spec};
-use super::{debug, delete, dump, eval, fcall, flush, help, kept, kill, list, load, resetstat, restore, script, stats};
+use super::{
+    debug, delete, dump, eval, fcall, flush, help, kept, kill, list, load, metrics, resetstat, restore, script, stats,
+};
 use crate::engine::{Callable, Dialect};
 
 /// What most subcommands have in common: no stock command, no keys, no arguments. Rows begin with their differences and
@@ -158,6 +160,22 @@ const COMMANDS: &[Spec] = &[
         summary: c"Runs a cached read-only script by its SHA-1.",
         arguments: EVALSHA_ARGUMENTS,
         ..EVAL
+    },
+    Spec {
+        name: c"shadow.metrics",
+        handler: Some(Handler::of::<metrics::Metrics>()),
+        arity: -1,
+        // As INFO; and it answers while a call runs long, which is when somebody looks.
+        flags: c"deny-script allow-loading allow-stale allow-busy",
+        acl: c"slow dangerous",
+        summary: c"Returns what INFO tells of functions and scripts, for Prometheus.",
+        complexity: c"O(N) where N is the number of functions and scripts",
+        tips: Some(c"nondeterministic_output request_policy:all_shards response_policy:special"),
+        arguments: &[Argument::new(c"form", Kind::OneOf).optional().of(&[
+            Argument::new(c"openmetrics", Kind::PureToken).token(c"OPENMETRICS"),
+            Argument::new(c"prometheus", Kind::PureToken).token(c"PROMETHEUS"),
+        ])],
+        ..BLANK
     },
 ];
 
