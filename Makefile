@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test checked matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode bench types lint deny advisories install deb deb-check clean
+.PHONY: help setup run demo build test checked matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode metrics bench types lint deny advisories install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -95,6 +95,12 @@ realcode: ## run the Lua of real packages as functions, in the server's registry
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/realcode/main.py
 
+metrics: ## check SHADOW.METRICS, and examples/prometheus, with Prometheus and its tools
+	@scripts/setup.sh node prometheus venv
+	cargo build --release
+	@scripts/packages.sh
+	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/metrics/main.py
+
 conformance-persistence: ## run the servers' suites for replication, AOF and RDB with and without the module; ON="server unit ..."
 	@scripts/setup.sh pip tcl
 	cargo build --release
@@ -124,7 +130,7 @@ advisories: ## look for security advisories about the dependencies; needs GitHub
 
 install: ## install the built module below PREFIX (default /usr/local)
 	@test -f $(LIBRARY) || { echo '$(LIBRARY) is missing: run make build first' >&2; exit 1; }
-	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples' '$(DESTDIR)$(SHAREDIR)/types' '$(DESTDIR)$(DOCDIR)/docs/plots' '$(DESTDIR)$(dir $(SNIPPET))'
+	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(SHAREDIR)/examples/prometheus' '$(DESTDIR)$(SHAREDIR)/types' '$(DESTDIR)$(DOCDIR)/docs/plots' '$(DESTDIR)$(dir $(SNIPPET))'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(MODULEDIR)/libshadow.so'
 	sed 's|\./$(LIBRARY)|$(MODULEDIR)/libshadow.so|' module.conf > '$(DESTDIR)$(SHAREDIR)/module.conf'
 	chmod 644 '$(DESTDIR)$(SHAREDIR)/module.conf'
@@ -135,6 +141,8 @@ install: ## install the built module below PREFIX (default /usr/local)
 	} > '$(DESTDIR)$(SNIPPET)'
 	chmod 644 '$(DESTDIR)$(SNIPPET)'
 	install -m 644 examples/*.lua examples/README.md '$(DESTDIR)$(SHAREDIR)/examples'
+	install -m 644 $(filter-out %.sh,$(wildcard examples/prometheus/*)) '$(DESTDIR)$(SHAREDIR)/examples/prometheus'
+	install -m 755 examples/prometheus/textfile.sh '$(DESTDIR)$(SHAREDIR)/examples/prometheus'
 	install -m 644 types/redis.d.luau '$(DESTDIR)$(SHAREDIR)/types'
 	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SAFETY.md LICENSE '$(DESTDIR)$(DOCDIR)'
 	install -m 644 docs/*.md docs/*.svg '$(DESTDIR)$(DOCDIR)/docs'

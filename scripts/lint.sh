@@ -16,14 +16,14 @@ for file in $(git ls-files --cached --others --exclude-standard '*.rs'); do
     [ -z "$long" ] || miss "$file: comments of more than 120 columns in line$long"
 done
 
-for script in scripts/*.sh .ci/run; do
+for script in scripts/*.sh examples/*/*.sh .ci/run; do
     case $(head -n 1 "$script") in
     *bash) bash -n "$script" || failed=1 ;;
     *) sh -n "$script" || failed=1 ;;
     esac
 done
 if command -v shellcheck >/dev/null 2>&1; then
-    shellcheck scripts/*.sh .ci/run || failed=1
+    shellcheck scripts/*.sh examples/*/*.sh .ci/run || failed=1
 fi
 
 rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Fetches the clients and packages that tests/clients and tests/realcode use, in
-# the versions of tests/packages, into target/packages/. Does nothing when they
-# are there.
+# Fetches the clients and packages that tests/clients, tests/realcode and
+# tests/metrics use, in the versions of tests/packages, into target/packages/.
+# Does nothing when they are there.
 set -eu
 cd "$(dirname "$0")/.."
 

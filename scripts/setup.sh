@@ -2,14 +2,15 @@
 # Installs what is missing to build and run the module: a server and its client,
 # a C++ compiler, libclang. Arguments add to that:
 #
-#   clang    the C++ compiler whose sanitizers are those of Rust
-#   deb      what builds a Debian package
-#   lintian  what checks one
-#   locales  what a locale is made of
-#   node     Node.js and npm
-#   pip      Python's pip
-#   tcl      Tcl
-#   venv     Python's venv
+#   clang       the C++ compiler whose sanitizers are those of Rust
+#   deb         what builds a Debian package
+#   lintian     what checks one
+#   locales     what a locale is made of
+#   node        Node.js and npm
+#   pip         Python's pip
+#   prometheus  Prometheus and its node exporter
+#   tcl         Tcl
+#   venv        Python's venv
 #
 # Does nothing when everything is there. Starts no service.
 set -eu
@@ -75,10 +76,14 @@ for extra in "$@"; do
     locales) [ -e /usr/share/i18n/locales/en_US ] || packages="$packages locales" ;;
     node) { have node && have npm; } || packages="$packages nodejs npm" ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip" ;;
+    prometheus)
+        { have prometheus && have promtool; } || packages="$packages prometheus"
+        have prometheus-node-exporter || packages="$packages prometheus-node-exporter"
+        ;;
     tcl) have tclsh8.6 || packages="$packages tcl" ;;
     venv) python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv" ;;
     *)
-        say "unknown argument $extra (known: clang, deb, lintian, locales, node, pip, tcl, venv)" >&2
+        say "unknown argument $extra (known: clang, deb, lintian, locales, node, pip, prometheus, tcl, venv)" >&2
         exit 2
         ;;
     esac
@@ -161,11 +166,13 @@ apt install -y --no-install-recommends $packages >/dev/null
 release_services
 
 # A newly installed package would also start its service at the next boot.
-case "$packages" in
-*redis-server*)
-    if [ -x /usr/sbin/update-rc.d ]; then
-        $sudo /usr/sbin/update-rc.d redis-server disable >/dev/null 2>&1 || true
-    fi
-    say "Debian's redis-server service was neither started nor enabled at boot."
-    ;;
-esac
+for service in redis-server prometheus prometheus-node-exporter; do
+    case "$packages " in
+    *" $service "*)
+        if [ -x /usr/sbin/update-rc.d ]; then
+            $sudo /usr/sbin/update-rc.d "$service" disable >/dev/null 2>&1 || true
+        fi
+        say "Debian's $service service was neither started nor enabled at boot."
+        ;;
+    esac
+done

@@ -91,6 +91,7 @@ pub fn counterparts(command: &str) -> Vec<&str> {
         "shadow.script|keys" | "shadow.script|histogram" | "shadow.script|slowlog" | "shadow.script|profile" => {
             vec!["script|exists", "slowlog|get"]
         }
+        "shadow.metrics" => vec!["info"],
         // Redis has no SCRIPT SHOW.
         "shadow.script|list" | "shadow.script|show" => vec!["script|exists"],
         _ => vec![command.strip_prefix("shadow.").expect("a name of the module's")],

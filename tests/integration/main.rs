@@ -33,6 +33,7 @@ mod list;
 mod list_scripts;
 mod load;
 mod memory;
+mod metrics;
 mod module;
 mod native;
 mod persistence;

@@ -49,13 +49,6 @@ impl Info<'_> {
         unsafe { api!(RedisModule_InfoAddFieldULongLong)(self.raw, name.as_ptr(), value) };
     }
 
-    /// Adds numbers in this order.
-    pub fn numbers(&self, fields: &[(&CStr, u64)]) {
-        for (name, value) in fields {
-            self.number(name, *value);
-        }
-    }
-
     /// Adds a text.
     pub fn text(&self, name: &CStr, value: &CStr) {
         // SAFETY: as in `section`.

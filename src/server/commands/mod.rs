@@ -16,6 +16,7 @@ mod keys;
 mod kill;
 mod list;
 mod load;
+mod metrics;
 mod profile;
 mod registration;
 mod resetstat;

@@ -8,8 +8,8 @@ use super::super::settings;
 use super::entry::{OfFunctions, OfScripts};
 use super::spec::{Line, List, Spec};
 use super::{
-    debug, delete, dump, eval, fcall, flush, help, histogram, kept, keys, kill, list, load, profile, resetstat,
-    restore, script, slowlog, stats,
+    debug, delete, dump, eval, fcall, flush, help, histogram, kept, keys, kill, list, load, metrics, profile,
+    resetstat, restore, script, slowlog, stats,
 };
 use crate::engine::{Callable, Dialect};
 
@@ -162,6 +162,22 @@ const COMMANDS: &[Spec] = &[
         summary: c"Runs a cached read-only script by its SHA-1.",
         arguments: EVALSHA_ARGUMENTS,
         ..EVAL
+    },
+    Spec {
+        name: c"shadow.metrics",
+        handler: Some(Handler::of::<metrics::Metrics>()),
+        arity: -1,
+        // As INFO; and it answers while a call runs long, which is when somebody looks.
+        flags: c"deny-script allow-loading allow-stale allow-busy",
+        acl: c"slow dangerous",
+        summary: c"Returns what INFO tells of functions and scripts, for Prometheus.",
+        complexity: c"O(N) where N is the number of functions and scripts",
+        tips: Some(c"nondeterministic_output request_policy:all_shards response_policy:special"),
+        arguments: &[Argument::new(c"form", Kind::OneOf).optional().of(&[
+            Argument::new(c"openmetrics", Kind::PureToken).token(c"OPENMETRICS"),
+            Argument::new(c"prometheus", Kind::PureToken).token(c"PROMETHEUS"),
+        ])],
+        ..BLANK
     },
 ];
 

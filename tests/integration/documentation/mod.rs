@@ -12,7 +12,8 @@ use block::steps;
 use page::{Page, pages, root};
 use stage::{Miss, Stage};
 
-use crate::support::Server;
+use crate::support::library::evaluate;
+use crate::support::{Client, Server};
 
 /// Fails with all of `misses` at once.
 fn expect_none(misses: &[String]) {
@@ -194,5 +195,28 @@ fn every_field_of_info_is_described() {
     let described: BTreeSet<&str> = operations.words.iter().map(|(_, word)| word.as_str()).collect();
     let misses: Vec<String> =
         fields.into_iter().filter(|field| !described.contains(field)).map(str::to_owned).collect();
+    expect_none(&misses);
+}
+
+#[test]
+fn every_metric_is_described() {
+    let server = Server::start();
+    let mut client = server.client();
+    let call_both = |client: &mut Client| {
+        evaluate(client, "return 1");
+        client.call(&["SHADOW.EVAL", "return 1", "0"]);
+    };
+    call_both(&mut client);
+    // What is told of a flush is there after the first one.
+    client.run("SHADOW.FUNCTION FLUSH SYNC");
+    client.run("SHADOW.SCRIPT FLUSH SYNC");
+    call_both(&mut client);
+    let text = client.run("SHADOW.METRICS PROMETHEUS").text();
+    let metrics: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(metrics.len() > 45, "{text}");
+    let operations = Page::read("docs/operations.md".as_ref());
+    let described: BTreeSet<&str> = operations.words.iter().map(|(_, word)| word.as_str()).collect();
+    let misses: Vec<String> =
+        metrics.into_iter().filter(|metric| !described.contains(metric)).map(str::to_owned).collect();
     expect_none(&misses);
 }

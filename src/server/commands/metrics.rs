@@ -1,0 +1,32 @@
+use super::super::api::{Arguments, Context};
+use super::super::metrics::{Form, exposition};
+use super::super::module;
+use super::entry::Command;
+use super::is_option;
+use crate::error::Error;
+
+/// `SHADOW.METRICS [OPENMETRICS | PROMETHEUS]`: what INFO tells of the module, in a form that Prometheus reads.
+pub struct Metrics;
+
+impl Command for Metrics {
+    fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
+        let mut words = arguments.range(1, arguments.len());
+        let form = match words.next() {
+            None => Form::OpenMetrics,
+            Some(word) if is_option(word, "openmetrics") => Form::OpenMetrics,
+            Some(word) if is_option(word, "prometheus") => Form::Prometheus,
+            Some(word) => return Err(unknown(word)),
+        };
+        if let Some(word) = words.next() {
+            return Err(unknown(word));
+        }
+        let module = module::read()?;
+        let text = exposition(&module, form);
+        context.reply_verbatim(*b"txt", text.as_bytes());
+        Ok(())
+    }
+}
+
+fn unknown(word: &[u8]) -> Error {
+    Error::new([b"ERR Unknown argument ", word].concat())
+}
