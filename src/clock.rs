@@ -62,10 +62,11 @@ impl Ticks {
         format!("{:.3}", self.duration().as_nanos() as f64 / 1_000.0)
     }
 
-    /// A difference as a time.
+    /// A difference as a time. From a tenth of a second after the first reading on, the same difference is always the
+    /// same time: who watches a sum of times takes one that becomes less for one that was reset.
     pub fn duration(self) -> Duration {
         match counter() {
-            Some(counter) => counter.duration(self.0, processor_counter(), counter.began.elapsed()),
+            Some(counter) => counter.pace().duration(self.0),
             None => Duration::from_nanos(self.0),
         }
     }
@@ -76,18 +77,55 @@ pub fn detect_counter() {
     counter();
 }
 
-/// The processor's counter and the clock, read at about the same moment. The time since then on both tells how fast the
+/// The processor's counter and the clock, read at the same moment. The time since then on both tells how fast the
 /// counter runs.
 struct Counter {
     first: u64,
     began: Instant,
+    /// How fast it runs, once that is known well.
+    settled: OnceLock<Pace>,
 }
 
+/// After which time it is known well how fast the counter runs: both can be read within a tenth of a microsecond.
+const SETTLING: Duration = Duration::from_millis(100);
+
 impl Counter {
-    /// `ticks` as a time. The counter reads `now`, and was first read `elapsed` ago.
-    fn duration(&self, ticks: u64, now: u64, elapsed: Duration) -> Duration {
-        let counted = u128::from(now.saturating_sub(self.first).max(1));
-        let nanoseconds = u128::from(ticks).saturating_mul(elapsed.as_nanos()) / counted;
+    fn new() -> Self {
+        let (first, began) = read_together();
+        Self { first, began, settled: OnceLock::new() }
+    }
+
+    fn pace(&self) -> Pace {
+        self.settled.get().copied().unwrap_or_else(|| {
+            let (now, clock) = read_together();
+            let pace = Pace { counted: now.saturating_sub(self.first), elapsed: clock - self.began };
+            if pace.elapsed < SETTLING { pace } else { *self.settled.get_or_init(|| pace) }
+        })
+    }
+}
+
+/// The processor's counter and the clock: of a few readings that in which least time passed between the two. The thread
+/// may lose the processor there.
+fn read_together() -> (u64, Instant) {
+    let read = |_| {
+        let (before, clock, after) = (processor_counter(), Instant::now(), processor_counter());
+        (after.wrapping_sub(before), before, clock)
+    };
+    let (_, counter, clock) = (1..8).map(read).fold(read(0), |best, next| if next.0 < best.0 { next } else { best });
+    (counter, clock)
+}
+
+/// How far the counter went in a time.
+#[derive(Clone, Copy)]
+struct Pace {
+    counted: u64,
+    elapsed: Duration,
+}
+
+impl Pace {
+    /// `ticks` as a time.
+    fn duration(self, ticks: u64) -> Duration {
+        let nanoseconds = u128::from(ticks).saturating_mul(self.elapsed.as_nanos()) / u128::from(self.counted.max(1));
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 }
@@ -103,7 +141,7 @@ fn counter() -> Option<&'static Counter> {
 fn first_reading() -> Option<Counter> {
     let source = std::fs::read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     let relied_on = cfg!(target_arch = "x86_64") && source.is_ok_and(|source| source.trim_ascii() == b"tsc");
-    relied_on.then(|| Counter { first: processor_counter(), began: Instant::now() })
+    relied_on.then(Counter::new)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -144,22 +182,33 @@ mod tests {
 
     #[test]
     fn a_counter_of_any_speed_gives_the_time() {
-        let counter = Counter { first: 1_000, began: Instant::now() };
-        for (ticks, now, elapsed, expected) in [
-            (3_000, 3_000_001_000, Duration::from_secs(1), 1_000),
-            (24, 24_001_000, Duration::from_secs(1), 1_000),
-            (5_000_000_000, 5_000_001_000, Duration::from_secs(5), 5_000_000_000),
+        for (ticks, counted, elapsed, expected) in [
+            (3_000, 3_000_000_000, Duration::from_secs(1), 1_000),
+            (24, 24_000_000, Duration::from_secs(1), 1_000),
+            (5_000_000_000, 5_000_000_000, Duration::from_secs(5), 5_000_000_000),
             (u64::MAX, u64::MAX, Duration::from_secs(6 * 365 * 86_400), 6 * 365 * 86_400 * 1_000_000_000),
         ] {
-            let duration = counter.duration(ticks, now, elapsed);
+            let duration = Pace { counted, elapsed }.duration(ticks);
             assert!(duration.abs_diff(Duration::from_nanos(expected)) < Duration::from_micros(1), "{duration:?}");
         }
     }
 
     #[test]
     fn a_counter_that_was_set_back_gives_no_panic() {
-        let counter = Counter { first: 1_000, began: Instant::now() };
-        counter.duration(u64::MAX, 10, Duration::MAX);
-        assert_eq!(counter.duration(0, 10, Duration::from_secs(1)), Duration::ZERO);
+        Pace { counted: 0, elapsed: Duration::MAX }.duration(u64::MAX);
+        assert_eq!(Pace { counted: 0, elapsed: Duration::from_secs(1) }.duration(0), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_sum_of_times_never_becomes_less() {
+        detect_counter();
+        let began = Instant::now();
+        while began.elapsed() < SETTLING {
+            std::hint::spin_loop();
+        }
+        // As long as a year: whatever changes is seen.
+        let year = Ticks(1 << 56);
+        let first = year.duration();
+        assert!((0..10_000).all(|_| year.duration() == first), "{first:?}");
     }
 }

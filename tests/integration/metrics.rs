@@ -149,6 +149,8 @@ fn used_server() -> (Server, Client) {
         rest.iter().all(|(field, value)| client.info_number(&format!("shadow_{field}")) == *value)
             && client.info_number("shadow_reclaim_queue") == 0
     });
+    // From a tenth of a second on, ticks are always the same time. The server counts in seconds that have begun.
+    wait_until("it is known how long a tick is", || client.info_number("uptime_in_seconds") >= 2);
     (server, client)
 }
 
