@@ -168,8 +168,8 @@ fn add_running(info: &Info, callable: Callable) {
     });
 }
 
-/// A line for each of `all` that was called, in the form of `commandstats`, and one in the form of `latencystats`. Those
-/// that took most time come first.
+/// A line for each of `all` that was called, in the form of `commandstats`, and one in the form of `latencystats`.
+/// Those that took most time come first.
 fn add_stats<'a>(
     info: &Info,
     word: &str,

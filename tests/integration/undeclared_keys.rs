@@ -618,10 +618,12 @@ fn what_comes_from_the_master_is_not_held() {
     let (port, links) = way_to(&master);
     client.run(&format!("REPLICAOF 127.0.0.1 {port}"));
     wait_until("the replica follows", || client.info("master_link_status").as_deref() == Some("up"));
-    let mut link = links.try_iter().last().expect("a link");
     let script = "return redis.call('SET', 'second', 'x')";
-    link.write_all(&encode(&["SHADOW.FCALL", "f", "1", "own"])).expect("the link is open");
-    link.write_all(&encode(&["SHADOW.EVAL", script, "0"])).expect("the link is open");
+    let commands = [encode(&["SHADOW.FCALL", "f", "1", "own"]), encode(&["SHADOW.EVAL", script, "0"])].concat();
+    // Redis 8 takes the snapshot by a connection of its own, which it has closed.
+    for mut link in links.try_iter() {
+        drop(link.write_all(&commands));
+    }
     wait_until("the function has run", || client.run("GET other").text() == "x");
     wait_until("the script has run", || client.run("GET second").text() == "x");
     assert_eq!(KINDS.map(|kind| totals(&mut client, kind)), [[0, 0]; 2]);

@@ -35,8 +35,7 @@ impl ClientId {
         checked(unsafe { api!(RedisModule_GetClientInfoById)(ptr::null_mut(), self.0) }).is_ok()
     }
 
-    /// Its address and port, as the server's slow log writes them; empty for one that is not connected. What a server
-    /// gives for one on its own socket is a path, which need not be that of the socket.
+    /// Its address and port, as the server's slow log writes them; empty for one that is not connected.
     pub fn address(self) -> Vec<u8> {
         let mut info = MaybeUninit::<raw::RedisModuleClientInfo>::zeroed();
         // SAFETY: All-zero bytes are a valid value, whose version is set before the call reads it. The server fills it
@@ -48,9 +47,6 @@ impl ClientId {
             }
             let info = info.assume_init();
             let address = CStr::from_ptr(info.addr.as_ptr()).to_string_lossy().into_owned();
-            if address.starts_with('/') {
-                return address.into_bytes();
-            }
             let host = if address.contains(':') { format!("[{address}]") } else { address };
             format!("{host}:{}", info.port).into_bytes()
         }
