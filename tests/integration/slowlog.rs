@@ -295,8 +295,9 @@ fn a_client_on_a_unix_socket_is_named_as_the_server_names_it() {
         assert_eq!(parse(&reply), Value::Integer(1));
         let own = own_entry(&mut client, kind);
         let call = &slow_calls(&mut client, kind)[0];
+        // Valkey 9.1 puts it in brackets.
+        assert!(own[4].text().contains(&socket), "{own:?}");
         assert_eq!(text(call, "client_addr"), own[4].text());
-        assert_eq!(text(call, "client_addr"), format!("{socket}:0"));
     }
 }
 

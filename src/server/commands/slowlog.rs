@@ -12,8 +12,8 @@ use super::list::reply_number;
 use super::{is_option, wrong_arguments};
 use crate::error::Error;
 
-/// `SHADOW.FUNCTION SLOWLOG GET [count] | LEN | RESET | HELP`, and the same of SHADOW.SCRIPT: the calls that took longer
-/// than `slowlog-log-slower-than`.
+/// `SHADOW.FUNCTION SLOWLOG GET [count] | LEN | RESET | HELP`, and the same of SHADOW.SCRIPT: the calls that took as
+/// long as `slowlog-log-slower-than`, or longer.
 pub struct SlowLog<K>(PhantomData<K>);
 
 /// How many GET returns unless it is told.
