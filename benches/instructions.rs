@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::servers::Identity;
 use crate::support::{Client, Server, wait_until};
 
-/// The function of the module in which each of its commands runs, as a pattern: what is counted, with all that it calls.
+/// The function of the module in which each of its commands runs, as a pattern. It is counted with all that it calls.
 const COUNTED: &str = "_ZN6shadow6server3api7command5enter*";
 
 /// A server that counts the instructions of the module's commands.
