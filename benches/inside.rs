@@ -75,7 +75,7 @@ pub type Samples = [Vec<f64>; STATES.len()];
 /// What a look costs a call.
 pub struct Cost {
     pub name: &'static str,
-    /// Microseconds in the server for each call; none where the module has no such look.
+    /// Microseconds in the server for each call.
     pub times: Samples,
     /// Instructions for each call; none where they are not counted.
     pub instructions: Samples,
@@ -102,17 +102,15 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Cost> {
     let mut counted = counter.as_ref().map(Instructions::client);
     counted.iter_mut().for_each(prepare);
     let costs = SUBJECTS.iter().map(|subject| {
-        let mut cost = Cost { name: subject.name, times: Samples::default(), instructions: Samples::default() };
-        if subject.look.is_there(&mut client) {
-            cost.times = subject.times(&mut client, plan);
-            // Samples are taken by the clock, which Valgrind does not slow down as it does everything else.
-            if subject.look != Look::Profile
-                && let (Some(counter), Some(client)) = (&mut counter, &mut counted)
-            {
-                cost.instructions = subject.instructions(counter, client, plan);
-            }
+        let times = subject.times(&mut client, plan);
+        let mut instructions = Samples::default();
+        // A profile is taken by the clock, which Valgrind does not slow down as it does everything else.
+        if subject.look != Look::Profile
+            && let (Some(counter), Some(client)) = (&mut counter, &mut counted)
+        {
+            instructions = subject.instructions(counter, client, plan);
         }
-        cost
+        Cost { name: subject.name, times, instructions }
     });
     costs.collect()
 }
@@ -175,12 +173,6 @@ impl Subject {
 }
 
 impl Look {
-    /// Whether the module has it.
-    fn is_there(self, client: &mut Client) -> bool {
-        let help = client.run("SHADOW.FUNCTION HELP").text();
-        self != Self::Profile || help.contains("PROFILE")
-    }
-
     /// Turns it on or off; returns when that is so.
     fn turn(self, client: &mut Client, on: bool) {
         match self {
