@@ -47,6 +47,13 @@ pub const EMPTY: Case = Case::computing("an empty function", "bench_empty", 5_00
 /// Also measured from a client.
 pub const GET: Case = Case::calling("one GET", "bench_get", "1 bench:text", 5_000, "1 GET bench:text");
 
+/// Also measured while something looks at it.
+pub const INCRBY: Case =
+    Case::calling("fifty INCRBY", "bench_incrby", "1 bench:number", 500, "50 INCRBY bench:number 1");
+
+/// Also measured while something looks at it.
+pub const FIB: Case = Case::computing("fib(25)", "bench_fib", 20);
+
 /// Entering a function, and inner commands.
 pub const CALLS: [Case; 6] = [
     EMPTY,
@@ -56,13 +63,13 @@ pub const CALLS: [Case; 6] = [
     },
     GET,
     Case::calling("one SET", "bench_set", "1 bench:text", 5_000, "1 SET bench:text value"),
-    Case::calling("fifty INCRBY", "bench_incrby", "1 bench:number", 500, "50 INCRBY bench:number 1"),
+    INCRBY,
     Case::calling("HGETALL of 50 fields", "bench_hgetall", "1 bench:hash", 1_000, "1 HGETALL bench:hash"),
 ];
 
 /// Computation alone.
 pub const COMPUTATIONS: [Case; 6] = [
-    Case::computing("fib(25)", "bench_fib", 20),
+    FIB,
     Case::computing("primes below 10,000", "bench_sieve", 50),
     Case::computing("counting 1,000 words", "bench_words", 100),
     Case::computing("building a string of 1,000 parts", "bench_building", 100),
@@ -165,7 +172,7 @@ pub fn measure_pairs(
 }
 
 /// A command in one pipeline, `calls` times; microseconds of each in the server.
-fn timed(client: &mut Client, command: &[impl Word], calls: usize, what: &str) -> f64 {
+pub fn timed(client: &mut Client, command: &[impl Word], calls: usize, what: &str) -> f64 {
     client.run("CONFIG RESETSTAT");
     let replies = client.pipeline(&vec![command.to_vec(); calls]);
     assert!(!replies[0].is_error(), "{what}: {}", replies[0].text());

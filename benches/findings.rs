@@ -1,5 +1,6 @@
 //! All measurements of one server.
 
+use crate::inside::Cost;
 use crate::interception::Interception;
 use crate::memory::Trace;
 use crate::row::{BySize, Row};
@@ -37,6 +38,8 @@ pub struct Findings {
     /// Microseconds as a client sees them.
     pub collector: Vec<Row>,
     pub interception: Interception,
+    /// What it costs to look inside, call by call.
+    pub inside: Vec<Cost>,
 }
 
 /// What depends on the number of libraries.

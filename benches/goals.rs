@@ -2,6 +2,7 @@
 
 use crate::collector::{self, FEW};
 use crate::findings::Findings;
+use crate::inside::{self, COMMANDS_PROFILE, COMMANDS_UNDECLARED, Cost, EMPTY_LATENCY, FIB_PROFILE, Samples};
 use crate::interception::{PROCESSOR_AT_ONCE, PROCESSOR_ONE_AT_A_TIME, STATES};
 use crate::memory;
 use crate::number::{number, percent, ratio};
@@ -28,7 +29,7 @@ struct Verdict {
     met: Option<bool>,
 }
 
-const GOALS: [Goal; 28] = [
+const GOALS: [Goal; 33] = [
     Goal {
         what: "FLUSH ASYNC of 100,000 libraries, in the server",
         target: "15 us at most",
@@ -172,6 +173,31 @@ const GOALS: [Goal; 28] = [
         target: "1 % more at most",
         judge: |found| slower(found, PROCESSOR_AT_ONCE),
     },
+    Goal {
+        what: "an empty function with `latency-tracking yes`, instructions",
+        target: "1 % more at most",
+        judge: |found| costs(&cost(found, EMPTY_LATENCY).instructions, 1.0),
+    },
+    Goal {
+        what: "an empty function with `latency-tracking yes`, time",
+        target: "2 % more at most",
+        judge: |found| costs(&cost(found, EMPTY_LATENCY).times, 2.0),
+    },
+    Goal {
+        what: "fifty INCRBY with `undeclared-keys report`",
+        target: "3 % more at most",
+        judge: |found| costs(&cost(found, COMMANDS_UNDECLARED).times, 3.0),
+    },
+    Goal {
+        what: "fifty INCRBY with PROFILE at 1,000 Hz",
+        target: "5 % more at most",
+        judge: |found| costs(&cost(found, COMMANDS_PROFILE).times, 5.0),
+    },
+    Goal {
+        what: "fib(25) with PROFILE at 1,000 Hz",
+        target: "5 % more at most",
+        judge: |found| costs(&cost(found, FIB_PROFILE).times, 5.0),
+    },
 ];
 
 /// Where nearly all of the time is that of inner commands.
@@ -245,4 +271,15 @@ fn slower(found: &Findings, sight: usize) -> Verdict {
     let [noise, cost] = [1, STATES.len() - 1].map(|state| found.interception.slowdown(sight, state).median);
     let seen = format!("{} ({} without a filter, again)", percent(cost), percent(noise));
     Verdict { seen, met: Some(cost <= 1.0) }
+}
+
+fn cost<'f>(found: &'f Findings, name: &str) -> &'f Cost {
+    found.inside.iter().find(|cost| cost.name == name).unwrap_or_else(|| panic!("no row is named {name}"))
+}
+
+/// By the median of what a call takes more while something looks at it.
+fn costs(samples: &Samples, limit: f64) -> Verdict {
+    let more = inside::more(samples, inside::ON).map(|more| more.median);
+    let seen = more.map_or_else(|| "not measured".to_owned(), percent);
+    Verdict { seen, met: more.map(|more| more <= limit) }
 }

@@ -4,6 +4,7 @@
 //!
 //! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that `make matrix` has
 //!   fetched of [`servers::FETCHED`].
+//! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing.
 //! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that everything works. What it writes goes to `target/bench/`.
 //!
 //! A full run writes `docs/performance.md`, the plots beside it, and the comparison in `README.md`; the latter only if
@@ -22,6 +23,8 @@ mod clients;
 mod collector;
 mod findings;
 mod goals;
+mod inside;
+mod instructions;
 mod interception;
 mod machine;
 mod memory;
@@ -52,6 +55,11 @@ fn main() {
     let plan = Plan::from_environment();
     // All of them first: one that does not start costs no measurement.
     let servers: Vec<Identity> = servers::binaries().iter().map(|binary| Identity::of(binary)).collect();
+    if std::env::var("BENCH_ONLY").is_ok_and(|only| only == "inside") {
+        let costs: Vec<_> = servers.iter().map(|server| (&*server.name, inside::measure(server, &plan))).collect();
+        println!("{}", report::inside(costs.iter().map(|(name, costs)| (*name, &**costs))));
+        return;
+    }
     let findings: Vec<Findings> = servers.into_iter().map(|identity| measure(identity, &plan)).collect();
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -86,6 +94,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
     let [scripts, script_computations] = scripts::measure(&server, plan);
     let clients = clients::measure(&server, plan);
     let interception = interception::measure(&server, plan);
+    let inside = inside::measure(&server, plan);
     let collector = collector::measure(&server, plan);
     let (memory, traces) = memory::measure(&server, plan);
     let [flushes_async, flushes_sync] = clearing::measure(&server, plan, Kind::Libraries);
@@ -108,5 +117,6 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         clients,
         collector,
         interception,
+        inside,
     }
 }

@@ -28,6 +28,10 @@ pub struct Plan {
     pub interception_starts: usize,
     /// How often GET is measured each time.
     pub interception_rounds: usize,
+    /// How often each call is measured while something looks at it.
+    pub inside_rounds: usize,
+    /// How often its instructions are counted.
+    pub inside_counts: usize,
 }
 
 /// A number of libraries.
@@ -70,6 +74,8 @@ const FULL: Plan = Plan {
     collector_rounds: 3,
     interception_starts: 5,
     interception_rounds: 15,
+    inside_rounds: 201,
+    inside_counts: 5,
 };
 
 const SHORT: Plan = Plan {
@@ -89,4 +95,6 @@ const SHORT: Plan = Plan {
     collector_rounds: 1,
     interception_starts: 2,
     interception_rounds: 2,
+    inside_rounds: 2,
+    inside_counts: 1,
 };

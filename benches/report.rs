@@ -2,6 +2,7 @@
 
 use crate::findings::Findings;
 use crate::goals;
+use crate::inside::{self, Cost};
 use crate::interception::{SIGHTS, STATES};
 use crate::machine;
 use crate::number::{count, number, percent, ratio};
@@ -54,6 +55,7 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("clients", pairs(findings, |found| &found.clients)),
         ("collector", pairs(findings, |found| &found.collector)),
         ("interception", interception(findings)),
+        ("inside", inside(findings.iter().map(|found| (&*found.server.name, &*found.inside)))),
     ];
     // What an empty filling leaves.
     fill(TEMPLATE, &gaps).replace("\n\n\n", "\n\n")
@@ -131,6 +133,27 @@ fn interception(findings: &[Findings]) -> String {
             let first = format!("{} ns", number(found.interception.time(sight, 0).median));
             let others = (1..STATES.len()).map(|state| found.interception.slowdown(sight, state).show(percent));
             table.push(head.chain([first]).chain(others));
+        }
+    }
+    table.to_string()
+}
+
+/// What it costs to look inside: the costs of each server, beside its name.
+pub fn inside<'f>(servers: impl Iterator<Item = (&'f str, &'f [Cost])>) -> String {
+    let [_, again, on] = inside::STATES;
+    let columns = ["", "server", "a call", again, on, "its instructions", again, on];
+    let mut table = Table::new(columns);
+    let servers: Vec<_> = servers.collect();
+    for row in 0..servers[0].1.len() {
+        for (name, costs) in &servers {
+            let cost = &costs[row];
+            let measured = |samples, unit: &str| {
+                let plain = inside::plain(samples).map(|plain| format!("{}{unit}", number(plain.median)));
+                let more = [1, inside::ON].map(|state| inside::more(samples, state).map(|more| more.show(percent)));
+                [plain].into_iter().chain(more).map(|cell| cell.unwrap_or_else(|| "-".to_owned()))
+            };
+            let cells = measured(&cost.times, " us").chain(measured(&cost.instructions, ""));
+            table.push([cost.name.to_owned(), (*name).to_owned()].into_iter().chain(cells));
         }
     }
     table.to_string()

@@ -45,7 +45,7 @@ pub fn name_of(row: &str) -> String {
 }
 
 /// The words of a call of a script by its digest.
-fn by_digest<'a>(side: Side, script: &str, words: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+pub fn by_digest<'a>(side: Side, script: &str, words: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     let head = [side.eval(true).as_bytes().to_vec(), digest(script).into_bytes()];
     head.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
 }
@@ -57,7 +57,7 @@ pub fn long() -> [Vec<Vec<u8>>; 2] {
 }
 
 /// Caches a script on both sides.
-fn load(client: &mut Client, script: &str) {
+pub fn load(client: &mut Client, script: &str) {
     for side in Side::BOTH {
         let reply = client.call(&[side.script(), "LOAD", script]);
         assert_eq!(reply.text(), digest(script), "{script}");

@@ -44,15 +44,20 @@ impl Identity {
     pub fn start(&self) -> Server {
         start(&self.binary)
     }
+
+    /// The same, run by another program: `words` are its name and arguments.
+    pub fn start_under(&self, words: &[&str]) -> Server {
+        with_module(&self.binary).under(words).start()
+    }
 }
 
 /// Without latency histograms, which would count as memory that a flush leaves behind.
-fn options(binary: &str) -> Options {
-    Options::new().binary(binary).set("latency-tracking", "no")
+fn with_module(binary: &str) -> Options {
+    Options::new().binary(binary).set("latency-tracking", "no").module_arguments("enable-debug-command yes")
 }
 
 fn start(binary: &str) -> Server {
-    options(binary).module_arguments("enable-debug-command yes").start()
+    with_module(binary).start()
 }
 
 /// The binaries that `SERVERS` names, separated by spaces; a path is relative to the current directory. Without it,

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "tests/support"))
 
 import redis  # noqa: E402
 from server import PATIENCE, Server, description  # noqa: E402
+from undeclared import REPORT, Findings  # noqa: E402
 
 ADD = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
 
@@ -46,9 +47,9 @@ def wait_until(what, condition):
         time.sleep(0.01)
 
 
-def misses_after_failover(setting):
+def misses_after_failover(setting, undeclared):
     """How many calls the replica has answered by NOSCRIPT when it has taken its master's place."""
-    arguments = ["intercept", "all", "keep-scripts", setting]
+    arguments = ["intercept", "all", "keep-scripts", setting, *REPORT]
     with Server(arguments) as master, Server(arguments) as replica:
         first = redis.Redis(port=master.port)
         second = redis.Redis(port=replica.port)
@@ -62,15 +63,19 @@ def misses_after_failover(setting):
         wait_until("the replica has all", lambda: behind() == 0)
         second.replicaof("NO", "ONE")
         assert use_helpers(replica) == (10, "10,14")
+        for server in (master, replica):
+            undeclared.look("helpers", server.port)
         return second.info("shadow_scripts")["shadow_scripts_missed_calls"]
 
 
 def main():
     print(description(), flush=True)
-    kept, not_kept = misses_after_failover("yes"), misses_after_failover("no")
+    undeclared = Findings()
+    kept, not_kept = (misses_after_failover(setting, undeclared) for setting in ("yes", "no"))
     passed = kept == 0 and not_kept > 0
     print(f"{'ok' if passed else 'FAILED':6}  NOSCRIPT after a failover: {kept}, and {not_kept} without keep-scripts")
-    return 0 if passed else 1
+    as_listed = undeclared.finish("clients", ["helpers"], False)
+    return 0 if passed and as_listed else 1
 
 
 if __name__ == "__main__":

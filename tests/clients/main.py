@@ -13,10 +13,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 
 from server import Server, description  # noqa: E402
+from undeclared import REPORT, Findings  # noqa: E402
 
 # The protocols that each client can be told to speak.
 CLIENTS = {"redis-py.py": "23", "coredis-py.py": "3", "node-redis.js": "23", "ioredis.js": "23"}
-SERVERS = {"stock": None, "intercepted": ["intercept", "yes"]}
+SERVERS = {"stock": None, "intercepted": ["intercept", "yes", *REPORT]}
 SUBCOMMANDS = ("load", "list", "delete", "flush", "dump", "restore", "stats", "kill")
 TYPED = {"fcall", "fcall_ro", *(f"function|{name}" for name in SUBCOMMANDS)}
 # What the module itself asks the server for, whatever clients type, and what it leaves to the server while nothing of
@@ -42,8 +43,8 @@ def answered_by(client):
     return "stock" if stock else "intercepted"
 
 
-def run(script, protocol):
-    """Whether the client's script passes."""
+def run(script, protocol, undeclared):
+    """Whether the client's script passes. Notes which undeclared keys its functions have reached."""
     passed = True
     for name, module in SERVERS.items():
         with Server(module) as server, redis.Redis(port=server.port) as client:
@@ -51,6 +52,8 @@ def run(script, protocol):
             program = sys.executable if script.endswith(".py") else "node"
             ended = subprocess.run([program, HERE / script, str(server.port), protocol], timeout=60)
             good = ended.returncode == 0 and answered_by(client) == name
+            if module:
+                undeclared.look(script, server.port)
             print(f"{'ok' if good else 'FAILED':6}  {script:13}  RESP{protocol}  {name}", flush=True)
             passed = passed and good
     return passed
@@ -58,9 +61,11 @@ def run(script, protocol):
 
 def main():
     print(description(), flush=True)
-    results = [run(script, protocol) for script, protocols in CLIENTS.items() for protocol in protocols]
+    undeclared = Findings()
+    results = [run(script, protocol, undeclared) for script, protocols in CLIENTS.items() for protocol in protocols]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-    return 0 if all(results) else 1
+    as_listed = undeclared.finish("clients", CLIENTS, False)
+    return 0 if all(results) and as_listed else 1
 
 
 if __name__ == "__main__":

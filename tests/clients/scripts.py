@@ -4,7 +4,9 @@ Both runs of a flow go side by side, a step at a time. After each step its resul
 types, encodings and values, and how long the keys are kept. Of the entries of a stream only the fields are compared,
 since an id is the time at which the entry was added; JSON that a script made may have its members in another order
 (`table-order` in docs/compatibility.md). How long a key is kept is known as exactly as a step is short. In the end the
-script commands must have been answered by the stock server in the one run, and by the module alone in the other.
+script commands must have been answered by the stock server in the one run, and by the module alone in the other. After
+the last flow stands which keys the scripts have reached that their calls do not declare; it is held against
+tests/packages/undeclared-keys.txt.
 
 Arguments: which flows to run, all of them if none. With `--stock`, both servers are stock ones: this shows whether the
 flows repeat themselves.
@@ -24,7 +26,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 
 from database import contents, reordered  # noqa: E402
+from packaged import Names  # noqa: E402
 from server import Server, description  # noqa: E402
+from undeclared import REPORT, Findings  # noqa: E402
 
 # What each flow is told: the protocols, and for BullMQ the client.
 FLOWS = {
@@ -38,8 +42,10 @@ FLOWS = {
     "walrus-py.py": ["2", "3"],
     "dramatiq-py.py": ["2", "3"],
 }
-INTERCEPTED = ["intercept", "all"]
+INTERCEPTED = ["intercept", "all", *REPORT]
 KILL = "script|kill"
+# What this test itself asks the module.
+ASKED = {"script|keys", "script|show"}
 
 # How many seconds a flow may take in all before the test gives up on it.
 PATIENCE = 120
@@ -110,6 +116,18 @@ class Run:
         self._kept, self._began = kept, ended
         return database
 
+    def collect(self, undeclared, package, names):
+        """Notes which undeclared keys scripts have reached."""
+
+        def name_of(digest):
+            return names.of(self._reader.execute_command("SHADOW.SCRIPT", "SHOW", digest).decode(errors="replace"))
+
+        undeclared.collect(package, self._reader.execute_command, name_of)
+
+    def count(self, undeclared):
+        """Notes how many were counted in all."""
+        undeclared.count(self._client.info("everything"))
+
     def go_on(self):
         self.process.stdin.write("\n")
         self.process.stdin.flush()
@@ -120,7 +138,7 @@ class Run:
         for name, stat in self._client.info("commandstats").items():
             name = name.removeprefix("cmdstat_")
             counts, plain = (module, name[7:]) if name.startswith("shadow.") else (own, name)
-            if commands_of_scripts(plain) and stat["calls"]:
+            if commands_of_scripts(plain) and plain not in ASKED and stat["calls"]:
                 counts[plain] = (stat["calls"], stat["failed_calls"])
         # A KILL while nothing of the module's runs is left to the server, which may have something to end.
         calls, failed = own.get(KILL, (0, 0))
@@ -189,8 +207,11 @@ def differing_lines(stock, other):
             yield f"result: {both[0]!r} and {both[1]!r}"
 
 
-def go_side_by_side(runs, comparison):
-    """Returns how many steps there were, how many keys at most, and what differs; nothing is run after a difference."""
+def go_side_by_side(runs, comparison, look):
+    """Returns how many steps there were, how many keys at most, and what differs; nothing is run after a difference.
+
+    After each step calls `look`.
+    """
     steps = keys = 0
     while True:
         stock, other = (run.step() for run in runs)
@@ -198,6 +219,7 @@ def go_side_by_side(runs, comparison):
             codes = [run.process.wait() for run in runs]
             return steps, keys, [] if codes == [0, 0] else [f"after {steps} steps: exit codes {codes}"]
         databases = [run.keys() for run in runs]
+        look()
         differences = [*differing_lines(stock[1], other[1]), *comparison.differing_keys(*databases)]
         if differences or stock[0] != other[0]:
             return steps, keys, [f"step {stock[0]!r}: {difference}" for difference in differences or ["another step"]]
@@ -220,18 +242,26 @@ def wrongly_answered(runs, intercepted):
         yield f"calls and failed ones differ: {own} and {busy}"
 
 
-def compare(name, arguments, intercepted):
+def compare(name, arguments, intercepted, names, undeclared):
     """Whether a flow does the same on both servers."""
+    undeclared.begin()
     words = [name, *arguments.split()]
     with Server() as stock, Server(INTERCEPTED if intercepted else None) as other:
         with Run(stock, words) as first, Run(other, words) as second:
             runs, comparison = [first, second], Comparison()
             watchdog = threading.Timer(PATIENCE, lambda: [run.process.kill() for run in runs])
             watchdog.start()
-            steps, keys, differences = go_side_by_side(runs, comparison)
+
+            def look():
+                if intercepted:
+                    second.collect(undeclared, package(name), names)
+
+            steps, keys, differences = go_side_by_side(runs, comparison, look)
             watchdog.cancel()
             differences = differences or list(wrongly_answered(runs, intercepted))
             calls = sum(count for count, _ in first.answered()[0].values())
+            if intercepted:
+                second.count(undeclared)
     passed = not differences and steps > 0
     title = f"{name:24}  RESP{arguments:9}"
     counts = f"{steps:2} steps, {keys:3} keys, {calls:4} calls"
@@ -243,13 +273,21 @@ def compare(name, arguments, intercepted):
     return passed
 
 
+def package(name):
+    """What a flow is called in the list of undeclared keys."""
+    return pathlib.Path(name).stem
+
+
 def main():
-    names = [name for name in sys.argv[1:] if name != "--stock"] or FLOWS
+    chosen = [name for name in sys.argv[1:] if name != "--stock"]
+    flows = chosen or FLOWS
     intercepted = "--stock" not in sys.argv
     print(description() + ("" if intercepted else ", twice"), flush=True)
-    results = [compare(name, arguments, intercepted) for name in names for arguments in FLOWS[name]]
+    names, undeclared = Names(), Findings()
+    results = [compare(name, words, intercepted, names, undeclared) for name in flows for words in FLOWS[name]]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-    return 0 if all(results) else 1
+    as_listed = not intercepted or undeclared.finish("clients", [package(name) for name in flows], not chosen)
+    return 0 if all(results) and as_listed else 1
 
 
 if __name__ == "__main__":

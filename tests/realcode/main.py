@@ -2,8 +2,9 @@
 
 First every script must compile in both or in neither. Then the packages are put to ordinary use against a server
 without the module, and what they sent there is sent again, with every script called as a function: by FCALL in database
-0 and by SHADOW.FCALL in database 1. After each command the replies and all keys must be equal. Arguments: which of the
-recordings to make, all of them if none.
+0 and by SHADOW.FCALL in database 1. After each command the replies and all keys must be equal. In the end stands which
+keys the scripts have reached that their calls do not declare; it is held against tests/packages/undeclared-keys.txt.
+Arguments: which of the recordings to make, all of them if none.
 """
 
 import collections
@@ -18,14 +19,15 @@ import redis
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 
-import scripts  # noqa: E402
 from database import contents, reordered  # noqa: E402
+from packaged import Names, all_scripts, without_comments  # noqa: E402
 from recording import Recording  # noqa: E402
 from server import Server, description  # noqa: E402
+from undeclared import REPORT, Findings  # noqa: E402
 
 LIBRARIES = ["bit", "cjson", "cmsgpack", "struct"]
 
-PYTHON = ["limits", "throttled", "walrus", "redis_locks", "rq", "huey", "pyrate_limiter"]
+PYTHON = ["limits", "throttled", "walrus", "redis_locks", "rq", "huey", "pyrate_limiter", "alike"]
 NODE = ["bull", "bullmq", "rateLimiterFlexible", "redlock"]
 
 # So many scripts there are at least, and calls of them in the recordings.
@@ -42,17 +44,15 @@ MILLISECONDS, SECONDS = 50, 0.05
 READINGS = 5
 
 
-def without_comments(code):
-    return re.sub(r"--(\[(=*)\[.*?\]\2\]|[^\n]*)", "", code, flags=re.DOTALL)
-
-
 def needs(code):
     """The libraries of the environment that a script uses."""
     return {name for name in LIBRARIES if re.search(rf"\b{name}\.", without_comments(code))}
 
 
 class Script:
-    """A script as the only function of a library; both have the same name."""
+    """A script as the only function of a library; both have the same name. It begins in the library's third line."""
+
+    FIRST_LINE = 3
 
     def __init__(self, code, label=None):
         self.name = "s_" + hashlib.sha1(code).hexdigest()
@@ -62,7 +62,8 @@ class Script:
             self.name.encode(),
             code,
         )
-        self.needs = needs(code.decode(errors="replace"))
+        self.code = code.decode(errors="replace")
+        self.needs = needs(self.code)
 
     def load(self, server, command):
         """The error of loading it, or None."""
@@ -108,7 +109,7 @@ class Connections:
 
 def compile_all(server):
     """Loads every script in both. Returns how many there were and what differed."""
-    found = scripts.all_scripts()
+    found = all_scripts()
     differences, refused, packages = [], 0, collections.Counter()
     for label, code in found.items():
         script = Script(code.encode(), label)
@@ -221,7 +222,7 @@ def compare(server, comparison, function, words):
     return differences + comparison.databases(server), stock
 
 
-def replay(server, name, commands):
+def replay(server, name, commands, names, undeclared):
     """Returns how many calls were compared, and what differed."""
     known, kept = replayable(commands)
     differences = []
@@ -231,11 +232,14 @@ def replay(server, name, commands):
             if error := script.load(server, command):
                 differences.append(f"{name}: {command} LOAD: {error}")
     comparison = Comparison()
+    functions = {script.name: names.of(script.code) for script in known.values()}
     calls = failed = 0
     for digest, words in kept:
         function = known[digest].name if digest else None
         found, reply = compare(server, comparison, function, words)
-        calls += function is not None
+        if function is not None:
+            calls += 1
+            undeclared.collect(name, server.send, functions.get, Script.FIRST_LINE)
         failed += isinstance(reply, redis.RedisError)
         if found:
             # What comes after it would differ for this reason.
@@ -253,20 +257,24 @@ def replay(server, name, commands):
 
 def main():
     recordings = {name: record(name) for name in sys.argv[1:] or [*PYTHON, *NODE]}
-    with Server(module=[]) as process, Connections(process.port) as server:
+    undeclared = Findings()
+    with Server(module=REPORT) as process, Connections(process.port) as server:
         print(description(), flush=True)
         differences = compile_all(server)
-        calls = 0
+        calls, names = 0, Names()
         for name, commands in recordings.items():
-            count, found = replay(server, name, commands)
+            count, found = replay(server, name, commands, names, undeclared)
             calls += count
             differences += found
-    if len(sys.argv) == 1 and calls < LEAST_CALLS:
+        undeclared.count(redis.Redis(port=process.port).info("everything"))
+    everything = len(sys.argv) == 1
+    as_listed = undeclared.finish("realcode", recordings, everything)
+    if everything and calls < LEAST_CALLS:
         differences.append(f"only {calls} calls were recorded")
     for difference in differences:
         print(f"DIFFERENT  {difference}")
     print(f"{calls} calls, {len(differences)} differences")
-    return 1 if differences else 0
+    return 1 if differences or not as_listed else 0
 
 
 if __name__ == "__main__":

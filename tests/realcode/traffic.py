@@ -1,6 +1,11 @@
-"""Ordinary use of Python packages that bring Lua. Arguments: which package, and the server's port."""
+"""Ordinary use of Python packages that bring Lua. Arguments: which package, and the server's port.
+
+`alike` is no package: its scripts do what those of Sidekiq (Ruby) and asynq (Go) do.
+"""
 
 import datetime
+import json
+import pathlib
 import sys
 import time
 
@@ -94,7 +99,10 @@ def redis_locks():
     assert other.acquire(blocking=False)
     other.extend(90)
     other.release()
+    assert other.acquire(blocking=False)
+    # Deletes what it finds by a pattern.
     redis_lock.reset_all(client)
+    assert not client.exists("lock:other")
 
 
 def rq():
@@ -112,6 +120,8 @@ def rq():
     queue.enqueue(time.ctime, 0, job_id="first", unique=True, at_front=True, result_ttl=60, ttl=60)
     queue.enqueue(time.ctime, "x", retry=Retry(max=2))
     assert queue.job_ids[0] == "first"
+    # Deletes the jobs whose ids are in the list.
+    assert queue.empty() == 3 and not client.exists("rq:job:one")
 
 
 def huey():
@@ -132,6 +142,35 @@ def pyrate_limiter():
     limiter = Limiter(bucket)
     for weight in (1, 1, 1, 1, 2):
         limiter.try_acquire("alice", weight=weight, blocking=False)
+
+
+def alike():
+    client = redis.Redis(port=PORT, decode_responses=True)
+    directory = pathlib.Path(__file__).resolve().parent / "alike"
+    run = {path.stem: client.register_script(path.read_text()) for path in directory.glob("*.lua")}
+
+    def job(number, queue):
+        return json.dumps({"class": "Mail", "args": [number], "queue": queue, "jid": f"j{number}"})
+
+    client.zadd("app:schedule", {job(1, "mail"): 10, job(2, "low"): 20, job(3, "mail"): 30, job(4, "mail"): 90})
+    assert run["sidekiq_schedule"](keys=["app:schedule"], args=[40, "app:"]) == 3
+    assert client.smembers("app:queues") == {"mail", "low"} and client.llen("app:queue:mail") == 2
+    client.lmove("app:queue:mail", "app:private", "RIGHT", "LEFT")
+    assert run["sidekiq_recover"](keys=["app:private", "app:recovered"], args=["app:"]) == 1
+    assert run["sidekiq_recover"](keys=["app:private", "app:recovered"], args=["app:"]) is None
+    assert client.llen("app:queue:mail") == 2
+    assert run["sidekiq_pop"](keys=["app:schedule"], args=[40]) is None
+    assert run["sidekiq_pop"](keys=["app:schedule"], args=[100]) == job(4, "mail")
+
+    pending, paused, active, lease = (f"asynq:{{mail}}:{name}" for name in ("pending", "paused", "active", "lease"))
+    for number in range(3):
+        keys = [f"asynq:{{mail}}:t:{number}", pending]
+        assert run["asynq_enqueue"](keys=keys, args=[f"message {number}", number]) == 1
+        assert run["asynq_enqueue"](keys=keys, args=[f"message {number}", number]) == 0
+    dequeue = [pending, paused, active, lease], [100, "asynq:{mail}:t:"]
+    assert [run["asynq_dequeue"](*dequeue) for _ in range(4)] == ["message 0", "message 1", "message 2", None]
+    assert run["asynq_recover"](keys=[lease, active, pending], args=[200, "asynq:{mail}:t:"]) == 3
+    assert client.hget("asynq:{mail}:t:1", "state") == "pending" and not client.exists(active)
 
 
 globals()[PACKAGE]()

@@ -35,6 +35,7 @@ pub struct Options {
     environment: Vec<(String, String)>,
     file_limit: Option<u32>,
     fixed_code: bool,
+    under: Vec<String>,
 }
 
 impl Options {
@@ -49,6 +50,7 @@ impl Options {
             environment: Vec::new(),
             file_limit: None,
             fixed_code: false,
+            under: Vec::new(),
         };
         for (name, value) in [
             ("bind", "127.0.0.1"),
@@ -120,6 +122,12 @@ impl Options {
         self
     }
 
+    /// Has another program run the server, in its own process: `words` are its name and arguments.
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Panics
@@ -148,7 +156,12 @@ impl Options {
         let log = File::create(log_path(directory)).expect("a log file");
         let port = free_port();
         let mut command = match self.file_limit {
-            None => Command::new(&self.binary),
+            None => {
+                let mut words = self.under.iter().chain([&self.binary]);
+                let mut command = Command::new(words.next().expect("at least the server"));
+                command.args(words);
+                command
+            }
             Some(kib) => {
                 // The shell counts in blocks of 512 bytes. The signal would end the process that writes.
                 let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kib * 2);

@@ -1,13 +1,21 @@
-"""The Lua scripts inside the packages that are installed beside this interpreter and below NODE_PATH."""
+"""The Lua scripts inside the packages that are installed beside this interpreter and below NODE_PATH.
+
+As well as those in tests/realcode/alike, which stand for packages in other languages.
+"""
 
 import ast
 import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import textwrap
 
-PYTHON = ["limits", "throttled", "walrus", "coredis", "redis", "rq", "huey", "pyrate_limiter", "redis_lock"]
+PYTHON = ["limits", "throttled", "walrus", "coredis", "redis", "rq", "huey", "pyrate_limiter", "redis_lock", "dramatiq"]
+ALIKE = pathlib.Path(__file__).resolve().parents[1] / "realcode" / "alike"
+
+# How much is shown of a script without a name.
+WORDS = 40
 
 # Both carry each script with its includes resolved, as the text of a module.
 NODE = """
@@ -39,9 +47,10 @@ def of_python(package):
         bodies = (node for node in ast.walk(tree) if hasattr(node, "body") and isinstance(node.body, list))
         prose = {id(node.body[0].value) for node in bodies if node.body and isinstance(node.body[0], ast.Expr)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
-                if "redis.call" in node.value:
-                    yield f"{package}/{path.stem}:{node.lineno}", textwrap.dedent(node.value)
+            if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and id(node) not in prose:
+                value = node.value if isinstance(node.value, str) else node.value.decode(errors="replace")
+                if "redis.call" in value:
+                    yield f"{package}/{path.stem}:{node.lineno}", textwrap.dedent(value)
 
 
 def of_node():
@@ -52,6 +61,27 @@ def of_node():
 def all_scripts():
     """Names and texts of all scripts."""
     found = dict(of_node())
+    found.update({f"alike/{path.stem}": path.read_text() for path in sorted(ALIKE.glob("*.lua"))})
     for package in PYTHON:
         found.update(of_python(package))
     return found
+
+
+def without_comments(code):
+    return re.sub(r"--(\[(=*)\[.*?\]\2\]|[^\n]*)", "", code, flags=re.DOTALL)
+
+
+class Names:
+    """The names of the packages' scripts, whatever their spaces."""
+
+    def __init__(self):
+        self._names = {self._words(code): name for name, code in all_scripts().items()}
+
+    def of(self, code):
+        """The name of a script, or its first words."""
+        words = self._words(code)
+        return self._names.get(words) or (words if len(words) <= WORDS else words[: WORDS - 3] + "...")
+
+    @staticmethod
+    def _words(code):
+        return " ".join(without_comments(code).split())
