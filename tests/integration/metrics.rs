@@ -75,8 +75,11 @@ fn parse(text: &str, form: Form) -> Vec<Family> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         assert!(name.bytes().all(plain) && name.starts_with("shadow"), "{name}");
         assert!(!family.values.is_empty(), "{name} has no value");
-        let kinds: &[&str] =
-            if form == Form::OpenMetrics { &["counter", "gauge", "info"] } else { &["counter", "gauge"] };
+        let kinds: &[&str] = if form == Form::OpenMetrics {
+            &["counter", "gauge", "summary", "info"]
+        } else {
+            &["counter", "gauge", "summary"]
+        };
         assert!(kinds.contains(&kind.as_str()), "{family:?}");
         let total = form == Form::Prometheus && kind == "counter";
         assert_eq!(name.ends_with("_total"), total, "{family:?}");
@@ -207,20 +210,36 @@ fn every_field_of_info_is_a_metric_of_the_same_value_and_nothing_else_is() {
         }
         let (field, value) = line.strip_prefix("shadow_").and_then(|line| line.split_once(':')).expect("a field");
         fields += 1;
-        if let Some(name) = field.strip_prefix(&format!("{kind}_")) {
+        // A function or a script.
+        let own = |name: &str, more: &[(&str, &str)]| {
             let library = match name {
                 "Mixed_Case_9" | "slow" => "Lib_1".to_owned(),
                 _ => name.replace('f', "lib"),
             };
-            let own = match kind {
-                "function" => labels(&[("library", &library), ("function", name)]),
-                _ => labels(&[("sha1", name)]),
-            };
+            match kind {
+                "function" => labels(&[&[("library", library.as_str()), ("function", name)], more].concat()),
+                _ => labels(&[&[("sha1", name)], more].concat()),
+            }
+        };
+        if let Some(name) = field.strip_prefix(&format!("latency_percentiles_usec_{kind}_")) {
+            for (field, value) in value.split(',').filter_map(|pair| pair.split_once('=')) {
+                let quantile = match field {
+                    "p50" => "0.5",
+                    "p99" => "0.99",
+                    "p99.9" => "0.999",
+                    _ => panic!("{line}"),
+                };
+                let metric = (format!("{kind}_latency_seconds"), own(name, &[("quantile", quantile)]));
+                same(value, 1e6, &take(&[metric], line), line);
+            }
+            continue;
+        }
+        if let Some(name) = field.strip_prefix(&format!("{kind}_")) {
             for (field, value) in value.split(',').filter_map(|pair| pair.split_once('=')) {
                 // The quotient of two others.
                 if field != "usec_per_call" {
                     let (metric, units) = renamed(field);
-                    same(value, units, &take(&[(format!("{kind}_{metric}"), own.clone())], line), line);
+                    same(value, units, &take(&[(format!("{kind}_{metric}"), own(name, &[]))], line), line);
                 }
             }
             continue;
