@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// How many cases are kept for a function, and of how many commands the counts.
-const CASES: usize = 8;
+/// How many cases are kept for a function, and of how many commands the counts. The scripts of job queues have some
+/// twenty.
+const CASES: usize = 32;
 const COMMANDS: usize = 64;
 
 /// A command in one line of a function that reached an undeclared key. What is kept of keys may be cut or hidden.

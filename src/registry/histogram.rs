@@ -25,6 +25,7 @@ type Octave = [AtomicU64; STEPS];
 
 /// A histogram of times. One thread at a time counts.
 pub struct Histogram {
+    /// Those of the longest times come first: the number of zeros before a time's first bit tells which it is in.
     octaves: [OnceLock<Box<Octave>>; (GREATEST - LEAST + 1) as usize],
 }
 
@@ -32,10 +33,10 @@ impl Histogram {
     /// Counts a time.
     #[inline]
     pub fn count(&self, Ticks(ticks): Ticks) {
-        let power = (ticks | 1).ilog2();
-        match self.octaves.get(power.wrapping_sub(LEAST) as usize) {
+        let zeros = (ticks | 1).leading_zeros();
+        match self.octaves.get(zeros.wrapping_sub(u64::BITS - 1 - GREATEST) as usize) {
             Some(octave) => {
-                let step = (ticks >> (power - STEP_BITS)) as usize % STEPS;
+                let step = (ticks << zeros >> (u64::BITS - 1 - STEP_BITS)) as usize % STEPS;
                 let octave = octave.get_or_init(|| Box::new([const { AtomicU64::new(0) }; STEPS]));
                 octave[step].store(octave[step].load(Relaxed).wrapping_add(1), Relaxed);
             }
@@ -61,7 +62,7 @@ impl Histogram {
     /// What has been counted.
     pub fn times(&self) -> Times {
         let mut steps = Vec::new();
-        for (power, octave) in (LEAST..).zip(&self.octaves) {
+        for (power, octave) in (LEAST..).zip(self.octaves.iter().rev()) {
             for (step, count) in (0_u64..).zip(octave.get().into_iter().flat_map(|octave| octave.iter())) {
                 let count = count.load(Relaxed);
                 if count > 0 {

@@ -172,19 +172,19 @@ fn what_was_found_goes_with_resetstat_with_the_library_and_with_a_flush() {
 }
 
 #[test]
-fn the_last_eight_places_are_kept_and_all_are_counted() {
+fn the_last_places_are_kept_and_all_are_counted() {
     let server = start("undeclared-keys report");
     let mut client = server.client();
     for kind in KINDS {
-        let body: Vec<String> = (0..12).map(|number| format!("redis.call('GET', 'key{number}')")).collect();
+        let body: Vec<String> = (0..36).map(|number| format!("redis.call('GET', 'key{number}')")).collect();
         let callee = kind.prepare(&mut client, "many", &body.join("\n"));
         for _ in 0..3 {
             kind.call::<&str>(&mut client, &callee, &[], &[]);
         }
         let found = findings(&mut client, kind, &callee).expect("findings");
-        assert_eq!(number(&found, "undeclared"), 36);
-        assert_eq!(commands(&found), [("get".to_owned(), 36)]);
-        let expected: Vec<_> = (4..12).rev().map(|key| ("get".to_owned(), format!("key{key}"), key + 2)).collect();
+        assert_eq!(number(&found, "undeclared"), 108);
+        assert_eq!(commands(&found), [("get".to_owned(), 108)]);
+        let expected: Vec<_> = (4..36).rev().map(|key| ("get".to_owned(), format!("key{key}"), key + 2)).collect();
         assert_eq!(places(&found), expected);
     }
 }

@@ -176,9 +176,10 @@ impl Account<'_> {
         counters.count(took, failed);
         if self.module.followed.tracks_latency() {
             counters.count_time(took);
-            if commands.count() > 0 {
-                counters.count_commands(commands.count(), commands.spent());
-            }
+        }
+        // They are timed for as long.
+        if commands.count() > 0 {
+            counters.count_commands(commands.count(), commands.spent());
         }
         totals.calls.count();
         if failed {
