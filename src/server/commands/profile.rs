@@ -14,8 +14,8 @@ use crate::c_string::to_nul;
 use crate::engine::Callable;
 use crate::error::Error;
 
-/// `SHADOW.FUNCTION PROFILE START [FUNCTION name] [HZ n] [SECONDS n] | STOP | GET [FOLDED | SPEEDSCOPE] | HELP`, and the
-/// same of SHADOW.SCRIPT with `SCRIPT sha1`: where the time goes.
+/// `SHADOW.FUNCTION PROFILE START [FUNCTION name] [HZ n] [SECONDS n] | STOP | GET [FOLDED | SPEEDSCOPE] | HELP`, and
+/// the same of SHADOW.SCRIPT with `SCRIPT sha1`: where the time goes.
 pub struct Profile<K>(PhantomData<K>);
 
 impl<K: Kind> Command for Profile<K> {
