@@ -75,13 +75,13 @@ fn stop_worker(context: &Context) -> Result<(), Error> {
 }
 
 fn on_tick(context: &Context) {
-    if let Ok(module) = module::read() {
-        if module.gate.is_probe_due() {
-            module.gate.probe(context);
-            // It does not announce that a setting was changed.
-            if module.dialect.is_7_0() {
-                module.followed.refresh(context);
-            }
+    if let Ok(module) = module::read()
+        && module.gate.is_probe_due()
+    {
+        module.gate.probe(context);
+        // It does not announce that a setting was changed.
+        if module.dialect.is_7_0() {
+            module.followed.refresh(context);
         }
     }
     // Refused while a function is running; the next tick comes.
