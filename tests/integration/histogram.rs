@@ -143,7 +143,7 @@ fn the_form_is_that_of_latency_histogram() {
             let bounds = |entry: &Value| read(entry).1.iter().map(|step| step.0).collect::<BTreeSet<_>>();
             let known: BTreeSet<i64> = bounds(&own);
             // Those of the server end with that of a second.
-            let bound = |power: u32| (((1_i64 << 10) + (1 << 3) << power) - 1) / 1_000;
+            let bound = |power: u32| ((((1_i64 << 10) + (1 << 3)) << power) - 1) / 1_000;
             let all: Vec<i64> = (0..20).map(bound).chain([1_073_741]).collect();
             assert!(known.iter().all(|bound| all.contains(bound)), "{known:?} of the server");
             assert!(bounds(&ours).len() > 10 && bounds(&ours).iter().all(|bound| all.contains(bound)), "{ours:?}");
