@@ -15,6 +15,9 @@ use crate::clock::unix_milliseconds;
 use crate::engine::Caller;
 use crate::registry::Case;
 
+/// How many of the declared keys a finding has. There may be findings of every function.
+const SHOWN: usize = 8;
+
 /// With more keys than this a call gets a table of them.
 const FEW: usize = 8;
 
@@ -85,7 +88,7 @@ impl<'a> DeclaredKeys<'a> {
             command: command.into(),
             line: caller.line().unwrap_or_default(),
             key: shown,
-            declared: excerpts(self.running.keys(), hides),
+            declared: excerpts(self.running.keys(), SHOWN, hides),
             time: unix_milliseconds(),
             denied: self.denies,
             count: 0,

@@ -1,8 +1,7 @@
 //! Texts of clients as the module keeps them: cut, as the server cuts them in its slow log, or hidden.
 
-/// The most bytes of a text, and the most texts of a list.
+/// The most bytes of a text.
 const BYTES: usize = 128;
-const TEXTS: usize = 32;
 
 /// What stands in the place of what is hidden.
 const HIDDEN: &[u8] = b"(redacted)";
@@ -20,13 +19,13 @@ pub fn excerpt(text: &[u8], hidden: bool) -> Vec<u8> {
     }
 }
 
-/// The first of `texts`, each as an [`excerpt`], and how many more there are.
-pub fn excerpts<'a>(texts: impl ExactSizeIterator<Item = &'a [u8]>, hidden: bool) -> Vec<Vec<u8>> {
+/// No more than `most` of `texts`, each as an [`excerpt`]. If there are more, the last one says how many.
+pub fn excerpts<'a>(texts: impl ExactSizeIterator<Item = &'a [u8]>, most: usize, hidden: bool) -> Vec<Vec<u8>> {
     let count = texts.len();
-    let kept = if count > TEXTS { TEXTS - 1 } else { count };
+    let kept = if count > most { most - 1 } else { count };
     let mut kept: Vec<_> = texts.take(kept).map(|text| excerpt(text, hidden)).collect();
-    if count > TEXTS {
-        kept.push(format!("... ({} more arguments)", count - TEXTS + 1).into_bytes());
+    if count > most {
+        kept.push(format!("... ({} more arguments)", count - most + 1).into_bytes());
     }
     kept
 }
@@ -44,7 +43,7 @@ mod tests {
 
     #[test]
     fn of_many_texts_the_last_place_says_how_many_more_there_are() {
-        let texts = |count| excerpts(vec![&b"a"[..]; count].into_iter(), false);
+        let texts = |count| excerpts(vec![&b"a"[..]; count].into_iter(), 32, false);
         assert_eq!(texts(32), vec![b"a".to_vec(); 32]);
         assert_eq!(texts(33).len(), 32);
         assert_eq!(texts(33)[31], b"... (2 more arguments)");
@@ -52,6 +51,6 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_what_is_hidden() {
-        assert_eq!(excerpts([&b"secret"[..], b""].into_iter(), true), [HIDDEN, HIDDEN]);
+        assert_eq!(excerpts([&b"secret"[..], b""].into_iter(), 32, true), [HIDDEN, HIDDEN]);
     }
 }

@@ -123,8 +123,8 @@ impl<'a> Call<'a> {
             spent: usec(took),
             name: name.into(),
             library: library.map(|library| (library.name.clone(), library.version())),
-            keys: excerpts(running.keys(), hides),
-            arguments: excerpts(arguments.range(running.keys_end, arguments.len()), hides),
+            keys: excerpts(running.keys(), WORDS, hides),
+            arguments: excerpts(arguments.range(running.keys_end, arguments.len()), WORDS, hides),
             commands: running.commands.count(),
             commands_spent: usec(running.commands.spent()),
             slowest: running.commands.slowest().map(|(command, took)| (command, usec(took))),
@@ -144,6 +144,9 @@ fn address(context: &Context, client: ClientId) -> Vec<u8> {
         None => address,
     }
 }
+
+/// How many keys, and how many arguments, the entry of a slow call has: as many words as that of the server.
+const WORDS: usize = 32;
 
 /// The slow calls of this kind.
 pub const fn slow_log(module: &Module, callable: Callable) -> &SlowLog {
