@@ -62,7 +62,7 @@ impl Vm {
     fn watched<T>(&mut self, body: impl FnOnce(&mut Functions) -> T) -> T {
         WATCH.with(|watch| {
             watch.set_alarm(Callable::Function, Some(self.generation.alarm()));
-            watch.begin();
+            watch.begin(Callable::Function);
             let result = body(&mut self.generation);
             watch.end();
             watch.set_alarm(Callable::Function, None);
