@@ -23,7 +23,7 @@ const NAME_LIMIT: usize = 64;
 /// The frames that stand for something else, which are the first.
 const OTHER: u32 = 0;
 const MISSED: u32 = 1;
-const SPECIAL: [&str; 2] = ["(other)", "(no safepoint)"];
+const SPECIAL: [&str; 2] = ["(other)", "(missed)"];
 
 /// A frame as it is shown.
 #[derive(Debug)]
@@ -310,7 +310,7 @@ mod tests {
         let call = Frame::Command { by: b"call", name: b"hgetall" };
         tree.record("f", "lib", &[call, Frame::Lua { name: None, chunk: None, line: 9 }], 4);
         let expected = "f;outer (lib:3) 5\nf;outer (lib:3);inner (lib:7) 3\nf;outer (lib:3);inner (lib:8) 1\ng 1\n\
-                        f;(anonymous) (lib:9);redis.call HGETALL 4\n(no safepoint) 6\n";
+                        f;(anonymous) (lib:9);redis.call HGETALL 4\n(missed) 6\n";
         let mut lines: Vec<&str> = expected.lines().collect();
         let folded = tree.folded(6);
         let mut found: Vec<&str> = folded.lines().collect();
