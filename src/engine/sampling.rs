@@ -2,11 +2,9 @@
 
 use smallvec::SmallVec;
 
-use super::callable::Callable;
 use super::host::Frame;
 use super::stack::{ENTRY, Stack};
 use super::state::VmState;
-use super::{functions, scripts};
 
 /// How many frames a sample has at most, the innermost ones.
 pub const DEPTH_LIMIT: usize = 64;
@@ -20,10 +18,7 @@ pub fn sample(state: &VmState, stack: &Stack, command: Option<&[u8]>) {
     let Ok(samples @ 1..) = state.with_host(|host| host.samples_due()) else { return };
     let main = stack.caller_of_coroutines();
     let mut frames = Frames::new();
-    let own = match state.callable {
-        Callable::Function => functions::CHUNK,
-        Callable::Script => scripts::CHUNK,
-    };
+    let own = state.callable.chunk();
     let mut whole = push_frames(&mut frames, stack, own);
     if let (Some(command), Some(Frame::Native(by))) = (command, frames.first().copied()) {
         frames[0] = Frame::Command { by, name: command };

@@ -11,7 +11,6 @@ use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
 use super::load_host::log;
 use super::module::Module;
-use super::profile;
 use super::refusal::{Refusals, STALE, refused};
 use super::running::{HEAD, Running};
 use super::settings::READ_ONLY_TIMEOUT;
@@ -482,12 +481,13 @@ impl Host for CallHost<'_> {
     fn samples_due(&mut self) -> u32 {
         match self.module.threads.watch.take_due() {
             0 => 0,
-            due => profile::wanted(self.running, due),
+            due if self.module.profiler.takes(self.running) => due,
+            _ => 0,
         }
     }
 
     fn sample(&mut self, frames: &[Frame], samples: u32) {
-        profile::record(self.running, frames, samples);
+        self.module.profiler.record(self.running, frames, samples);
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {

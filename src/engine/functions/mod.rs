@@ -18,9 +18,6 @@ use super::stack::{Failed, Raise, Stack};
 use super::strings::{are_few, push_strings};
 use super::vm::{Engine, HANDLER, ROOT, Vm};
 
-/// The name of every library's chunk; errors name it.
-pub(super) const CHUNK: &[u8] = b"@user_function";
-
 /// What a library has left in the VM when it was loaded.
 #[derive(Debug)]
 pub struct Loaded {
@@ -61,7 +58,7 @@ impl FunctionEngine {
         let (result, bytes) = self.vm.load(limit, host, |stack| {
             environment::push(stack);
             let environment = stack.top();
-            if compile(stack, body, CHUNK, environment).is_err() {
+            if compile(stack, body, Self::CALLABLE.chunk(), environment).is_err() {
                 return Err(Raise::Top);
             }
             compiled = true;

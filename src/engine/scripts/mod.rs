@@ -21,9 +21,6 @@ use super::strings::{are_few, push_strings};
 use super::vm::{Engine, HANDLER, ROOT, Vm};
 use environment::{ARGV, KEYS};
 
-/// The name of every script's chunk; errors name it.
-pub(super) const CHUNK: &[u8] = b"@user_script";
-
 /// What stands in front of every script: an assignment that never runs, for which the compiler makes no code. But it
 /// knows by it that these globals change, and looks them up in each call. Else it would keep the tables of the call
 /// during which a script is loaded. It ends with the one semicolon that may follow it: none of the script's does.
@@ -102,10 +99,10 @@ impl ScriptEngine {
         let (result, bytes) = vm.load(None, &mut NoServer, |stack| {
             stack.push_globals();
             let globals = stack.top();
-            if compile(stack, &changing, CHUNK, globals).is_err() {
+            if compile(stack, &changing, Self::CALLABLE.chunk(), globals).is_err() {
                 // An error may name a column, and what stands in front must not count then. A text that is too long
                 // only together with that keeps its first error.
-                if compile(stack, body, CHUNK, globals).is_ok() {
+                if compile(stack, body, Self::CALLABLE.chunk(), globals).is_ok() {
                     stack.pop(1);
                 }
                 return Err(Raise::Top);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::api::{Arguments, Context};
 use super::super::intercept::typed_name;
 use super::super::module::{self, Module};
-use super::super::profile::{self, Format, Order};
+use super::super::profile::{Format, Order};
 use super::chosen::chosen;
 use super::entry::{Command, Kind};
 use super::help::reply_help;
@@ -40,10 +40,11 @@ fn run(context: &Context, arguments: Arguments, callable: Callable) -> Result<()
         return Ok(());
     }
     let module = module::read()?;
+    let watch = &module.threads.watch;
     if is("start") {
-        profile::start(&module, order(&module, arguments, callable)?)?;
+        module.profiler.start(watch, order(&module, arguments, callable)?)?;
     } else if is("stop") && words == 3 {
-        profile::stop(&module, callable)?;
+        module.profiler.stop(watch, callable)?;
     } else if is("get") && words <= 4 {
         let format = match arguments.get(3) {
             _ if words == 3 => Format::Folded,
@@ -51,7 +52,7 @@ fn run(context: &Context, arguments: Arguments, callable: Callable) -> Result<()
             word if is_option(word, "speedscope") => Format::Speedscope,
             word => return Err(unknown(word)),
         };
-        context.reply_verbatim(*b"txt", profile::get(&module, callable, format)?.as_bytes());
+        context.reply_verbatim(*b"txt", module.profiler.get(watch, callable, format)?.as_bytes());
         return Ok(());
     } else {
         let start = b"ERR unknown subcommand or wrong number of arguments for '".as_slice();

@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::load_host::LoadHost;
 use super::main_thread::MainThread;
 use super::payload_form::PayloadForm;
-use super::profile::Profile;
+use super::profile::Profiler;
 use super::totals::CacheTotals;
 use crate::clock::{self, Ticks};
 use crate::directory::Directory;
@@ -81,8 +81,7 @@ pub struct Module {
     pub dialect: Dialect,
     pub payload_form: PayloadForm,
     pub cluster_reset: ClusterReset,
-    /// The profile that was begun last. It changes while a function is running, too.
-    pub profile: RefCell<Option<Profile>>,
+    pub profiler: Profiler,
     /// The libraries of `shadow.library-dir`, until they are loaded.
     pub directory: Option<Directory>,
 }
@@ -114,7 +113,7 @@ impl Module {
             dialect,
             payload_form: PayloadForm::default(),
             cluster_reset: ClusterReset::default(),
-            profile: RefCell::default(),
+            profiler: Profiler::default(),
             directory,
         })
     }

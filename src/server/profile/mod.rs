@@ -5,12 +5,13 @@
 
 mod tree;
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use super::module::{self, Module};
 use super::running::Running;
 use crate::engine::{Callable, Frame};
 use crate::error::Error;
+use crate::watch::Watch;
 use tree::Tree;
 
 /// How a profile is returned.
@@ -33,8 +34,8 @@ pub struct Order {
     pub length: Duration,
 }
 
-/// The profile that was begun last.
-pub struct Profile {
+/// A profile.
+struct Profile {
     order: Order,
     began: Instant,
     stopped: bool,
@@ -53,74 +54,78 @@ impl Profile {
     }
 
     /// Samples that could not be taken. Of which call they were is not known.
-    fn missed(&self, module: &Module) -> u64 {
-        if self.order.only.is_none() { module.threads.watch.missed() } else { 0 }
+    fn missed(&self, watch: &Watch) -> u64 {
+        if self.order.only.is_none() { watch.missed() } else { 0 }
     }
 }
 
-/// Begins a profile, in the place of the last one.
-///
-/// # Errors
-/// While another one is running.
-pub fn start(module: &Module, order: Order) -> Result<(), Error> {
-    let mut current = module.profile.borrow_mut();
-    if let Some(running) = current.as_ref().filter(|profile| profile.is_running()) {
-        let kind = running.order.callable.word();
-        return Err(Error::new(format!("ERR A profile of {kind}s is running already")));
-    }
-    module.threads.watch.begin_sampling(order.callable, order.hertz, order.length);
-    *current = Some(Profile { order, began: Instant::now(), stopped: false, tree: Tree::new() });
-    Ok(())
-}
+/// The profile that was begun last, if there is one. It changes while a function is running, too.
+#[derive(Default)]
+pub struct Profiler(RefCell<Option<Profile>>);
 
-/// Ends the profile of this kind.
-///
-/// # Errors
-/// When none is running.
-pub fn stop(module: &Module, callable: Callable) -> Result<(), Error> {
-    let mut current = module.profile.borrow_mut();
-    let running = current.as_mut().filter(|profile| profile.order.callable == callable && profile.is_running());
-    let Some(running) = running else {
-        return Err(Error::new(format!("ERR No profile of {}s is running", callable.word())));
-    };
-    running.stopped = true;
-    module.threads.watch.end_sampling();
-    Ok(())
-}
-
-/// What the last profile has found so far.
-///
-/// # Errors
-/// When there is none of this kind.
-pub fn get(module: &Module, callable: Callable, format: Format) -> Result<String, Error> {
-    let current = module.profile.borrow();
-    let Some(profile) = current.as_ref().filter(|profile| profile.order.callable == callable) else {
-        let text = format!("ERR There is no profile of {}s, PROFILE START begins one", callable.word());
-        return Err(Error::new(text));
-    };
-    let missed = profile.missed(module);
-    Ok(match format {
-        Format::Folded => profile.tree.folded(missed),
-        Format::Speedscope => {
-            let what = profile.order.only.as_deref().map_or_else(|| format!("{}s", callable.word()), str::to_owned);
-            profile.tree.speedscope(&format!("{what}, {} Hz", profile.order.hertz), missed)
+impl Profiler {
+    /// Begins a profile, in the place of the last one.
+    ///
+    /// # Errors
+    /// While another one is running.
+    pub fn start(&self, watch: &Watch, order: Order) -> Result<(), Error> {
+        let mut current = self.0.borrow_mut();
+        if let Some(running) = current.as_ref().filter(|profile| profile.is_running()) {
+            let kind = running.order.callable.word();
+            return Err(Error::new(format!("ERR A profile of {kind}s is running already")));
         }
-    })
-}
+        watch.begin_sampling(order.callable, order.hertz, order.length);
+        *current = Some(Profile { order, began: Instant::now(), stopped: false, tree: Tree::new() });
+        Ok(())
+    }
 
-/// How many of the samples that are due of the running call the profile takes.
-#[cold]
-pub fn wanted(running: &Running, due: u32) -> u32 {
-    let takes = |module: &Module| module.profile.borrow().as_ref().is_some_and(|profile| profile.takes(running));
-    if module::read().is_ok_and(|module| takes(&module)) { due } else { 0 }
-}
+    /// Ends the profile of this kind.
+    ///
+    /// # Errors
+    /// When none is running.
+    pub fn stop(&self, watch: &Watch, callable: Callable) -> Result<(), Error> {
+        let mut current = self.0.borrow_mut();
+        let running = current.as_mut().filter(|profile| profile.order.callable == callable && profile.is_running());
+        let Some(running) = running else {
+            return Err(Error::new(format!("ERR No profile of {}s is running", callable.word())));
+        };
+        running.stopped = true;
+        watch.end_sampling();
+        Ok(())
+    }
 
-/// Takes the running call, which is at `frames`, the innermost first, as that many samples.
-#[cold]
-pub fn record(running: &Running, frames: &[Frame], samples: u32) {
-    let Ok(module) = module::read() else { return };
-    let mut current = module.profile.borrow_mut();
-    let Some(profile) = current.as_mut() else { return };
-    let file = running.callee.library.map_or(running.callee.name, |library| &library.name);
-    profile.tree.record(running.callee.name, file, frames, samples);
+    /// What the last profile has found so far.
+    ///
+    /// # Errors
+    /// When there is none of this kind.
+    pub fn get(&self, watch: &Watch, callable: Callable, format: Format) -> Result<String, Error> {
+        let current = self.0.borrow();
+        let Some(profile) = current.as_ref().filter(|profile| profile.order.callable == callable) else {
+            let text = format!("ERR There is no profile of {}s, PROFILE START begins one", callable.word());
+            return Err(Error::new(text));
+        };
+        let missed = profile.missed(watch);
+        Ok(match format {
+            Format::Folded => profile.tree.folded(missed),
+            Format::Speedscope => {
+                let what = profile.order.only.as_deref().map_or_else(|| format!("{}s", callable.word()), str::to_owned);
+                profile.tree.speedscope(&format!("{what}, {} Hz", profile.order.hertz), missed)
+            }
+        })
+    }
+
+    /// Whether the profile takes samples of the running call.
+    #[cold]
+    pub fn takes(&self, running: &Running) -> bool {
+        self.0.borrow().as_ref().is_some_and(|profile| profile.takes(running))
+    }
+
+    /// Takes the running call, which is at `frames`, the innermost first, as that many samples.
+    #[cold]
+    pub fn record(&self, running: &Running, frames: &[Frame], samples: u32) {
+        if let Some(profile) = self.0.borrow_mut().as_mut() {
+            let file = running.callee.library.map_or(running.callee.name, |library| &library.name);
+            profile.tree.record(running.callee.name, file, frames, samples);
+        }
+    }
 }
