@@ -15,10 +15,7 @@ impl Stack {
     /// load. May raise.
     #[inline]
     pub fn safepoint(&self) {
-        // SAFETY: Alive. An optional function has the size and alignment of a pointer, null for none; another thread
-        // may write it.
-        let callback = unsafe { AtomicPtr::from_ptr(self.interrupt_slot().0.cast::<*mut c_void>()) };
-        let callback = callback.load(Ordering::Acquire);
+        let callback = self.callback();
         if !callback.is_null() {
             self.ask(callback);
         }
@@ -27,9 +24,15 @@ impl Stack {
     /// Whether there is something to ask. One load.
     #[inline]
     pub fn is_armed(&self) -> bool {
-        // SAFETY: as in `safepoint`.
-        let callback = unsafe { AtomicPtr::from_ptr(self.interrupt_slot().0.cast::<*mut c_void>()) };
-        !callback.load(Ordering::Acquire).is_null()
+        !self.callback().is_null()
+    }
+
+    /// What the VM asks; null for nothing.
+    #[inline]
+    fn callback(&self) -> *mut c_void {
+        // SAFETY: Alive. An optional function has the size and alignment of a pointer, null for none; another thread
+        // may write it.
+        unsafe { AtomicPtr::from_ptr(self.interrupt_slot().0.cast::<*mut c_void>()) }.load(Ordering::Acquire)
     }
 
     #[cold]
