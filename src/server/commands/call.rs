@@ -139,10 +139,12 @@ impl<'a> Call<'a> {
 /// are told that it is one.
 fn address(context: &Context, client: ClientId) -> Vec<u8> {
     let address = client.address();
-    match stock::setting(context, c"unixsocket").filter(|_| address.starts_with(b"/")) {
-        Some(path) => [&path, &b":0"[..]].concat(),
-        None => address,
+    if address.starts_with(b"/")
+        && let Some(path) = stock::setting(context, c"unixsocket")
+    {
+        return [&path, &b":0"[..]].concat();
     }
+    address
 }
 
 /// How many keys, and how many arguments, the entry of a slow call has: as many words as that of the server.
