@@ -97,7 +97,8 @@ impl Counters {
 
     /// How long the calls took that [`count_time`](Self::count_time) has counted.
     pub fn times(&self) -> Times {
-        self.details.get().map(|details| details.histogram.times()).unwrap_or_default()
+        let times = self.details.get().map(|details| details.histogram.times());
+        times.unwrap_or_default().with_longest(self.longest_ticks())
     }
 
     /// Counts a call that was refused.
@@ -122,7 +123,7 @@ impl Counters {
     }
 
     /// The time that the longest call took.
-    pub fn longest_ticks(&self) -> Ticks {
+    fn longest_ticks(&self) -> Ticks {
         Ticks(self.longest.load(Relaxed))
     }
 

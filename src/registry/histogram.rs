@@ -72,7 +72,7 @@ impl Histogram {
                 }
             }
         }
-        Times(steps)
+        Times { steps, longest: None }
     }
 }
 
@@ -91,12 +91,21 @@ impl fmt::Debug for Histogram {
 /// The times of a histogram at one moment: the middle of each step, and how many there are in it. The shortest come
 /// first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Times(Vec<(Ticks, u64)>);
+pub struct Times {
+    steps: Vec<(Ticks, u64)>,
+    /// The longest time, if that is known exactly.
+    longest: Option<Ticks>,
+}
 
 impl Times {
+    /// The same times, the longest of which is known.
+    pub fn with_longest(self, longest: Ticks) -> Self {
+        Self { longest: Some(longest), ..self }
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.0.iter().map(|&(_, count)| count).sum()
+        self.steps.iter().map(|&(_, count)| count).sum()
     }
 
     /// The time that this part of all, in percent, is not longer than; None if there are no times.
@@ -104,16 +113,17 @@ impl Times {
         let count = self.count();
         let wanted = ((percent / 100.0 * count as f64).round() as u64).clamp(1, count.max(1));
         let mut before = 0;
-        let found = self.0.iter().find(|&&(_, count)| {
+        let found = self.steps.iter().find(|&&(_, count)| {
             before += count;
             before >= wanted
         });
-        found.map(|&(time, _)| time)
+        // The middle of the last step may be beyond all that is in it.
+        found.map(|&(time, _)| self.longest.map_or(time, |longest| time.min(longest)))
     }
 
     /// How many are not longer than each of `bounds`, which grow, when they are expressed as these are.
     pub fn up_to<T: PartialOrd>(&self, bounds: &[T], express: impl Fn(Ticks) -> T) -> Vec<u64> {
-        let (mut steps, mut counted) = (self.0.iter().peekable(), 0);
+        let (mut steps, mut counted) = (self.steps.iter().peekable(), 0);
         let up_to = |bound: &T| {
             while let Some((_, count)) = steps.next_if(|&&(time, _)| express(time) <= *bound) {
                 counted += count;

@@ -5,12 +5,13 @@ use std::ffi::CStr;
 
 use super::followed::Percentile;
 use super::module::{Current, FlushMode, Module};
+use super::named::Named;
 use super::running::with_current;
 use super::settings::MEMORY_LIMIT;
 use crate::clock::{Ticks, unix_milliseconds};
 use crate::engine::{self, Callable};
 use crate::generation::{Contents, Generation};
-use crate::registry::{Counters, Counts};
+use crate::registry::Counts;
 
 /// The most functions, and the most scripts, that are told of, so that an answer has a bound, whatever is loaded.
 const LISTED: usize = 1_000;
@@ -356,14 +357,53 @@ fn add_running(figures: &mut Vec<Figure>, names: &Names, callable: Callable) {
 pub struct CallSection {
     /// Less the module's own prefix.
     pub name: &'static CStr,
-    pub calls: for<'a> fn(&'a Module) -> Calls<'a>,
+    callable: Callable,
+    /// How many were called.
+    called: Description,
 }
 
 /// The sections with the calls of each function and each script.
 pub const CALL_SECTIONS: [CallSection; 2] = [
-    CallSection { name: c"functionstats", calls: of_each_function },
-    CallSection { name: c"scriptstats", calls: of_each_script },
+    CallSection {
+        name: c"functionstats",
+        callable: Callable::Function,
+        called: gauge("functions_called", "Functions that were called."),
+    },
+    CallSection {
+        name: c"scriptstats",
+        callable: Callable::Script,
+        called: gauge("scripts_called", "Scripts that were called."),
+    },
 ];
+
+impl CallSection {
+    /// Those that were called.
+    pub fn calls<'m>(&self, module: &'m Module) -> Calls<'m> {
+        let mut called = Named::all(module, self.callable);
+        called.retain(|one| !one.callback.counters.are_zero());
+        let number = Figure::of_module((self.called, called.len() as u64));
+        let spent = |one: &Named| one.callback.counters.spent_ticks();
+        let order =
+            |left: &Named, right: &Named| spent(right).cmp(&spent(left)).then_with(|| left.name.cmp(right.name));
+        if called.len() > LISTED {
+            called.select_nth_unstable_by(LISTED, order);
+            called.truncate(LISTED);
+        }
+        called.sort_unstable_by(order);
+        let shown = module.followed.percentiles();
+        let listed = called.into_iter().map(|Named { name, library, callback }| {
+            let times = callback.counters.times();
+            let percentile = |shown: &Percentile| Some((shown.clone(), times.percentile(shown.percent)?));
+            Called {
+                library: library.map(|library| &*library.name),
+                name,
+                counts: callback.counters.counts(),
+                percentiles: shown.iter().filter_map(percentile).collect(),
+            }
+        });
+        Calls { callable: self.callable, called: number, listed: listed.collect() }
+    }
+}
 
 /// What was called.
 pub struct Calls<'a> {
@@ -439,58 +479,6 @@ pub const COLUMNS: [Column; 8] = [
 pub fn average(counts: &Counts) -> f64 {
     let spent = counts.spent.as_micros() as u64;
     if counts.calls == 0 { 0.0 } else { spent as f64 / counts.calls as f64 }
-}
-
-fn of_each_function(module: &Module) -> Calls<'_> {
-    let libraries = module.functions.generation().registry().libraries();
-    let functions = libraries.flat_map(|library| library.functions.iter().map(move |function| (library, function)));
-    let description = gauge("functions_called", "Functions that were called.");
-    listed(
-        module,
-        Callable::Function,
-        description,
-        functions.map(|(library, function)| (Some(&*library.name), &*function.name, &function.callback.counters)),
-    )
-}
-
-fn of_each_script(module: &Module) -> Calls<'_> {
-    let scripts = module.scripts.generation().registry().scripts();
-    let description = gauge("scripts_called", "Scripts that were called.");
-    listed(
-        module,
-        Callable::Script,
-        description,
-        scripts.map(|script| (None, script.digest.as_str(), &script.callback.counters)),
-    )
-}
-
-/// Those of `all` that were called.
-fn listed<'a>(
-    module: &Module,
-    callable: Callable,
-    description: Description,
-    all: impl Iterator<Item = (Option<&'a str>, &'a str, &'a Counters)>,
-) -> Calls<'a> {
-    let mut called: Vec<_> = all.filter(|(.., counters)| !counters.are_zero()).collect();
-    let number = Figure::of_module((description, called.len() as u64));
-    let order = |(_, left, left_counters): &(_, &str, &Counters), (_, right, right_counters): &(_, &str, &Counters)| {
-        right_counters.spent_ticks().cmp(&left_counters.spent_ticks()).then_with(|| left.cmp(right))
-    };
-    if called.len() > LISTED {
-        called.select_nth_unstable_by(LISTED, order);
-        called.truncate(LISTED);
-    }
-    called.sort_unstable_by(order);
-    let shown = module.followed.percentiles();
-    let listed = called.into_iter().map(|(library, name, counters)| {
-        let (times, longest) = (counters.times(), counters.longest_ticks());
-        let percentile = |percentile: &Percentile| {
-            times.percentile(percentile.percent).map(|time| (percentile.clone(), time.min(longest)))
-        };
-        let percentiles = shown.iter().filter_map(percentile).collect();
-        Called { library, name, counts: counters.counts(), percentiles }
-    });
-    Calls { callable, called: number, listed: listed.collect() }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl Report for Sections {
             }
             for section in &CALL_SECTIONS {
                 if info.section(section.name).is_ok() {
-                    add_calls(info, &(section.calls)(&module));
+                    add_calls(info, &section.calls(&module));
                 }
             }
         });

@@ -48,7 +48,7 @@ impl Text {
     fn all(&mut self, module: &Module) -> fmt::Result {
         self.version(&module.dialect)?;
         let figures: Vec<Figure> = SECTIONS.iter().flat_map(|section| (section.figures)(module)).collect();
-        let calls = CALL_SECTIONS.each_ref().map(|section| (section.calls)(module));
+        let calls = CALL_SECTIONS.each_ref().map(|section| section.calls(module));
         let mut figures: Vec<(String, &Figure)> = figures
             .iter()
             .chain(calls.iter().map(|calls| &calls.called))

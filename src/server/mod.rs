@@ -22,6 +22,7 @@ mod load_host;
 mod main_thread;
 mod metrics;
 mod module;
+mod named;
 mod payload_form;
 mod persistence;
 mod profile;

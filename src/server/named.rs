@@ -1,12 +1,14 @@
+//! Functions and scripts alike: each by its name, with what is known of its calls.
+
 use std::sync::Arc;
 
-use super::super::module::Module;
+use super::module::Module;
 use crate::engine::Callable;
 use crate::error::Error;
 use crate::registry::{Callback, FunctionRef, Library, Script};
 
-/// A function or a script that a command tells about.
-pub struct Chosen<'m> {
+/// A function or a script.
+pub struct Named<'m> {
     /// The function's name as registered, or the digest of the script.
     pub name: &'m str,
     /// The library of a function; None for a script.
@@ -14,44 +16,58 @@ pub struct Chosen<'m> {
     pub callback: &'m Callback,
 }
 
-/// Those that `names` name, in that order; all of them, by their names, if there are none.
-///
-/// # Errors
-/// The server's text for a name that does not exist.
-pub fn chosen<'m, 'n>(
-    module: &'m Module,
-    callable: Callable,
-    names: impl ExactSizeIterator<Item = &'n [u8]>,
-) -> Result<Vec<Chosen<'m>>, Error> {
-    let all = names.len() == 0;
-    let mut chosen: Vec<Chosen> = match callable {
-        Callable::Function => {
-            let registry = module.functions.generation().registry();
-            let of = |found: &'m FunctionRef| Chosen {
-                name: &found.function().name,
-                library: Some(found.library()),
-                callback: &found.function().callback,
-            };
-            if all {
-                registry.function_refs().map(of).collect()
-            } else {
-                let found = names.map(|name| registry.function(name).map(of).ok_or("ERR Function not found"));
-                found.collect::<Result<_, _>>()?
-            }
-        }
-        Callable::Script => {
-            let cache = module.scripts.generation().registry();
-            let of = |script: &'m Arc<Script>| Chosen { name: &script.name, library: None, callback: &script.callback };
-            if all {
-                cache.scripts().map(of).collect()
-            } else {
-                let found = names.map(|digest| cache.script(digest).map(of).ok_or(module.dialect.words.no_script));
-                found.collect::<Result<_, _>>()?
-            }
-        }
-    };
-    if all {
-        chosen.sort_unstable_by_key(|chosen| chosen.name);
+impl<'m> Named<'m> {
+    fn function(found: &'m FunctionRef) -> Self {
+        let function = found.function();
+        Self { name: &function.name, library: Some(found.library()), callback: &function.callback }
     }
-    Ok(chosen)
+
+    fn script(script: &'m Arc<Script>) -> Self {
+        Self { name: &script.name, library: None, callback: &script.callback }
+    }
+
+    /// All functions, or all scripts, in no particular order.
+    pub fn all(module: &'m Module, callable: Callable) -> Vec<Self> {
+        match callable {
+            Callable::Function => {
+                module.functions.generation().registry().function_refs().map(Self::function).collect()
+            }
+            Callable::Script => module.scripts.generation().registry().scripts().map(Self::script).collect(),
+        }
+    }
+
+    /// The function, or the script, of this name.
+    ///
+    /// # Errors
+    /// The server's text for a name that does not exist.
+    pub fn find(module: &'m Module, callable: Callable, name: &[u8]) -> Result<Self, Error> {
+        let (found, absent) = match callable {
+            Callable::Function => {
+                let found = module.functions.generation().registry().function(name);
+                (found.map(Self::function), "ERR Function not found")
+            }
+            Callable::Script => {
+                let found = module.scripts.generation().registry().script(name);
+                (found.map(Self::script), module.dialect.words.no_script)
+            }
+        };
+        found.ok_or_else(|| absent.into())
+    }
+
+    /// Those that `names` name, in that order; all of them, by their names, if there are none.
+    ///
+    /// # Errors
+    /// The server's text for a name that does not exist.
+    pub fn chosen<'n>(
+        module: &'m Module,
+        callable: Callable,
+        names: impl ExactSizeIterator<Item = &'n [u8]>,
+    ) -> Result<Vec<Self>, Error> {
+        if names.len() > 0 {
+            return names.map(|name| Self::find(module, callable, name)).collect();
+        }
+        let mut all = Self::all(module, callable);
+        all.sort_unstable_by_key(|one| one.name);
+        Ok(all)
+    }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::super::api::{Arguments, Context};
 use super::super::module;
-use super::chosen::chosen;
+use super::super::named::Named;
 use super::entry::{Command, Kind};
 use super::list::reply_number;
 use crate::clock::Ticks;
@@ -26,7 +26,7 @@ fn bound(power: u32) -> Duration {
 impl<K: Kind> Command for Histogram<K> {
     fn run(context: &Context, arguments: Arguments) -> Result<(), Error> {
         let module = module::read()?;
-        let chosen = chosen(&module, K::CALLABLE, arguments.range(2, arguments.len()))?;
+        let chosen = Named::chosen(&module, K::CALLABLE, arguments.range(2, arguments.len()))?;
         let bounds: Vec<Duration> = (0..BOUNDS).map(bound).collect();
         let counted: Vec<_> = chosen
             .iter()

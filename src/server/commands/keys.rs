@@ -2,7 +2,7 @@ use std::marker::PhantomData;
 
 use super::super::api::{Arguments, Context};
 use super::super::module;
-use super::chosen::{Chosen, chosen};
+use super::super::named::Named;
 use super::entry::{Command, Kind};
 use super::list::reply_number;
 use crate::error::Error;
@@ -18,7 +18,7 @@ impl<K: Kind> Command for Keys<K> {
             return Err(super::wrong_arity(arguments));
         }
         let module = module::read()?;
-        let chosen = chosen(&module, K::CALLABLE, arguments.range(2, arguments.len()))?;
+        let chosen = Named::chosen(&module, K::CALLABLE, arguments.range(2, arguments.len()))?;
         let found: Vec<_> = chosen.iter().filter_map(|one| Some((one, one.callback.counters.findings()?))).collect();
         context.reply_array(found.len());
         for (one, findings) in &found {
@@ -28,7 +28,7 @@ impl<K: Kind> Command for Keys<K> {
     }
 }
 
-fn reply(context: &Context, kind: &str, one: &Chosen, findings: &Findings) {
+fn reply(context: &Context, kind: &str, one: &Named, findings: &Findings) {
     context.reply_map(5 + usize::from(one.library.is_some()));
     context.reply_bulk(kind.as_bytes());
     context.reply_bulk(one.name.as_bytes());

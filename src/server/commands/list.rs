@@ -1,7 +1,7 @@
 use super::super::api::{Arguments, Context, c_text};
 use super::super::module;
 use super::entry::Command;
-use super::is_option;
+use super::{is_option, unknown_argument};
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::registry::{Counters, Function, FunctionFlags, Library};
@@ -50,7 +50,7 @@ impl<'a> Options<'a> {
             } else if by_name && options.pattern.is_none() && is_option(word, "libraryname") {
                 options.pattern = Some(words.next().ok_or("ERR library name argument was not given")?);
             } else {
-                return Err(Error::new([b"ERR Unknown argument ", word].concat()));
+                return Err(unknown_argument(word));
             }
         }
         Ok(options)
@@ -129,7 +129,7 @@ pub fn reply_calls(context: &Context, counters: &Counters) {
     for (percent, name) in SHOWN {
         context.reply_bulk(name.as_bytes());
         match times.percentile(percent) {
-            Some(time) => context.reply_bulk(time.min(counters.longest_ticks()).microseconds().as_bytes()),
+            Some(time) => context.reply_bulk(time.microseconds().as_bytes()),
             None => context.reply_null(),
         }
     }

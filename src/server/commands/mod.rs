@@ -1,7 +1,6 @@
 //! The module's commands: a file each, and the table that registers them.
 
 mod call;
-mod chosen;
 mod debug;
 mod delete;
 mod dump;
@@ -38,16 +37,26 @@ use crate::error::Error;
 
 /// The server's text for a subcommand with too many words.
 fn wrong_arguments(arguments: Arguments) -> Error {
+    unknown_subcommand(arguments.get(1), &typed_name(arguments))
+}
+
+/// The server's text for a `word` that is no subcommand of `command`, or has too many words after it.
+fn unknown_subcommand(word: &[u8], command: &[u8]) -> Error {
     Error::new(
         [
             b"ERR unknown subcommand or wrong number of arguments for '",
-            arguments.get(1),
+            word,
             b"'. Try ",
-            &typed_name(arguments).to_ascii_uppercase(),
+            &command.to_ascii_uppercase(),
             b" HELP.",
         ]
         .concat(),
     )
+}
+
+/// The server's text for a word that is no option, or one that was given before.
+fn unknown_argument(word: &[u8]) -> Error {
+    Error::new([b"ERR Unknown argument ", word].concat())
 }
 
 /// The server's text for a subcommand with a wrong number of words.

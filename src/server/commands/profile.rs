@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::super::api::{Arguments, Context};
 use super::super::intercept::typed_name;
 use super::super::module::{self, Module};
+use super::super::named::Named;
 use super::super::profile::{Format, Order};
-use super::chosen::chosen;
 use super::entry::{Command, Kind};
 use super::help::reply_help;
-use super::is_option;
+use super::{is_option, unknown_argument, unknown_subcommand};
 use crate::c_string::to_nul;
 use crate::engine::Callable;
 use crate::error::Error;
@@ -50,14 +50,13 @@ fn run(context: &Context, arguments: Arguments, callable: Callable) -> Result<()
             _ if words == 3 => Format::Folded,
             word if is_option(word, "folded") => Format::Folded,
             word if is_option(word, "speedscope") => Format::Speedscope,
-            word => return Err(unknown(word)),
+            word => return Err(unknown_argument(word)),
         };
         context.reply_verbatim(*b"txt", module.profiler.get(watch, callable, format)?.as_bytes());
         return Ok(());
     } else {
-        let start = b"ERR unknown subcommand or wrong number of arguments for '".as_slice();
-        let command = typed_name(arguments).to_ascii_uppercase();
-        return Err(Error::new([start, arguments.get(2), b"'. Try ", &command, b" PROFILE HELP."].concat()));
+        let command = [typed_name(arguments).as_slice(), b" PROFILE"].concat();
+        return Err(unknown_subcommand(arguments.get(2), &command));
     }
     context.reply_ok();
     Ok(())
@@ -74,14 +73,13 @@ fn order(module: &Module, arguments: Arguments, callable: Callable) -> Result<Or
             value.ok_or_else(|| Error::new([b"ERR ", option.as_slice(), b" needs a value"].concat()))
         };
         if is_option(word, callable.word()) && only.is_none() {
-            let one = chosen(module, callable, [given()?].into_iter())?;
-            only = one.first().map(|one| one.name.into());
+            only = Some(Named::find(module, callable, given()?)?.name.into());
         } else if is_option(word, "hz") && hertz.is_none() {
             hertz = Some(number(given()?, "HZ", HERTZ)?);
         } else if is_option(word, "seconds") && seconds.is_none() {
             seconds = Some(number(given()?, "SECONDS", SECONDS)?);
         } else {
-            return Err(unknown(word));
+            return Err(unknown_argument(word));
         }
     }
     Ok(Order {
@@ -97,10 +95,6 @@ fn number(text: &[u8], option: &str, range: RangeInclusive<u32>) -> Result<u32, 
     number.and_then(|text| text.parse().ok()).filter(|number| range.contains(number)).ok_or_else(|| {
         Error::new(format!("ERR {option} must be a whole number from {} to {}", range.start(), range.end()))
     })
-}
-
-fn unknown(word: &[u8]) -> Error {
-    Error::new([b"ERR Unknown argument ", word].concat())
 }
 
 fn help(context: &Context, arguments: Arguments, callable: Callable) {
