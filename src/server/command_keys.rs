@@ -72,6 +72,12 @@ impl CommandKeys {
 }
 
 impl Rule {
+    /// Whether no word but the second is ever a key, as in most commands.
+    #[inline]
+    pub const fn is_second_word(self) -> bool {
+        matches!(self, Self::Fixed { keys: KeyRange { first: 1, last: 1, .. }, .. })
+    }
+
     /// The first key among `words` that is one for which `wanted` is true.
     #[inline]
     pub fn find<'w>(self, context: &Context, words: &[&'w [u8]], wanted: impl Fn(&[u8]) -> bool) -> Option<&'w [u8]> {

@@ -53,11 +53,23 @@ impl<'a> DeclaredKeys<'a> {
         Self { denies, running, keys, table: OnceCell::new(), last: SmallVec::new(), rule: Rule::Asked }
     }
 
-    /// Looks at the keys of a command. Returns the error of one that is refused.
-    pub fn check(&mut self, context: &Context, module: &Module, words: &[&[u8]], caller: Caller) -> Option<Vec<u8>> {
+    /// Looks at the keys of a command. Returns the error of one that is refused. `is_key`: its second word is known to
+    /// be a declared key.
+    #[inline]
+    pub fn check(
+        &mut self,
+        context: &Context,
+        module: &Module,
+        words: &[&[u8]],
+        is_key: bool,
+        caller: Caller,
+    ) -> Option<Vec<u8>> {
         if self.last.as_slice() != words[0] {
             self.rule = module.command_keys.rule(context, words[0]);
             self.last = SmallVec::from_slice(words[0]);
+        }
+        if is_key && self.rule.is_second_word() {
+            return None;
         }
         let undeclared = self.rule.find(context, words, |key| !self.has(key))?;
         self.note(words[0], undeclared, caller)

@@ -288,14 +288,20 @@ impl<'a> CallHost<'a> {
     }
 
     /// Runs the command `arguments`, whose first is `name`, as a script would or as a client; the reply and the errno
-    /// that a refusal left.
+    /// that a refusal left. `key`: its second word, if that is the call's first key.
     #[inline]
-    fn execute(&self, name: &CStr, arguments: &[&[u8]], mode: CallMode, script: bool) -> (Option<CallReply>, c_int) {
+    fn execute(
+        &self,
+        name: &CStr,
+        arguments: &[&[u8]],
+        key: Option<Word>,
+        mode: CallMode,
+        script: bool,
+    ) -> (Option<CallReply>, c_int) {
         let plain = script && self.as_user && !self.read_only && !self.lacks_memory && mode.is_plain();
         let flags = if plain { PLAIN_FLAGS } else { self.flags(mode, script) };
         // Commands keep no first word: it is a key, or a word like one. So the server is spared a copy of it.
-        let first = self.key.filter(|key| arguments.get(1).is_some_and(|&word| word == key.bytes()));
-        call(self.context, name, &arguments[1..], first, flags)
+        call(self.context, name, &arguments[1..], key, flags)
     }
 
     /// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
@@ -332,9 +338,9 @@ impl<'a> CallHost<'a> {
         }
     }
 
-    /// Runs a command, or refuses it, and leaves its reply.
+    /// Runs a command, or refuses it, and leaves its reply. `key`: its second word, if that is the call's first key.
     #[inline(always)]
-    fn run(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode) {
+    fn run(&mut self, name: &CStr, arguments: &[&[u8]], key: Option<Word>, mode: CallMode) {
         if self.read_only
             && let Some(known) = REPLICATING.iter().find(|known| known.is(arguments))
         {
@@ -358,10 +364,10 @@ impl<'a> CallHost<'a> {
         }
         let ordered = ordered_sort(self.context, arguments);
         let arguments = ordered.as_deref().unwrap_or(arguments);
-        let (mut reply, mut errno) = self.execute(name, arguments, mode, true);
+        let (mut reply, mut errno) = self.execute(name, arguments, key, mode, true);
         if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
             self.as_user = false;
-            (reply, errno) = self.execute(name, arguments, mode, true);
+            (reply, errno) = self.execute(name, arguments, key, mode, true);
         }
         if self.lacks_memory
             && !self.dialect.runs_functions_by_module()
@@ -372,7 +378,7 @@ impl<'a> CallHost<'a> {
             return self.refuse(&text);
         }
         if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
-            (reply, errno) = self.execute(name, arguments, mode, false);
+            (reply, errno) = self.execute(name, arguments, key, mode, false);
         }
         if [libc::ESPIPE, libc::ENOSPC].contains(&errno)
             && let Some(refusal) = &reply
@@ -383,7 +389,7 @@ impl<'a> CallHost<'a> {
                 let text = refusal.wire().trim_ascii_end()[1..].to_vec();
                 return self.refuse(&text);
             }
-            (reply, errno) = self.execute(name, arguments, mode, false);
+            (reply, errno) = self.execute(name, arguments, key, mode, false);
         }
         let was_refused = errno != 0 && reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-"));
         if let Some(slot) = &mut self.slot
@@ -417,14 +423,15 @@ impl<'a> CallHost<'a> {
 impl Host for CallHost<'_> {
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode, caller: Caller) -> &[u8] {
         self.reply = None;
+        let key = self.key.filter(|key| arguments.get(1).is_some_and(|&word| word == key.bytes()));
         if let Some(declared) = &mut self.declared
-            && let Some(refusal) = declared.check(self.context, self.module, arguments, caller)
+            && let Some(refusal) = declared.check(self.context, self.module, arguments, key.is_some(), caller)
         {
             self.refuse(&refusal);
             return &self.own_reply;
         }
         let began = if self.is_timed { Some(Ticks::now()) } else { None };
-        self.run(name, arguments, mode);
+        self.run(name, arguments, key, mode);
         if let Some(began) = began {
             self.running.commands.note(arguments[0], began.elapsed());
         }
