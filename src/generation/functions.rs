@@ -8,7 +8,9 @@ use crate::clock;
 use crate::engine::{Engine, FunctionEngine, Host, Loaded, Registration, Sink};
 use crate::error::Error;
 use crate::registry::library::Version;
-use crate::registry::{Callback, Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
+use crate::registry::{
+    Callback, Function, FunctionRef, Library, Registry, RegistryError, Release, Slot, payload, shebang,
+};
 
 impl Functions {
     /// Loads a library from its source, in the place of the one of the same name if `replace`. Returns its name.
@@ -76,6 +78,11 @@ impl Functions {
             registry.insert(library);
         }
         Ok(())
+    }
+
+    /// Says by which deploy these libraries came.
+    pub fn set_release(&mut self, release: Release) {
+        self.registry.set_release(release);
     }
 
     /// Deletes a library.

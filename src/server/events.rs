@@ -5,7 +5,7 @@ use super::api::{Context, Options, Refused, log};
 use super::intercept::debug;
 use super::module::loading::{self, Reload};
 use super::module::{self, FlushMode};
-use super::{kept_scripts, library_dir, rewrite};
+use super::{deploys, kept_scripts, library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::reclaim;
@@ -69,7 +69,9 @@ impl Subscriber for Follower {
 /// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be
 /// running, because other clients can end the server meanwhile.
 fn stop_worker(context: &Context) -> Result<(), Error> {
-    module::read()?.threads.reclaim.stop(true);
+    let module = module::read()?;
+    module.deploys.give_up();
+    module.threads.reclaim.stop(true);
     context.log(c"verbose", format!("the thread {} is at rest", reclaim::THREAD_NAME).as_bytes());
     Ok(())
 }
@@ -87,7 +89,9 @@ fn on_tick(context: &Context) {
     // Refused while a function is running; the next tick comes.
     if let Ok(mut module) = module::write(context) {
         module.attend_threads(context);
+        module.trim_versions(context);
     }
+    deploys::attend(context);
     kept_scripts::attend(context);
 }
 

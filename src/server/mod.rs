@@ -8,6 +8,7 @@ mod cluster_reset;
 mod command_keys;
 mod commands;
 mod declared_keys;
+mod deploys;
 mod events;
 mod excerpt;
 mod figures;

@@ -103,7 +103,7 @@ redis.register_function('spin{number}', function() while true do pcall(function(
         self.watch.set_alarm(Callable::Function, Some(next.alarm()));
         let libraries = self.current.registry().library_count() as u64;
         let old = std::mem::replace(&mut self.current, next);
-        match self.reclaim.hand_over(old, &self.depot) {
+        match self.reclaim.hand_over(vec![old], &self.depot) {
             Ok(()) => self.retired += libraries,
             Err(old) => {
                 drop(old);
@@ -157,9 +157,9 @@ fn generations_of_scripts_and_of_functions_go_to_the_same_worker() {
             let called = leaving.call(&script, one.into_iter(), one.into_iter(), &mut Server::Patient, &mut reply);
             assert!(called.is_ok() && reply.0 == 1);
         }
-        freed += if reclaim.hand_over(leaving, &scripts).is_ok() { round as u64 % 5 } else { 0 };
+        freed += if reclaim.hand_over(vec![leaving], &scripts).is_ok() { round as u64 % 5 } else { 0 };
         let _ = reclaim
-            .hand_over(functions.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM"))), &functions);
+            .hand_over(vec![functions.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")))], &functions);
         reclaim.deliver();
     }
     wait_until("all is freed", || scripts.pending().programs == 0);

@@ -190,11 +190,16 @@ impl Context<'_> {
     /// Sends the command `name` with `words` after it to the replicas and the append-only file.
     pub fn replicate(&self, name: &CStr, words: &[&[u8]]) {
         let words: Vec<ServerString> = words.iter().map(|word| ServerString::new(word)).collect();
-        let mut words = Words::new(&words);
+        self.replicate_words(name, &mut Words::new(&words));
+    }
+
+    /// Does the same with strings that the server has.
+    pub fn replicate_words(&self, name: &CStr, words: &mut Words) {
         // SAFETY: Living context, C strings; the format names an array of strings and their number. The server takes
         // references of its own.
         unsafe { api!(RedisModule_Replicate)(self.raw, name.as_ptr(), c"v".as_ptr(), words.as_mut_ptr(), words.len()) };
     }
+
 
     /// The server's state.
     pub fn state(&self) -> State {

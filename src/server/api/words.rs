@@ -44,6 +44,16 @@ impl<'a> Arguments<'a> {
         unsafe { Words::of(words) }
     }
 
+    /// The words from `start` on, after others.
+    pub fn after<'b>(&self, others: &'b [ServerString], start: usize) -> Words<'b>
+    where
+        'a: 'b,
+    {
+        let words = others.iter().map(ServerString::raw).chain(self.0.iter().skip(start).copied());
+        // SAFETY: the others live for `'b`, and the words for `'a`, which is as long.
+        unsafe { Words::of(words) }
+    }
+
     /// The word at `index`; empty beyond the end.
     pub fn get(&self, index: usize) -> &'a [u8] {
         // SAFETY: the strings live while the callback runs, which `'a` does not outlive.
