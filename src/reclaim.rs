@@ -268,7 +268,7 @@ impl Reclaim {
     }
 
     /// Whether no job can be sent: the queue is full or the worker is gone.
-    fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         !self.is_alive() || self.jobs.borrow().as_ref().is_none_or(Sender::is_full)
     }
 

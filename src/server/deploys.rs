@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::api::{
-    Arguments, Bell, BlockedClient, ClientId, Context, DetachedContext, Doorbell, ServerString, State, Waiting, Words,
+    Bell, BlockedClient, ClientId, Context, DetachedContext, Doorbell, ServerString, State, Waiting, Words,
 };
 use super::commands::replicate_restore;
 use super::load_host::{LoadHost, log};
@@ -32,7 +32,6 @@ use crate::registry::{Label, Release};
 const COMMAND: &CStr = c"SHADOW.FUNCTION";
 
 /// What is to become of a generation that was built.
-#[derive(Debug)]
 pub struct Order {
     /// The version that must be the current one.
     pub if_version: Option<Vec<u8>>,
@@ -40,8 +39,10 @@ pub struct Order {
     pub tries: bool,
     /// Who deploys, and when.
     pub author: Author,
-    /// Where the sources stand among the words of the command; None if they do not.
-    pub texts: Option<usize>,
+    /// The sources, as the command had them; None if it had none.
+    pub texts: Option<Vec<ServerString>>,
+    /// Whether it comes from the master or out of a file.
+    pub obeys: bool,
 }
 
 /// Who deploys, and when.
@@ -77,12 +78,22 @@ struct Outcome {
 /// A deploy that a client waits for.
 struct Deploy {
     number: u64,
-    order: Order,
+    /// None once it was carried out.
+    order: Option<Order>,
     /// None once the client was let go.
     client: Option<BlockedClient>,
     is_given_up: Arc<AtomicBool>,
-    /// What the worker has made of it, once that is known.
-    outcome: Option<Outcome>,
+    stage: Stage,
+}
+
+/// How far a deploy is.
+enum Stage {
+    /// The worker has it.
+    Building,
+    /// The worker is done.
+    Built(Outcome),
+    /// It is in place, or has failed: the reply.
+    Answered(Result<String, Error>),
 }
 
 /// The deploys that the worker builds, in their order.
@@ -119,19 +130,42 @@ impl Deploys {
     fn collect(&self, module: &Module, context: &Context) {
         for (number, outcome) in self.done.try_iter() {
             match self.waiting.borrow_mut().iter_mut().find(|deploy| deploy.number == number) {
-                Some(deploy) => deploy.outcome = Some(outcome),
+                Some(deploy) => deploy.stage = Stage::Built(outcome),
                 None => dispose(module, context, outcome),
             }
         }
     }
 
-    /// Lets go the clients whose deploys are built, in their order.
+    /// Takes the first that is built and not in place yet, unless one before it is still being built.
+    fn next(&self) -> Option<(u64, Order, Outcome)> {
+        let mut waiting = self.waiting.borrow_mut();
+        let deploy = waiting.iter_mut().find(|deploy| !matches!(deploy.stage, Stage::Answered(_)))?;
+        let Stage::Built(outcome) = std::mem::replace(&mut deploy.stage, Stage::Building) else { return None };
+        Some((deploy.number, deploy.order.take()?, outcome))
+    }
+
+    /// Notes what is replied to a deploy.
+    fn answer(&self, number: u64, reply: Result<String, Error>) {
+        if let Some(deploy) = self.waiting.borrow_mut().iter_mut().find(|deploy| deploy.number == number) {
+            deploy.stage = Stage::Answered(reply);
+        }
+    }
+
+    /// Makes a client wait. Gives its number.
+    fn add(&self, client: BlockedClient, order: Option<Order>, stage: Stage, is_given_up: Arc<AtomicBool>) -> u64 {
+        let number = self.last.get() + 1;
+        self.last.set(number);
+        let deploy = Deploy { number, order, client: Some(client), is_given_up, stage };
+        self.waiting.borrow_mut().push_back(deploy);
+        number
+    }
+
+    /// Lets the clients go that can be replied to.
     fn release(&self) {
         for deploy in self.waiting.borrow_mut().iter_mut() {
-            if deploy.outcome.is_none() {
-                break;
-            }
-            if let Some(client) = deploy.client.take() {
+            if matches!(deploy.stage, Stage::Answered(_))
+                && let Some(client) = deploy.client.take()
+            {
                 client.release(deploy.number);
             }
         }
@@ -151,17 +185,40 @@ fn dispose(module: &Module, context: &Context, outcome: Outcome) {
     }
 }
 
-/// Goes on with the deploys that are built. Called when the worker rings, and by the server's timer: while writes are
-/// paused they wait, for nothing may be sent to the replicas then.
+/// Swaps in the deploys that are built. Called when the worker rings, and by the server's timer: while writes are paused
+/// they wait, for nothing may be sent to the replicas then.
 pub fn attend(context: &Context) {
-    let Ok(module) = module::read() else { return };
-    if module.deploys.waiting.borrow().is_empty() && module.deploys.done.is_empty() {
-        return;
+    let next = || {
+        let module = module::read().ok()?;
+        module.deploys.collect(&module, context);
+        if context.writes_are_paused() { None } else { module.deploys.next() }
+    };
+    let mut any = false;
+    while let Some((number, order, outcome)) = next() {
+        any = true;
+        let reply = complete(context, order, outcome);
+        if let Ok(module) = module::read() {
+            module.deploys.answer(number, reply);
+        }
     }
-    module.deploys.collect(&module, context);
-    if !context.writes_are_paused() {
+    if any {
+        reply_soon(context);
+    }
+}
+
+/// Replies to those who wait, once the replicas have been sent what makes them take note of the deploy.
+///
+/// Redis takes note of what its master's link has brought when the next command comes, if the link had to wait: until
+/// then the deploy does not count as received, a failover waits for it, and replicas of the replica do not have it.
+fn reply_soon(context: &Context) {
+    // By itself: in a transaction with the deploy it would not be the next command.
+    context.soon(|context| {
+        let Ok(module) = module::read() else { return };
+        if !module.dialect.is_valkey() && !context.state().contains(State::SLAVE) && !context.writes_are_paused() {
+            context.replicate_to_replicas(c"PING");
+        }
         module.deploys.release();
-    }
+    });
 }
 
 /// The worker's part of a deploy.
@@ -191,10 +248,7 @@ struct Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let failed = || Outcome {
-            built: Err("ERR internal error in the shadow module, see the server's log".into()),
-            lines: LogLines::default(),
-        };
+        let failed = || Outcome { built: Err(INTERNAL.into()), lines: LogLines::default() };
         let outcome = self.outcome.take().unwrap_or_else(failed);
         // Nobody listens any more when the module is gone.
         let _ = self.sender.send((self.number, outcome));
@@ -206,84 +260,84 @@ impl Drop for Report {
 ///
 /// # Errors
 /// What stands against it. Nothing has changed then.
-pub fn begin(context: &Context, arguments: Arguments, deployment: Deployment, order: Order) -> Result<(), Error> {
-    let state = context.state();
-    let deployment = if state.intersects(State::MULTI | State::LUA | State::LOADING | State::DENY_BLOCKING) {
-        deployment
-    } else {
-        match request(context, deployment)? {
-            Ok((number, is_given_up)) => return wait(context, number, is_given_up, order),
-            Err(deployment) => deployment,
+pub fn begin(context: &Context, deployment: Deployment, order: Order) -> Result<(), Error> {
+    match waiting_client(context)? {
+        Some(client) => request(context, client, deployment, order),
+        None => {
+            let built = deployment.build(&mut LoadHost(context), &|| false)?;
+            context.reply_bulk(put_in_place(context, built, order)?.as_bytes());
+            Ok(())
         }
-    };
-    let built = deployment.build(&mut LoadHost(context), &|| false)?;
-    put_in_place(context, arguments, built, order)
+    }
 }
 
-/// Gives the worker a deploy. Gives it back if there is no worker.
+/// Makes the client wait. None where it must not, and where there is no worker to wait for.
 ///
 /// # Errors
 /// When too much waits for the worker.
-fn request(context: &Context, deployment: Deployment) -> Result<Result<(u64, Arc<AtomicBool>), Deployment>, Error> {
-    let module = module::read()?;
-    let Module { deploys, threads, .. } = &*module;
-    if !threads.reclaim.is_alive() {
-        return Ok(Err(deployment));
+fn waiting_client(context: &Context) -> Result<Option<BlockedClient>, Error> {
+    let reclaim = &module::read()?.threads.reclaim;
+    if must_not_wait(context) || !reclaim.is_alive() {
+        return Ok(None);
     }
-    let number = deploys.last.get() + 1;
-    let is_given_up = Arc::new(AtomicBool::new(false));
-    let report = Report { number, outcome: None, sender: deploys.sender.clone(), bell: deploys.doorbell.bell() };
-    let build = Build { deployment, is_given_up: Arc::clone(&is_given_up), report };
-    threads.reclaim.request(Box::new(build)).map_err(|_| "ERR Too many flushes and deploys are waiting")?;
-    threads.deliver_soon(context);
-    deploys.last.set(number);
-    Ok(Ok((number, is_given_up)))
+    if reclaim.is_full() {
+        return Err("ERR Too many flushes and deploys are waiting".into());
+    }
+    // Valkey refuses it for a replica's link to its master.
+    Ok(BlockedClient::new::<Deploys>(context))
 }
 
-/// Makes the client wait.
-fn wait(context: &Context, number: u64, is_given_up: Arc<AtomicBool>, order: Order) -> Result<(), Error> {
-    let Some(client) = BlockedClient::new::<Deploys>(context) else {
-        is_given_up.store(true, Ordering::Relaxed);
-        return Ok(());
-    };
-    let deploy = Deploy { number, order, client: Some(client), is_given_up, outcome: None };
-    module::read()?.deploys.waiting.borrow_mut().push_back(deploy);
+/// Whether a command must not make its client wait.
+fn must_not_wait(context: &Context) -> bool {
+    context.state().intersects(State::MULTI | State::LUA | State::LOADING | State::DENY_BLOCKING)
+}
+
+/// Gives the worker a deploy that `client` waits for.
+fn request(context: &Context, client: BlockedClient, deployment: Deployment, order: Order) -> Result<(), Error> {
+    let module = module::read()?;
+    let Module { deploys, threads, .. } = &*module;
+    let is_given_up = Arc::new(AtomicBool::new(false));
+    let number = deploys.add(client, Some(order), Stage::Building, Arc::clone(&is_given_up));
+    let report = Report { number, outcome: None, sender: deploys.sender.clone(), bell: deploys.doorbell.bell() };
+    // If it is refused after all, the report says so.
+    let _ = threads.reclaim.request(Box::new(Build { deployment, is_given_up, report }));
+    threads.deliver_soon(context);
     Ok(())
 }
 
 impl Waiting for Deploys {
-    fn resume(context: &Context, arguments: Arguments, number: u64) {
-        if let Err(error) = complete(context, arguments, number) {
-            context.reply_error(error.text());
+    fn resume(context: &Context, number: u64) {
+        let deploy = module::read().ok().and_then(|module| module.deploys.take(|deploy| deploy.number == number));
+        match deploy.map(|deploy| deploy.stage) {
+            Some(Stage::Answered(Ok(version))) => context.reply_bulk(version.as_bytes()),
+            Some(Stage::Answered(Err(error))) => context.reply_error(error.text()),
+            _ => context.reply_error(INTERNAL.as_bytes()),
         }
     }
 
     fn leave(context: &Context, client: BlockedClient) {
         let Ok(module) = module::read() else { return };
-        let left = module.deploys.take(|deploy| deploy.client.as_ref() == Some(&client));
-        if let Some(deploy) = left {
+        if let Some(deploy) = module.deploys.take(|deploy| deploy.client.as_ref() == Some(&client)) {
             deploy.is_given_up.store(true, Ordering::Relaxed);
             client.release(0);
-            if let Some(outcome) = deploy.outcome {
+            if let Stage::Built(outcome) = deploy.stage {
                 dispose(&module, context, outcome);
             }
         }
     }
 
-    fn forget(context: &Context, number: u64) {
-        let Ok(module) = module::read() else { return };
-        if let Some(outcome) = module.deploys.take(|deploy| deploy.number == number).and_then(|deploy| deploy.outcome) {
-            dispose(&module, context, outcome);
+    fn forget(_: &Context, number: u64) {
+        if let Ok(module) = module::read() {
+            module.deploys.take(|deploy| deploy.number == number);
         }
     }
 }
 
-/// Swaps in what the worker has built.
-fn complete(context: &Context, arguments: Arguments, number: u64) -> Result<(), Error> {
-    let deploy = module::read()?.deploys.take(|deploy| deploy.number == number);
-    let (order, outcome) = deploy
-        .and_then(|deploy| Some((deploy.order, deploy.outcome?)))
-        .ok_or("ERR internal error in the shadow module, see the server's log")?;
+/// What is said of a build that has panicked.
+const INTERNAL: &str = "ERR internal error in the shadow module, see the server's log";
+
+/// Swaps in what the worker has built. Gives the version.
+fn complete(context: &Context, order: Order, outcome: Outcome) -> Result<String, Error> {
     let (lines, lost) = outcome.lines.take();
     for (level, message) in lines {
         log(context, level, &message);
@@ -291,39 +345,37 @@ fn complete(context: &Context, arguments: Arguments, number: u64) -> Result<(), 
     if lost > 0 {
         context.log(c"warning", format!("{lost} more lines that libraries logged are lost").as_bytes());
     }
-    put_in_place(context, arguments, outcome.built?, order)
+    let completed = outcome.built.and_then(|built| put_in_place(context, built, order));
+    completed
 }
 
-/// Swaps in what was built, sends it to replicas and files, and replies with the version.
-fn put_in_place(context: &Context, arguments: Arguments, built: Built, order: Order) -> Result<(), Error> {
+/// Swaps in what was built, and sends it to replicas and files. Gives the version.
+fn put_in_place(context: &Context, built: Built, order: Order) -> Result<String, Error> {
+    let Order { if_version, tries, author, texts, obeys } = order;
     let Built { mut generation, label, hash } = built;
-    let state = context.state();
-    let checked = if state.contains(State::SLAVE) && !state.obeys() {
+    let checked = if context.state().contains(State::SLAVE) && !obeys {
         Err("READONLY You can't write against a read only replica.".into())
     } else {
-        check_version(order.if_version.as_deref())
+        check_version(if_version.as_deref())
     };
-    if checked.is_err() || order.tries {
+    if checked.is_err() || tries {
         let module = module::read()?;
         module.functions.dispose(&module.threads, context, vec![generation]);
-        checked?;
-        context.reply_bulk(label.as_str().as_bytes());
-        return Ok(());
+        return checked.map(|()| label.as_str().to_owned());
     }
-    let Author { time, client, user, changed } = order.author;
+    let Author { time, client, user, changed } = author;
     let release = Release { label, changed, hash, time, client, user };
     generation.set_release(release.clone());
     module::write(context)?.deploy(context, generation);
     // Apart, for the state is not to be borrowed while the server replicates.
-    match order.texts {
-        Some(start) => {
+    match texts {
+        Some(texts) => {
             let head = head(&release).map(|word| ServerString::new(&word));
-            context.replicate_words(COMMAND, &mut arguments.after(&head, start));
+            context.replicate_words(COMMAND, &mut Words::new(head.iter().chain(&texts)));
         }
         None => send(context)?,
     }
-    context.reply_bulk(release.shown().as_bytes());
-    Ok(())
+    Ok(release.shown())
 }
 
 /// Checks that the current version is this one.
@@ -332,23 +384,40 @@ fn put_in_place(context: &Context, arguments: Arguments, built: Built, order: Or
 /// When it is another one.
 pub fn check_version(wanted: Option<&[u8]>) -> Result<(), Error> {
     let Some(wanted) = wanted else { return Ok(()) };
-    let module = module::read()?;
-    let current = module.functions.generation().registry().release().map(Release::shown);
-    match current {
+    match current_version()? {
         Some(current) if current.as_bytes() == wanted => Ok(()),
         Some(current) => Err(Error::new(format!("ERR The current version is '{current}'"))),
         None => Err("ERR The current libraries have no version".into()),
     }
 }
 
-/// Swaps in a version that was kept, and sends it to replicas and files.
+/// What the current version is called.
+fn current_version() -> Result<Option<String>, Error> {
+    Ok(module::read()?.functions.generation().registry().release().map(Release::shown))
+}
+
+/// Swaps in a version that was kept, sends it to replicas and files, and replies with it.
 ///
 /// # Errors
 /// When there is none.
 pub fn roll_back(context: &Context, label: Option<&Label>) -> Result<(), Error> {
     module::write(context)?.roll_back(context, label)?;
+    let version = current_version()?;
     if is_sent(context) {
         send(context)?;
+        if !must_not_wait(context)
+            && let Some(version) = &version
+            && let Some(client) = BlockedClient::new::<Deploys>(context)
+        {
+            let stage = Stage::Answered(Ok(version.clone()));
+            module::read()?.deploys.add(client, None, stage, Arc::default());
+            reply_soon(context);
+            return Ok(());
+        }
+    }
+    match version {
+        Some(version) => context.reply_bulk(version.as_bytes()),
+        None => context.reply_null(),
     }
     Ok(())
 }

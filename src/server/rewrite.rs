@@ -74,8 +74,7 @@ fn append_all() -> Result<(), Error> {
             std::iter::once(b"SHADOW.FUNCTION".as_slice()).chain(head).chain(codes()).collect()
         });
         let loads = codes().filter(|_| head.is_none());
-        let libraries =
-            deploy.chain(loads.map(|code| [b"SHADOW.FUNCTION", b"LOAD".as_slice(), code].to_vec()));
+        let libraries = deploy.chain(loads.map(|code| [b"SHADOW.FUNCTION", b"LOAD".as_slice(), code].to_vec()));
         let scripts = scripts
             .into_iter()
             .map(|script| [COMMAND.to_bytes(), SUBCOMMAND, word(script.origin()), &script.code].to_vec());

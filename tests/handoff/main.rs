@@ -158,8 +158,10 @@ fn generations_of_scripts_and_of_functions_go_to_the_same_worker() {
             assert!(called.is_ok() && reply.0 == 1);
         }
         freed += if reclaim.hand_over(vec![leaving], &scripts).is_ok() { round as u64 % 5 } else { 0 };
-        let _ = reclaim
-            .hand_over(vec![functions.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")))], &functions);
+        let _ = reclaim.hand_over(
+            vec![functions.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")))],
+            &functions,
+        );
         reclaim.deliver();
     }
     wait_until("all is freed", || scripts.pending().programs == 0);

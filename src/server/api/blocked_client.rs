@@ -5,12 +5,12 @@ use std::ptr::NonNull;
 
 use redis_module::raw;
 
-use super::{Arguments, Context, api};
+use super::{Context, api};
 
 /// What becomes of a client that waits. It is known by a number, which is not 0.
 pub trait Waiting {
     /// It goes on: replies to its command.
-    fn resume(context: &Context, arguments: Arguments, number: u64);
+    fn resume(context: &Context, number: u64);
 
     /// It has gone while it was waiting.
     fn leave(context: &Context, client: BlockedClient);
@@ -24,13 +24,12 @@ pub trait Waiting {
 pub struct BlockedClient(NonNull<raw::RedisModuleBlockedClient>);
 
 impl BlockedClient {
-    /// Makes the client whose command is running wait. None when the server refuses; it has replied then.
+    /// Makes the client whose command is running wait. None when the server does not let it.
     pub fn new<W: Waiting>(context: &Context) -> Option<Self> {
         // SAFETY: Living context; the callbacks are of the API's types. Without a limit of time there is nothing to call
         // at its end.
-        let client = unsafe {
-            api!(RedisModule_BlockClient)(context.raw(), Some(resume::<W>), None, Some(forget::<W>), 0)
-        };
+        let client =
+            unsafe { api!(RedisModule_BlockClient)(context.raw(), Some(resume::<W>), None, Some(forget::<W>), 0) };
         let client = NonNull::new(client)?;
         // SAFETY: the client was just blocked.
         unsafe { api!(RedisModule_SetDisconnectCallback)(client.as_ptr(), Some(leave::<W>)) };
@@ -46,16 +45,13 @@ impl BlockedClient {
 
 unsafe extern "C" fn resume<W: Waiting>(
     context: *mut raw::RedisModuleCtx,
-    argv: *mut *mut raw::RedisModuleString,
-    argc: c_int,
+    _: *mut *mut raw::RedisModuleString,
+    _: c_int,
 ) -> c_int {
-    // SAFETY: the context of the callback that is running, the words of the command that waited, and the number that
-    // `release` gave.
-    let (context, arguments, number) = unsafe {
-        let number = api!(RedisModule_GetBlockedClientPrivateData)(context) as u64;
-        (Context::new(context), Arguments::new(argv, argc), number)
-    };
-    if context.guarded(|| W::resume(&context, arguments, number)).is_none() && !context.replied() {
+    // SAFETY: the context of the callback that is running, and the number that `release` gave.
+    let (context, number) =
+        unsafe { (Context::new(context), api!(RedisModule_GetBlockedClientPrivateData)(context) as u64) };
+    if context.guarded(|| W::resume(&context, number)).is_none() && !context.replied() {
         context.reply_error(b"ERR internal error in the shadow module, see the server's log");
     }
     raw::REDISMODULE_OK as c_int
@@ -67,10 +63,7 @@ unsafe extern "C" fn forget<W: Waiting>(context: *mut raw::RedisModuleCtx, numbe
     context.guarded(|| W::forget(&context, number as u64));
 }
 
-unsafe extern "C" fn leave<W: Waiting>(
-    context: *mut raw::RedisModuleCtx,
-    client: *mut raw::RedisModuleBlockedClient,
-) {
+unsafe extern "C" fn leave<W: Waiting>(context: *mut raw::RedisModuleCtx, client: *mut raw::RedisModuleBlockedClient) {
     // SAFETY: the context of the callback that is running.
     let context = unsafe { Context::new(context) };
     if let Some(client) = NonNull::new(client) {

@@ -44,8 +44,8 @@ impl Command for Deploy {
             time_limit: if obeys { None } else { Some(LOAD_LIMIT) },
             label,
         };
-        let order = Order { if_version, tries, author, texts: (!from_directory).then_some(codes) };
-        deploys::begin(context, arguments, deployment, order)
+        let texts = (!from_directory).then(|| arguments.held(codes));
+        deploys::begin(context, deployment, Order { if_version, tries, author, texts, obeys })
     }
 }
 
@@ -63,8 +63,7 @@ struct Options {
 impl Options {
     /// Reads them. What replicas and files are told beside that is taken from nobody but them (`obeys`).
     fn parse(arguments: Arguments, author: Author, obeys: bool) -> Result<Self, Error> {
-        let mut options =
-            Self { label: None, if_version: None, tries: false, author, codes: 2, from_directory: false };
+        let mut options = Self { label: None, if_version: None, tries: false, author, codes: 2, from_directory: false };
         while options.codes < arguments.len() {
             let at = options.codes;
             let word = arguments.get(at);
@@ -112,12 +111,6 @@ impl Command for Rollback {
             4 if is_option(arguments.get(2), "version") => Some(Label::new(arguments.get(3))?),
             _ => return Err(wrong_arguments(arguments)),
         };
-        roll_back(context, label.as_ref())?;
-        let module = module::read()?;
-        match module.functions.generation().registry().release() {
-            Some(release) => context.reply_bulk(release.shown().as_bytes()),
-            None => context.reply_null(),
-        }
-        Ok(())
+        roll_back(context, label.as_ref())
     }
 }
