@@ -345,8 +345,7 @@ fn complete(context: &Context, order: Order, outcome: Outcome) -> Result<String,
     if lost > 0 {
         context.log(c"warning", format!("{lost} more lines that libraries logged are lost").as_bytes());
     }
-    let completed = outcome.built.and_then(|built| put_in_place(context, built, order));
-    completed
+    outcome.built.and_then(|built| put_in_place(context, built, order))
 }
 
 /// Swaps in what was built, and sends it to replicas and files. Gives the version.
