@@ -16,9 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::api::{
-    Bell, BlockedClient, ClientId, Context, DetachedContext, Doorbell, ServerString, State, Waiting, Words,
-};
+use super::api::{Bell, BlockedClient, ClientId, Context, Doorbell, ServerString, State, Waiting, Words};
 use super::commands::replicate_restore;
 use super::load_host::{LoadHost, log};
 use super::module::{self, Module, Policy};
@@ -110,9 +108,10 @@ impl Deploys {
     ///
     /// # Errors
     /// A sentence for the log.
-    pub fn new() -> Result<Self, String> {
+    pub fn new(context: &Context) -> Result<Self, String> {
         let (sender, done) = unbounded();
-        let doorbell = Doorbell::new(|| DetachedContext::new().get().soon(attend))?;
+        // A function may be running now; when the event loop turns, none is.
+        let doorbell = Doorbell::new(context, |context| context.soon(attend))?;
         Ok(Self { waiting: RefCell::default(), last: Cell::new(0), sender, done, doorbell })
     }
 

@@ -92,7 +92,12 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     let dialect = dialect(context, version);
     let directory = library_dir::read(&dialect)?;
     let queue = settings::RECLAIM_QUEUE.get();
-    module::install(Some(Module::new(dialect.clone(), directory, usize::try_from(queue).unwrap_or(usize::MAX))?));
+    module::install(Some(Module::new(
+        context,
+        dialect.clone(),
+        directory,
+        usize::try_from(queue).unwrap_or(usize::MAX),
+    )?));
     module::read()?.followed.refresh(context);
     let loaded = library_dir::begin(context)?;
     commands::register(context, &dialect)?;

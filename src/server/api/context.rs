@@ -31,6 +31,12 @@ impl DetachedContext {
         Self(unsafe { Context::new(api!(RedisModule_GetThreadSafeContext)(ptr::null_mut())) })
     }
 
+    /// Makes one of this module, whose name its lines in the log have.
+    pub fn of(context: &Context) -> Self {
+        // SAFETY: Living context. The new one lives until it is freed in `drop`.
+        Self(unsafe { Context::new(api!(RedisModule_GetDetachedThreadSafeContext)(context.raw)) })
+    }
+
     /// The context.
     pub const fn get(&self) -> &Context<'_> {
         &self.0

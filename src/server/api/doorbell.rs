@@ -3,12 +3,14 @@
 use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use redis_module::raw;
 
-use super::{Refused, api, checked, guarded};
+use super::{Context, DetachedContext, Refused, api, checked, guarded};
 
 /// The bell, as the thread that rings it has it. The main thread hears it until the last of these is gone.
 #[derive(Clone)]
@@ -25,6 +27,14 @@ impl Bell {
 /// The bell in the event loop.
 pub struct Doorbell {
     bell: Bell,
+    /// Ours; the event loop has the address, too.
+    answer: NonNull<Answer>,
+}
+
+/// What is done when it was rung, and the context for that.
+struct Answer {
+    context: DetachedContext,
+    body: fn(&Context),
 }
 
 impl Doorbell {
@@ -33,7 +43,7 @@ impl Doorbell {
     ///
     /// # Errors
     /// A sentence for the log.
-    pub fn new(answer: fn()) -> Result<Self, String> {
+    pub fn new(context: &Context, answer: fn(&Context)) -> Result<Self, String> {
         // SAFETY: takes numbers. The descriptor is new, and ours alone.
         let file = unsafe {
             let descriptor = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
@@ -42,18 +52,20 @@ impl Doorbell {
             }
             File::from_raw_fd(descriptor)
         };
-        // SAFETY: Main thread. The descriptor stays open for as long as it is in the event loop. The data is the address
-        // of a function, which `on_ring` expects.
+        let answer = Box::new(Answer { context: DetachedContext::of(context), body: answer });
+        let doorbell = Self { bell: Bell(Arc::new(file)), answer: NonNull::from(Box::leak(answer)) };
+        // SAFETY: Main thread. The descriptor stays open for as long as it is in the event loop. The data is what
+        // `on_ring` expects, and lives as long.
         let added = unsafe {
             api!(RedisModule_EventLoopAdd)(
-                file.as_raw_fd(),
+                doorbell.bell.0.as_raw_fd(),
                 raw::REDISMODULE_EVENTLOOP_READABLE as c_int,
                 Some(on_ring),
-                answer as *mut c_void,
+                doorbell.answer.as_ptr().cast(),
             )
         };
         checked(added).map_err(|Refused| "the server refused a bell for its event loop".to_owned())?;
-        Ok(Self { bell: Bell(Arc::new(file)) })
+        Ok(doorbell)
     }
 
     /// What rings it.
@@ -64,24 +76,21 @@ impl Doorbell {
 
 impl Drop for Doorbell {
     fn drop(&mut self) {
-        // SAFETY: Main thread; the descriptor is in the event loop.
+        // SAFETY: Main thread; a descriptor that is not in the event loop is an error of the call. After it nothing but
+        // this has the address of the answer, which was a box.
         unsafe {
-            api!(RedisModule_EventLoopDel)(self.bell.0.as_raw_fd(), raw::REDISMODULE_EVENTLOOP_READABLE as c_int)
-        };
+            api!(RedisModule_EventLoopDel)(self.bell.0.as_raw_fd(), raw::REDISMODULE_EVENTLOOP_READABLE as c_int);
+            drop(Box::from_raw(self.answer.as_ptr()));
+        }
     }
 }
 
 unsafe extern "C" fn on_ring(descriptor: c_int, answer: *mut c_void, _: c_int) {
     guarded(|| {
-        // SAFETY: the descriptor is open while it is in the event loop, and is not closed here. The function is the one
-        // that `new` gave the server.
-        let (file, answer) = unsafe {
-            (
-                std::mem::ManuallyDrop::new(File::from_raw_fd(descriptor)),
-                std::mem::transmute::<*mut c_void, fn()>(answer),
-            )
-        };
+        // SAFETY: the descriptor is open while it is in the event loop, and is not closed here. The data is what `new`
+        // gave the server, and lives as long.
+        let (file, answer) = unsafe { (ManuallyDrop::new(File::from_raw_fd(descriptor)), &*answer.cast::<Answer>()) };
         let _ = (&*file).read(&mut [0; 8]);
-        answer();
+        (answer.body)(answer.context.get());
     });
 }

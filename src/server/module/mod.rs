@@ -95,7 +95,12 @@ impl Module {
     ///
     /// # Errors
     /// A sentence for the log.
-    pub fn new(dialect: Dialect, directory: Option<Directory>, queue: usize) -> Result<Self, String> {
+    pub fn new(
+        context: &Context,
+        dialect: Dialect,
+        directory: Option<Directory>,
+        queue: usize,
+    ) -> Result<Self, String> {
         clock::detect_counter();
         let functions = Current::new(&dialect).map_err(|error| error.to_string())?;
         let scripts = Current::new(&dialect).map_err(|error| error.to_string())?;
@@ -117,7 +122,7 @@ impl Module {
             payload_form: PayloadForm::default(),
             cluster_reset: ClusterReset::default(),
             profiler: Profiler::default(),
-            deploys: Deploys::new()?,
+            deploys: Deploys::new(context)?,
             directory,
         })
     }
