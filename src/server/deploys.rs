@@ -20,6 +20,7 @@ use super::api::{Bell, BlockedClient, ClientId, Context, Doorbell, ServerString,
 use super::commands::replicate_restore;
 use super::load_host::{LoadHost, log};
 use super::module::{self, Module, Policy};
+use super::running::is_any;
 use crate::clock::unix_milliseconds;
 use crate::deployment::{Built, Deployment, LogLines};
 use crate::error::Error;
@@ -187,6 +188,10 @@ fn dispose(module: &Module, context: &Context, outcome: Outcome) {
 /// Swaps in the deploys that are built. Called when the worker rings, and by the server's timer: while writes are paused
 /// they wait, for nothing may be sent to the replicas then.
 pub fn attend(context: &Context) {
+    // A function that runs is not swapped away; the next tick comes.
+    if is_any() {
+        return;
+    }
     let next = || {
         let module = module::read().ok()?;
         module.deploys.collect(&module, context);
