@@ -16,8 +16,8 @@ use crate::engine::COMPILER_STACK;
 /// When the thread cannot be started.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     with_signals_blocked(|| {
-        // The worker compiles what the main thread would, with as much room: the limit of nesting is the process's. What
-        // is not used of a stack takes no memory.
+        // The worker compiles what the main thread would, with as much room: the limit of nesting is the process's.
+        // What is not used of a stack takes no memory.
         Builder::new().name(name.to_owned()).stack_size(COMPILER_STACK).spawn(move || {
             yield_to_the_server();
             body();
