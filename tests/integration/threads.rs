@@ -46,6 +46,24 @@ fn the_server_goes_on_while_the_worker_frees() {
 }
 
 #[test]
+fn the_worker_has_room_for_the_deepest_source() {
+    let server = Server::start();
+    let mut client = server.client();
+    // From 100 levels to more than there may be, of what takes most room.
+    for levels in (100..=2_000).step_by(100) {
+        for (open, close) in [("f({", "})"), ("function() return ", " end")] {
+            let body = format!("return {}1{}", open.repeat(levels), close.repeat(levels));
+            let code = format!("#!lua name=deep\nredis.register_function('deep', function() {body} end)");
+            let reply = client.call(&["SHADOW.FUNCTION", "DEPLOY", "TRY", &code]);
+            if reply.is_error() {
+                let text = reply.text();
+                assert!(text.starts_with("ERR Library 'deep': Error compiling function: "), "{levels}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_server_shuts_down_in_the_middle_of_freeing() {
     let mut server = Options::new().set("loglevel", "verbose").start();
     let mut client = server.client();
