@@ -59,7 +59,7 @@ end}}
 pub fn pair(version: u32) -> [String; 2] {
     ["one", "two"].map(|name| {
         format!(
-            "#!lua name={name}
+            "#!lua name=lib{name}
 redis.register_function{{function_name = 'version_{name}', flags = {{'no-writes'}}, callback = function()
     return '{version}'
 end}}"
