@@ -1,5 +1,6 @@
 //! All measurements of one server.
 
+use crate::deploys::Deploys;
 use crate::inside::Cost;
 use crate::interception::Interception;
 use crate::memory::Trace;
@@ -20,6 +21,7 @@ pub struct Findings {
     pub script_flushes_async: Vec<BySize>,
     /// The same for scripts.
     pub script_flushes_sync: Vec<BySize>,
+    pub deploys: Vec<Deploys>,
     pub scale: Scale,
     /// A row for each measured thing, in the unit that its name says.
     pub memory: Vec<Row>,

@@ -4,7 +4,8 @@
 //!
 //! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that `make matrix` has
 //!   fetched of [`servers::FETCHED`].
-//! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing.
+//! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing;
+//!   `BENCH_ONLY=deploys`: the same for deploys.
 //! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that everything works. What it writes goes to `target/bench/`.
 //!
 //! A full run writes `docs/performance.md`, the plots beside it, and the comparison in `README.md`; the latter only if
@@ -21,6 +22,7 @@ mod calls;
 mod clearing;
 mod clients;
 mod collector;
+mod deploys;
 mod findings;
 mod goals;
 mod inside;
@@ -58,6 +60,13 @@ fn main() {
     if std::env::var("BENCH_ONLY").is_ok_and(|only| only == "inside") {
         let costs: Vec<_> = servers.iter().map(|server| (&*server.name, inside::measure(server, &plan))).collect();
         println!("{}", report::inside(costs.iter().map(|(name, costs)| (*name, &**costs))));
+        return;
+    }
+    if std::env::var("BENCH_ONLY").is_ok_and(|only| only == "deploys") {
+        let found: Vec<_> = servers.iter().map(|server| (&*server.name, deploys::measure(server, &plan))).collect();
+        for part in report::DEPLOYS {
+            println!("{}", part(&found.iter().map(|(name, found)| (*name, &**found)).collect::<Vec<_>>()));
+        }
         return;
     }
     let findings: Vec<Findings> = servers.into_iter().map(|identity| measure(identity, &plan)).collect();
@@ -99,6 +108,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
     let (memory, traces) = memory::measure(&server, plan);
     let [flushes_async, flushes_sync] = clearing::measure(&server, plan, Kind::Libraries);
     let [script_flushes_async, script_flushes_sync] = clearing::measure(&server, plan, Kind::Scripts);
+    let deploys = deploys::measure(&server, plan);
     let scale = scale::measure(&server, plan);
     Findings {
         server,
@@ -107,6 +117,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         flushes_sync,
         script_flushes_async,
         script_flushes_sync,
+        deploys,
         scale,
         memory,
         traces,

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub struct Plan {
     /// Flushes to measure: libraries, and how often.
     pub flushes: &'static [(usize, usize)],
+    /// Deploys to measure: libraries, and how often, each time in fresh servers.
+    pub deploys: &'static [(usize, usize)],
     /// Numbers of libraries to measure everything of, the least first.
     pub scale: &'static [Scale],
     /// Libraries of the measurements of memory and of the collector.
@@ -57,6 +59,7 @@ impl Plan {
 
 const FULL: Plan = Plan {
     flushes: &[(10, 11), (100, 11), (1_000, 11), (10_000, 7), (100_000, 7)],
+    deploys: &[(10, 5), (1_000, 5), (100_000, 3)],
     scale: &[
         Scale { libraries: 10, rounds: 5, window: Duration::from_millis(300) },
         Scale { libraries: 1_000, rounds: 5, window: Duration::from_millis(300) },
@@ -80,6 +83,7 @@ const FULL: Plan = Plan {
 
 const SHORT: Plan = Plan {
     flushes: &[(10, 3), (1_000, 3), (10_000, 1)],
+    deploys: &[(10, 2), (1_000, 1), (10_000, 1)],
     scale: &[
         Scale { libraries: 10, rounds: 2, window: Duration::from_millis(100) },
         Scale { libraries: 1_000, rounds: 1, window: Duration::from_millis(100) },

@@ -1,5 +1,6 @@
 //! The report: a template, its gaps filled with tables.
 
+use crate::deploys::{self, Deploys};
 use crate::findings::Findings;
 use crate::goals;
 use crate::inside::{self, Cost};
@@ -8,7 +9,7 @@ use crate::machine;
 use crate::number::{count, number, percent, ratio};
 use crate::plan::Plan;
 use crate::row::{BySize, Row};
-use crate::summary::mean;
+use crate::summary::{Spread, mean};
 use crate::table::Table;
 use crate::template::fill;
 
@@ -26,6 +27,8 @@ const CAUTION: &str = "**A short run. It shows that all works, and its figures m
 pub fn write(findings: &[Findings], plan: &Plan) -> String {
     let servers: Vec<String> =
         findings.iter().map(|found| format!("{} ({})", found.server.name, found.server.allocator)).collect();
+    let of_deploys: Vec<_> = findings.iter().map(|found| (&*found.server.name, &*found.deploys)).collect();
+    let deployed = DEPLOYS.map(|table| table(&of_deploys));
     let gaps = [
         ("caution", if Plan::is_short() { CAUTION } else { "" }.to_owned()),
         ("date", machine::date()),
@@ -40,6 +43,9 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("flushes-sync", by_size(findings, |found| &found.flushes_sync)),
         ("script-flushes-async", by_size(findings, |found| &found.script_flushes_async)),
         ("script-flushes-sync", by_size(findings, |found| &found.script_flushes_sync)),
+        ("deploy-times", deployed[0].clone()),
+        ("deploy-pings", deployed[1].clone()),
+        ("deploy-memory", deployed[2].clone()),
         ("pings", pings(findings)),
         ("memory", pairs(findings, |found| &found.memory)),
         ("loads", by_size(findings, |found| &found.scale.loads)),
@@ -120,6 +126,28 @@ fn pings(findings: &[Findings]) -> String {
             let spreads = pings.slowest.iter().chain(&pings.thousandth);
             let head = [count(pings.libraries), found.server.name.clone()].into_iter();
             table.push(head.chain(spreads.map(|spread| spread.to_string())));
+        }
+    }
+    table.to_string()
+}
+
+/// The deploys of each server, beside its name.
+type OfDeploys<'f> = [(&'f str, &'f [Deploys])];
+
+/// The tables of deploys: times in the server, the slowest PINGs, memory.
+pub const DEPLOYS: [fn(&OfDeploys) -> String; 3] = [
+    |servers| deploy_table(servers, &deploys::TIMES, Deploys::times),
+    |servers| deploy_table(servers, &deploys::PINGS, Deploys::pings),
+    |servers| deploy_table(servers, &deploys::MEMORY, Deploys::memory),
+];
+
+fn deploy_table(servers: &OfDeploys, names: &[&str], part: fn(&Deploys) -> &[Spread]) -> String {
+    let mut table = Table::new(["libraries", "server"].iter().chain(names).copied());
+    for index in 0..servers[0].1.len() {
+        for (name, found) in servers {
+            let found = &found[index];
+            let head = [count(found.libraries), (*name).to_owned()].into_iter();
+            table.push(head.chain(part(found).iter().map(Spread::to_string)));
         }
     }
     table.to_string()

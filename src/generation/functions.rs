@@ -85,12 +85,16 @@ impl Functions {
         self.registry.set_release(release);
     }
 
-    /// Deletes a library.
+    /// Deletes a library. When the last one goes, so does the version: files and replicas are told of no version
+    /// without libraries.
     ///
     /// # Errors
     /// When there is none of that name.
     pub fn delete(&mut self, name: &[u8]) -> Result<(), Error> {
         let library = self.registry.remove(name).ok_or(RegistryError::LibraryNotFound)?;
+        if self.registry.is_empty() {
+            self.registry.forget_release();
+        }
         self.release(&library);
         Ok(())
     }

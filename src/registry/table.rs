@@ -109,6 +109,11 @@ impl Registry {
         self.release = Some(Box::new(release));
     }
 
+    /// The libraries are those of no deploy.
+    pub fn forget_release(&mut self) {
+        self.release = None;
+    }
+
     /// What tells these libraries from others. Reads every source.
     pub fn hash(&self) -> SetHash {
         SetHash::of(self.libraries().map(|library| &**library))

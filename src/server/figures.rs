@@ -200,6 +200,11 @@ fn add_versions(figures: &mut Vec<Figure>, module: &Module) {
         ]
         .map(Figure::of_module),
     );
+    if let Some(took) = functions.last_deploy {
+        let help = "How long the last deploy or rollback took to swap the generations.";
+        let told = gauge("last_deploy_usec", help).counted_in(Unit::Microseconds);
+        figures.push(Figure::of_module((told, took.duration().as_micros() as u64)));
+    }
     if let Some(release) = functions.generation().registry().release() {
         let told = Figure::of_module((gauge("version", "The version of the libraries that are loaded."), 0));
         figures.push(Figure { value: Value::Text { label: "version", text: release.shown() }, ..told });

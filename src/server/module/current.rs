@@ -60,6 +60,8 @@ pub struct Current<C: Contents> {
     pub slow_log: SlowLog,
     /// The last flush that retired a generation.
     pub last_flush: Option<LastFlush>,
+    /// How long the last deploy or rollback took to swap the generations.
+    pub last_deploy: Option<Ticks>,
 }
 
 impl<C: Contents> Current<C> {
@@ -80,6 +82,7 @@ impl<C: Contents> Current<C> {
             totals: Totals::default(),
             slow_log: SlowLog::default(),
             last_flush: None,
+            last_deploy: None,
         })
     }
 
@@ -188,6 +191,7 @@ impl<C: Contents> Current<C> {
 
     /// Puts `next` in the place of the current generation, which is kept unless it is empty.
     pub(super) fn deploy(&mut self, threads: &Threads, context: &Context, next: Box<Generation<C>>, keep: Keep) {
+        let began = Ticks::now();
         configure(&next);
         let old = self.supersede(threads, next);
         if old.registry().count() == 0 {
@@ -196,6 +200,7 @@ impl<C: Contents> Current<C> {
             self.kept.push_front(old);
         }
         self.trim(threads, context, keep);
+        self.last_deploy = Some(began.elapsed());
     }
 
     /// Brings back the last of the kept generations that `is_it`, and keeps the current one in its stead. False if there

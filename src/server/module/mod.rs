@@ -8,7 +8,7 @@ use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use super::api::Context;
+use super::api::{Context, State};
 use super::cluster_reset::ClusterReset;
 use super::command_keys::CommandKeys;
 use super::deploys::Deploys;
@@ -173,9 +173,12 @@ impl Module {
         restored
     }
 
-    /// Puts a generation that was built in the place of the current one, which is kept as the settings say.
+    /// Puts a generation that was built in the place of the current one, which is kept as the settings say. While a file
+    /// is loaded nothing is kept: what could be brought back then would depend on when the file was rewritten.
     pub fn deploy(&mut self, context: &Context, generation: Box<Functions>) {
-        self.functions.deploy(&self.threads, context, generation, keep());
+        let is_loading = context.state().contains(State::LOADING);
+        let keep = if is_loading { Keep { generations: 0, bytes: 0 } } else { keep() };
+        self.functions.deploy(&self.threads, context, generation, keep);
         self.functions.totals.deploys.count();
     }
 
