@@ -66,7 +66,7 @@ fn arity_and_flags_are_the_servers() {
 }
 
 /// Whether a module may put its commands into categories here; where it may not, they are in none.
-fn categories_are_choosable(server: &Server) -> bool {
+pub fn categories_are_choosable(server: &Server) -> bool {
     server.version() >= (7, 2, 0)
 }
 
