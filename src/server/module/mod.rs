@@ -15,6 +15,7 @@ use super::followed::Followed;
 use super::gate::Gate;
 use super::load_host::LoadHost;
 use super::main_thread::MainThread;
+use super::pace::Pace;
 use super::payload_form::PayloadForm;
 use super::profile::Profiler;
 use super::totals::CacheTotals;
@@ -73,6 +74,7 @@ pub struct Module {
     pub scripts: Current<ScriptCache>,
     loading: Loading,
     pub gate: Gate,
+    pub pace: Pace,
     pub followed: Followed,
     pub command_keys: CommandKeys,
     pub cache_totals: CacheTotals,
@@ -106,6 +108,7 @@ impl Module {
             scripts,
             loading: Loading::default(),
             gate: Gate::new(),
+            pace: Pace::default(),
             followed: Followed::default(),
             command_keys: CommandKeys::default(),
             cache_totals: CacheTotals::default(),
