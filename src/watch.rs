@@ -140,8 +140,8 @@ impl Watch {
         self.calls.get()
     }
 
-    /// Lets the thread sleep until the next call begins, or a profile. Not while there is a call or a profile: either
-    /// is to be watched.
+    /// Lets the thread sleep until the next call begins, or a profile. Does nothing while there is a call or a profile,
+    /// which is to be watched, or the thread has not yet followed another order.
     pub fn rest(&self) {
         if self.rests.get() || self.shared.call.load(Ordering::Relaxed) != 0 || self.shared.is_sampling() {
             return;
@@ -446,13 +446,14 @@ mod tests {
 
     /// Lets the thread rest, and waits until it sleeps.
     fn put_to_sleep(watch: &Watch) {
-        watch.rest();
-        assert!(watch.rests());
         let deadline = Instant::now() + Duration::from_secs(20);
         while *watch.shared.order.lock().unwrap() != Order::Asleep {
             assert!(Instant::now() < deadline, "the thread does not sleep");
+            // In vain until it has followed the last order.
+            watch.rest();
             std::thread::yield_now();
         }
+        assert!(watch.rests());
     }
 
     #[test]

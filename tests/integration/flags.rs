@@ -195,9 +195,11 @@ fn the_first_call_after_a_rest_finds_that_a_save_has_failed() {
 /// Whether writes are taken is asked for by a command that does not run.
 #[test]
 fn what_the_module_asks_leaves_no_trace() {
-    let server = Options::new().set("min-replicas-to-write", "1").start();
+    let server = Options::new().start();
     let mut client = server.client();
     load(&mut client, &callback("return 'done'"));
+    client.run("CONFIG SET min-replicas-to-write 1");
+    wait_until("functions are refused", || client.run("SHADOW.FCALL f 0").text() != "done");
     assert_eq!(client.run("SHADOW.FCALL f 0").text(), "NOREPLICAS Not enough good replicas to write.");
     client.run("CONFIG SET min-replicas-to-write 0");
     wait_until("functions are called", || client.run("SHADOW.FCALL f 0").text() == "done");

@@ -376,10 +376,10 @@ impl Server {
         let of_the_server = || switches(format!("/proc/{0}/task/{0}/status", self.pid()));
         let of_the_watch = || self.thread_status("shadow-watch", "voluntary_ctxt_switches");
         let mut seen = (of_the_server(), of_the_watch());
-        super::wait_until("the watch sleeps", || {
+        wait_until("the watch sleeps", || {
             let now = of_the_watch();
             if now != seen.1 {
-                seen = (of_the_server(), now);
+                seen = (of_the_server(), now.clone());
             }
             now.is_some() && of_the_server() >= seen.0 + 10
         });
