@@ -7,7 +7,8 @@ use super::stock;
 use crate::clock::Ticks;
 
 /// What the server's settings say. They are read when the module is loaded and when they change; where the server does
-/// not announce that (before 7.2), ten times a second, or once while no calls come. Where CONFIG was renamed away they are the server's defaults.
+/// not announce that (before 7.2), ten times a second, or once while no calls come. Where CONFIG was renamed away they
+/// are the server's defaults.
 pub struct Followed {
     /// `latency-tracking`.
     tracks_latency: Cell<bool>,

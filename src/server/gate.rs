@@ -21,8 +21,8 @@ const RO_VARIANT: &str = "ERR Can not execute a script with write flag using *_r
 /// Reasons to refuse a write that no context flag shows: too few replicas, a failed save.
 ///
 /// Asking the server for each call would cost too much. So the server's timer raises a doubt, ten times a second, and
-/// the next call asks; while there is such a reason every call asks, and so sees at once when it is gone. A function that
-/// slips through before the timer raises the doubt is refused by the server at its first write.
+/// the next call asks; while there is such a reason every call asks, and so sees at once when it is gone. A function
+/// that slips through before the timer raises the doubt is refused by the server at its first write.
 ///
 /// Where asking costs more than a call does (before 7.2), the timer asks by itself while calls come.
 pub struct Gate {

@@ -48,8 +48,8 @@ pub fn write_error(context: &Context) -> Option<Vec<u8>> {
     error(&run(context, c"SETRANGE", &[b"", b"0", b""], AS_SCRIPT)?)
 }
 
-/// Whether the server takes writes of scripts as far as it shows without running one, from 7.2 on: false where something
-/// else is in the way, or is asked first. Takes a microsecond, and is not in the statistics of commands.
+/// Whether the server takes writes of scripts as far as it shows without running one, from 7.2 on: false where
+/// something else is in the way, or is asked first. It is not in the statistics of commands.
 ///
 /// The command has no key, which could be another node's. If it were run, it would do nothing.
 pub fn takes_writes(context: &Context) -> bool {
