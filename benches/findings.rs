@@ -1,6 +1,7 @@
 //! All measurements of one server.
 
 use crate::deploys::Deploys;
+use crate::idle::Idle;
 use crate::inside::Cost;
 use crate::interception::Interception;
 use crate::memory::Trace;
@@ -42,6 +43,8 @@ pub struct Findings {
     pub interception: Interception,
     /// What it costs to look inside, call by call.
     pub inside: Vec<Cost>,
+    /// A server without calls.
+    pub idle: Idle,
 }
 
 /// What depends on the number of libraries.

@@ -4,8 +4,8 @@
 //!
 //! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that `make matrix` has
 //!   fetched of [`servers::FETCHED`].
-//! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing;
-//!   `BENCH_ONLY=deploys`: the same for deploys.
+//! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing.
+//!   `BENCH_ONLY=deploys` and `BENCH_ONLY=idle`: the same for deploys, and for a server that nobody uses.
 //! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that everything works. What it writes goes to `target/bench/`.
 //!
 //! A full run writes `docs/performance.md`, the plots beside it, and the comparison in `README.md`; the latter only if
@@ -25,6 +25,7 @@ mod collector;
 mod deploys;
 mod findings;
 mod goals;
+mod idle;
 mod inside;
 mod instructions;
 mod interception;
@@ -57,17 +58,25 @@ fn main() {
     let plan = Plan::from_environment();
     // All of them first: one that does not start costs no measurement.
     let servers: Vec<Identity> = servers::binaries().iter().map(|binary| Identity::of(binary)).collect();
-    if std::env::var("BENCH_ONLY").is_ok_and(|only| only == "inside") {
-        let costs: Vec<_> = servers.iter().map(|server| (&*server.name, inside::measure(server, &plan))).collect();
-        println!("{}", report::inside(costs.iter().map(|(name, costs)| (*name, &**costs))));
-        return;
-    }
-    if std::env::var("BENCH_ONLY").is_ok_and(|only| only == "deploys") {
-        let found: Vec<_> = servers.iter().map(|server| (&*server.name, deploys::measure(server, &plan))).collect();
-        for part in report::DEPLOYS {
-            println!("{}", part(&found.iter().map(|(name, found)| (*name, &**found)).collect::<Vec<_>>()));
+    match std::env::var("BENCH_ONLY").as_deref() {
+        Ok("inside") => {
+            let costs: Vec<_> = servers.iter().map(|server| (&*server.name, inside::measure(server, &plan))).collect();
+            println!("{}", report::inside(costs.iter().map(|(name, costs)| (*name, &**costs))));
+            return;
         }
-        return;
+        Ok("idle") => {
+            let idle: Vec<_> = servers.iter().map(|server| (&*server.name, idle::measure(server, &plan))).collect();
+            println!("{}", report::idle(idle.iter().map(|(name, idle)| (*name, idle))));
+            return;
+        }
+        Ok("deploys") => {
+            let found: Vec<_> = servers.iter().map(|server| (&*server.name, deploys::measure(server, &plan))).collect();
+            for part in report::DEPLOYS {
+                println!("{}", part(&found.iter().map(|(name, found)| (*name, &**found)).collect::<Vec<_>>()));
+            }
+            return;
+        }
+        _ => {}
     }
     let findings: Vec<Findings> = servers.into_iter().map(|identity| measure(identity, &plan)).collect();
 
@@ -104,6 +113,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
     let clients = clients::measure(&server, plan);
     let interception = interception::measure(&server, plan);
     let inside = inside::measure(&server, plan);
+    let idle = idle::measure(&server, plan);
     let collector = collector::measure(&server, plan);
     let (memory, traces) = memory::measure(&server, plan);
     let [flushes_async, flushes_sync] = clearing::measure(&server, plan, Kind::Libraries);
@@ -129,5 +139,6 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         collector,
         interception,
         inside,
+        idle,
     }
 }

@@ -34,6 +34,10 @@ pub struct Plan {
     pub inside_rounds: usize,
     /// How often its instructions are counted.
     pub inside_counts: usize,
+    /// How often a server without calls is measured, each time a fresh one.
+    pub idle_rounds: usize,
+    /// For how long.
+    pub idle_window: Duration,
 }
 
 /// A number of libraries.
@@ -79,6 +83,8 @@ const FULL: Plan = Plan {
     interception_rounds: 15,
     inside_rounds: 201,
     inside_counts: 5,
+    idle_rounds: 5,
+    idle_window: Duration::from_secs(20),
 };
 
 const SHORT: Plan = Plan {
@@ -101,4 +107,6 @@ const SHORT: Plan = Plan {
     interception_rounds: 2,
     inside_rounds: 2,
     inside_counts: 1,
+    idle_rounds: 1,
+    idle_window: Duration::from_secs(1),
 };

@@ -3,10 +3,11 @@
 use crate::deploys::{self, Deploys};
 use crate::findings::Findings;
 use crate::goals;
+use crate::idle::Idle;
 use crate::inside::{self, Cost};
 use crate::interception::{SIGHTS, STATES};
 use crate::machine;
-use crate::number::{count, number, percent, ratio};
+use crate::number::{count, difference, number, percent, ratio};
 use crate::plan::Plan;
 use crate::row::{BySize, Row};
 use crate::summary::{Spread, mean};
@@ -62,6 +63,8 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("collector", pairs(findings, |found| &found.collector)),
         ("interception", interception(findings)),
         ("inside", inside(findings.iter().map(|found| (&*found.server.name, &*found.inside)))),
+        ("idle", idle(findings.iter().map(|found| (&*found.server.name, &found.idle)))),
+        ("idle-window", count(plan.idle_window.as_secs() as usize)),
     ];
     // What an empty filling leaves.
     fill(TEMPLATE, &gaps).replace("\n\n\n", "\n\n")
@@ -183,6 +186,17 @@ pub fn inside<'f>(servers: impl Iterator<Item = (&'f str, &'f [Cost])>) -> Strin
             let cells = measured(&cost.times, " us").chain(measured(&cost.instructions, ""));
             table.push([cost.name.to_owned(), (*name).to_owned()].into_iter().chain(cells));
         }
+    }
+    table.to_string()
+}
+
+/// What servers take that nobody uses: the measurements of each, beside its name.
+pub fn idle<'f>(servers: impl Iterator<Item = (&'f str, &'f Idle)>) -> String {
+    let mut table = Table::new(["server", "without", "with the module", "more", "wake-ups of its threads"]);
+    for (name, Idle { times: [without, with], more, wakes }) in servers {
+        let times = [without, with].map(|times| Spread::of(times).to_string());
+        let more = Spread::of(more).show(difference);
+        table.push([name.to_owned()].into_iter().chain(times).chain([more, Spread::of(wakes).to_string()]));
     }
     table.to_string()
 }

@@ -24,6 +24,7 @@ mod main_thread;
 mod metrics;
 mod module;
 mod named;
+mod pace;
 mod payload_form;
 mod persistence;
 mod profile;

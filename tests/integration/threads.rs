@@ -1,7 +1,7 @@
 //! The module's threads: the worker and the watch.
 
 use crate::support::library::{callback, load, load_many, numbered};
-use crate::support::{Options, Server, wait_until};
+use crate::support::{KINDS, Kind, Options, Server, wait_until};
 
 const THREADS: [&str; 2] = ["shadow-reclaim", "shadow-watch"];
 
@@ -28,6 +28,31 @@ fn the_threads_take_no_signal() {
             assert!(blocked & 1 << (signal - 1) != 0, "{thread} does not block signal {signal}");
         }
     }
+}
+
+#[test]
+fn without_calls_the_watch_sleeps_until_the_next() {
+    let server = Options::new().set("busy-reply-threshold", "50").start();
+    let (mut caller, mut other) = (server.client(), server.client());
+    load(&mut caller, &callback("while true do end"));
+    for kind in KINDS {
+        server.wait_until_at_rest();
+        caller.send(&match kind {
+            Kind::Function => ["SHADOW.FCALL", "f", "0"],
+            Kind::Script => ["SHADOW.EVAL", "while true do end", "0"],
+        });
+        wait_until("the server is busy", || other.run("PING").text().starts_with("BUSY "));
+        assert_eq!(other.call(&[kind.container(), "KILL"]).text(), "OK");
+        assert!(caller.read().is_error());
+    }
+    // A profile wants it as well.
+    server.wait_until_at_rest();
+    load(&mut caller, &numbered(1));
+    assert_eq!(other.run("SHADOW.FUNCTION PROFILE START HZ 1000 SECONDS 60").text(), "OK");
+    wait_until("a call is sampled", || {
+        caller.run("SHADOW.FCALL f1 0");
+        other.run("SHADOW.FUNCTION PROFILE GET").text().contains("f1")
+    });
 }
 
 #[test]

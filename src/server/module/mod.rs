@@ -16,6 +16,7 @@ use super::followed::Followed;
 use super::gate::Gate;
 use super::load_host::LoadHost;
 use super::main_thread::MainThread;
+use super::pace::Pace;
 use super::payload_form::PayloadForm;
 use super::profile::Profiler;
 use super::settings::{KEEP_GENERATIONS, KEEP_GENERATIONS_BYTES};
@@ -75,6 +76,7 @@ pub struct Module {
     pub scripts: Current<ScriptCache>,
     loading: Loading,
     pub gate: Gate,
+    pub pace: Pace,
     pub followed: Followed,
     pub command_keys: CommandKeys,
     pub cache_totals: CacheTotals,
@@ -114,6 +116,7 @@ impl Module {
             scripts,
             loading: Loading::default(),
             gate: Gate::new(),
+            pace: Pace::default(),
             followed: Followed::default(),
             command_keys: CommandKeys::default(),
             cache_totals: CacheTotals::default(),
