@@ -117,7 +117,8 @@ fn restore(server: &Server, libraries: usize) -> (f64, f64) {
 
 fn deploy(client: &mut Client, version: &str, libraries: usize) {
     let head = [Side::Shadow.function(), "DEPLOY", "VERSION", version].map(str::to_owned);
-    let words: Vec<String> = head.into_iter().chain((0..libraries).map(|number| Kind::Libraries.source(number))).collect();
+    let words: Vec<String> =
+        head.into_iter().chain((0..libraries).map(|number| Kind::Libraries.source(number))).collect();
     expect(&client.call(&words), version);
 }
 

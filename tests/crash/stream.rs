@@ -172,7 +172,10 @@ impl Stream {
                         self.deploys += usize::from(!deploy.tries);
                     }
                     Change::RollBack { .. } if made => {
-                        assert_eq!(Some(reply.text()).filter(|text| !text.is_empty()).as_deref(), self.current.version());
+                        assert_eq!(
+                            Some(reply.text()).filter(|text| !text.is_empty()).as_deref(),
+                            self.current.version()
+                        );
                         self.rollbacks += 1;
                     }
                     _ => {}
@@ -255,7 +258,9 @@ impl Stream {
             Mode::Snapshots => format!(", {} snapshots", self.files),
         };
         let Self { answered, refused, deploys, rollbacks, .. } = self;
-        format!("{answered} commands answered, {refused} of them refused as they should, {deploys} deploys, {rollbacks} rollbacks{files}")
+        format!(
+            "{answered} commands answered, {refused} of them refused as they should, {deploys} deploys, {rollbacks} rollbacks{files}"
+        )
     }
 }
 
