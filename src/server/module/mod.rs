@@ -176,8 +176,8 @@ impl Module {
         restored
     }
 
-    /// Puts a generation that was built in the place of the current one, which is kept as the settings say. While a file
-    /// is loaded nothing is kept: what could be brought back then would depend on when the file was rewritten.
+    /// Puts a generation that was built in the place of the current one, which is kept as the settings say. While a
+    /// file is loaded nothing is kept: what could be brought back would depend on when the file was rewritten.
     pub fn deploy(&mut self, context: &Context, generation: Box<Functions>) {
         let is_loading = context.state().contains(State::LOADING);
         let keep = if is_loading { Keep { generations: 0, bytes: 0 } } else { keep() };
