@@ -197,32 +197,43 @@ pub fn attend(context: &Context) {
         module.deploys.collect(&module, context);
         if context.writes_are_paused() { None } else { module.deploys.next() }
     };
-    let mut any = false;
+    let (mut any, mut any_sent) = (false, false);
     while let Some((number, order, outcome)) = next() {
         any = true;
+        let tries = order.tries;
         let reply = complete(context, order, outcome);
+        any_sent |= reply.is_ok() && !tries;
         if let Ok(module) = module::read() {
             module.deploys.answer(number, reply);
         }
     }
     if any {
-        reply_soon(context);
+        reply_soon(context, any_sent);
     }
 }
 
-/// Replies to those who wait, once the replicas have been sent what makes them take note of the deploy.
+/// Replies to those who wait, once the replicas have been sent what makes them take note of the deploy, if they were
+/// sent one.
 ///
 /// Redis takes note of what its master's link has brought when the next command comes, if the link had to wait: until
 /// then the deploy does not count as received, a failover waits for it, and replicas of the replica do not have it.
-fn reply_soon(context: &Context) {
+fn reply_soon(context: &Context, is_sent: bool) {
     // By itself: in a transaction with the deploy it would not be the next command.
-    context.soon(|context| {
-        let Ok(module) = module::read() else { return };
-        if !module.dialect.is_valkey() && !context.state().contains(State::SLAVE) && !context.writes_are_paused() {
-            context.replicate_to_replicas(c"PING");
-        }
+    context.soon(if is_sent { note_and_release } else { release });
+}
+
+fn note_and_release(context: &Context) {
+    let is_valkey = module::read().is_ok_and(|module| module.dialect.is_valkey());
+    if !is_valkey && !context.state().contains(State::SLAVE) && !context.writes_are_paused() {
+        context.replicate_to_replicas(c"PING");
+    }
+    release(context);
+}
+
+fn release(_: &Context) {
+    if let Ok(module) = module::read() {
         module.deploys.release();
-    });
+    }
 }
 
 /// The worker's part of a deploy.
@@ -414,7 +425,7 @@ pub fn roll_back(context: &Context, label: Option<&Label>) -> Result<(), Error> 
         {
             let stage = Stage::Answered(Ok(version.clone()));
             module::read()?.deploys.add(client, None, stage, Arc::default());
-            reply_soon(context);
+            reply_soon(context, true);
             return Ok(());
         }
     }
