@@ -1,4 +1,5 @@
-//! Deploys and rollbacks: how long they keep the main thread, what other clients see of them, what they leave in memory.
+//! Deploys and rollbacks: how long they keep the main thread, what other clients see of them, and what they leave in
+//! memory.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +22,8 @@ const WINDOW: Duration = Duration::from_millis(300);
 /// Between two looks at whether it may stop.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What is measured, in the order of [`observe`]'s result: microseconds in the server, then the slowest PINGs of another
-/// client in microseconds, then memory.
+/// What is measured, in the order of [`observe`]'s result: microseconds in the server, then the slowest PINGs of
+/// another client in microseconds, then memory.
 pub const TIMES: [&str; 5] =
     ["FUNCTION RESTORE FLUSH", "DEPLOY: the command", "DEPLOY: the swap", "ROLLBACK", "FLUSH ASYNC"];
 pub const PINGS: [&str; 5] = ["nothing", "FUNCTION RESTORE FLUSH", "DEPLOY", "ROLLBACK", "FLUSH ASYNC"];

@@ -185,8 +185,8 @@ fn dispose(module: &Module, context: &Context, outcome: Outcome) {
     }
 }
 
-/// Swaps in the deploys that are built. Called when the worker rings, and by the server's timer: while writes are paused
-/// they wait, for nothing may be sent to the replicas then.
+/// Swaps in the deploys that are built. Called when the worker rings, and by the server's timer: while writes are
+/// paused they wait, for nothing may be sent to the replicas then.
 pub fn attend(context: &Context) {
     // A function that runs is not swapped away; the next tick comes.
     if is_any() {

@@ -144,7 +144,21 @@ fn key_specifications_are_the_servers() {
 fn subcommands_are_listed_under_their_container() {
     let server = Server::start();
     let mut client = server.client();
-    let functions = &["delete", "dump", "flush", "import", "kill", "list", "load", "resetstat", "restore", "stats"][..];
+    let functions = &[
+        "delete",
+        "deploy",
+        "dump",
+        "flush",
+        "import",
+        "kill",
+        "list",
+        "load",
+        "resetstat",
+        "restore",
+        "rollback",
+        "stats",
+        "versions",
+    ][..];
     let scripts = &["debug", "exists", "flush", "kept", "kill", "list", "load", "show"][..];
     let both = ["help", "histogram", "keys", "profile", "slowlog"];
     for (container, expected) in [("shadow.function", functions), ("shadow.script", scripts)] {

@@ -26,8 +26,8 @@ pub struct BlockedClient(NonNull<raw::RedisModuleBlockedClient>);
 impl BlockedClient {
     /// Makes the client whose command is running wait. None when the server does not let it.
     pub fn new<W: Waiting>(context: &Context) -> Option<Self> {
-        // SAFETY: Living context; the callbacks are of the API's types. Without a limit of time there is nothing to call
-        // at its end.
+        // SAFETY: Living context; the callbacks are of the API's types. Without a limit of time there is nothing to
+        // call at its end.
         let client =
             unsafe { api!(RedisModule_BlockClient)(context.raw(), Some(resume::<W>), None, Some(forget::<W>), 0) };
         let client = NonNull::new(client)?;

@@ -203,8 +203,8 @@ impl<C: Contents> Current<C> {
         self.last_deploy = Some(began.elapsed());
     }
 
-    /// Brings back the last of the kept generations that `is_it`, and keeps the current one in its stead. False if there
-    /// is none.
+    /// Brings back the last of the kept generations that `is_it`, and keeps the current one in its stead. False if
+    /// there is none.
     pub(super) fn bring_back(
         &mut self,
         threads: &Threads,
