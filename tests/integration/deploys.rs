@@ -163,6 +163,19 @@ fn libraries_that_came_by_no_deploy_have_no_version() {
 }
 
 #[test]
+fn a_version_of_which_no_library_is_left_is_none() {
+    let server = Server::start();
+    let mut client = server.client();
+    deploy_a(&mut client, "v1");
+    client.run("SHADOW.FUNCTION DELETE a");
+    for _ in 0..2 {
+        assert_eq!(current(&mut client)[0], Value::Null);
+        assert_eq!(client.info("shadow_version"), None);
+        load(&mut client, &answer("a", "1"));
+    }
+}
+
+#[test]
 fn a_deploy_that_is_given_no_label_is_called_by_its_hash_as_documented() {
     let server = Server::start();
     let mut client = server.client();
@@ -371,7 +384,7 @@ fn ifversion_holds_a_deploy_back_at_the_swap() {
         (&|client| restore(client, &payload, "REPLACE"), "ERR The current version is 'v1+changes'"),
         (
             &|client| assert!(!client.run("SHADOW.FUNCTION DELETE a").is_error()),
-            "ERR The current version is 'v1+changes'",
+            "ERR The current libraries have no version",
         ),
         (&|client| ok(client, "SHADOW.FUNCTION FLUSH"), "ERR The current libraries have no version"),
     ];
@@ -990,7 +1003,7 @@ fn a_version_that_was_changed_says_so() {
         &|client| restore(client, &payload, "REPLACE"),
     ];
     for (at, change) in changes.into_iter().enumerate() {
-        deploy_a(&mut client, "v1");
+        deploy(&mut client, "VERSION v1", &[answer("a", "1"), answer("d", "1")]);
         // What fails changes nothing.
         assert!(client.call(&["SHADOW.FUNCTION", "LOAD", &answer("a", "2")]).is_error());
         assert!(client.run("SHADOW.FUNCTION DELETE nothing").is_error());
