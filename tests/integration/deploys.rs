@@ -33,6 +33,9 @@ fn deploy(client: &mut Client, options: &str, libraries: &[String]) -> Value {
     client.call(&command(options, libraries))
 }
 
+/// What a client does.
+type Change<'a> = &'a dyn Fn(&mut Client);
+
 /// Deploys the library `a`, whose function says what the version is called.
 #[track_caller]
 fn deploy_a(client: &mut Client, version: &str) {
@@ -158,6 +161,19 @@ fn libraries_that_came_by_no_deploy_have_no_version() {
         assert_eq!(client.info("shadow_version"), None);
         assert_eq!(client.run("SHADOW.FUNCTION STATS").field("version"), None);
         assert_eq!(current(&mut client)[0], Value::Null);
+        load(&mut client, &answer("a", "1"));
+    }
+}
+
+#[test]
+fn a_version_of_which_no_library_is_left_is_none() {
+    let server = Server::start();
+    let mut client = server.client();
+    deploy_a(&mut client, "v1");
+    client.run("SHADOW.FUNCTION DELETE a");
+    for _ in 0..2 {
+        assert_eq!(current(&mut client)[0], Value::Null);
+        assert_eq!(client.info("shadow_version"), None);
         load(&mut client, &answer("a", "1"));
     }
 }
@@ -366,7 +382,7 @@ fn ifversion_holds_a_deploy_back_at_the_swap() {
     let (mut client, mut other) = (server.client(), server.client());
     deploy_a(&mut client, "v1");
     let payload = dump(&mut other);
-    let changes: [(&dyn Fn(&mut Client), &str); 4] = [
+    let changes: [(Change, &str); 4] = [
         (&|client| load(client, &answer("b", "1")), "ERR The current version is 'v1+changes'"),
         (&|client| restore(client, &payload, "REPLACE"), "ERR The current version is 'v1+changes'"),
         (
@@ -400,7 +416,7 @@ fn what_others_change_while_it_is_built_is_overwritten_by_the_swap() {
         ok(&mut other, "SHADOW.FUNCTION FLUSH");
         payload
     };
-    let changes: [(&dyn Fn(&mut Client), &[&str], &[&str]); 5] = [
+    let changes: [(Change, &[&str], &[&str]); 5] = [
         (&|client| load(client, &answer("b", "1")), &["a", "b"], &["v2", "v1+changes"]),
         (&|client| assert!(!client.run("SHADOW.FUNCTION DELETE a").is_error()), &[], &["v2"]),
         (&|client| restore(client, &payload, "FLUSH"), &["restored"], &["v2", ""]),
@@ -908,7 +924,7 @@ fn a_flush_leaves_nothing_to_roll_back_to() {
         load(&mut client, &answer("b", "restored"));
         dump(&mut client)
     };
-    let flushes: [(&dyn Fn(&mut Client), &[&str]); 6] = [
+    let flushes: [(Change, &[&str]); 6] = [
         (&|client| ok(client, "SHADOW.FUNCTION FLUSH"), &[""]),
         (&|client| ok(client, "SHADOW.FUNCTION FLUSH ASYNC"), &[""]),
         (&|client| ok(client, "SHADOW.FUNCTION FLUSH SYNC"), &[""]),
@@ -983,7 +999,7 @@ fn a_version_that_was_changed_says_so() {
         load(&mut client, &answer("b", "restored"));
         dump(&mut client)
     };
-    let changes: [&dyn Fn(&mut Client); 5] = [
+    let changes: [Change; 5] = [
         &|client| load(client, &answer("c", "1")),
         &|client| load(client, &answer("a", "again")),
         &|client| assert!(!client.run("SHADOW.FUNCTION DELETE a").is_error()),
@@ -1052,10 +1068,10 @@ fn versions_are_maps_in_resp3_and_lists_of_pairs_in_resp2() {
     for (name, counts) in [("libraries", [2, 1]), ("functions", [2, 1]), ("current", [1, 0])] {
         assert_eq!([field(0, name), field(1, name)], counts.map(Value::Integer), "{name}");
     }
-    for at in 0..2 {
-        let hash = field(at, "sha256").text();
+    for version in &all {
+        let hash = version.field("sha256").expect("the field").text();
         assert!(hash.len() == 64 && hash.bytes().all(|digit| b"0123456789abcdef".contains(&digit)), "{hash}");
-        assert!(number(&all[at], "bytes") > 0);
+        assert!(number(version, "bytes") > 0);
     }
 }
 
