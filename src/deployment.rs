@@ -69,9 +69,12 @@ impl Deployment {
         let generation = match &self.sources {
             Sources::Texts(texts) => self.load(texts, host, is_given_up)?,
             Sources::Directory(path) => {
-                directory::build(path, &self.dialect, self.memory_limit, host, is_given_up)
-                    .map_err(|sentence| Error::new(format!("ERR {sentence}")))?
-                    .0
+                let built = directory::build(path, &self.dialect, self.memory_limit, host, is_given_up);
+                let (generation, files) = built.map_err(|sentence| Error::new(format!("ERR {sentence}")))?;
+                if files.is_empty() {
+                    return Err(Error::new(format!("ERR the directory '{}' has no library files", path.display())));
+                }
+                generation
             }
         };
         let hash = generation.registry().hash();
@@ -188,6 +191,14 @@ mod tests {
         assert_eq!(error(&fine), "ERR Library 'a': Library 'a' already exists");
         assert_eq!(error("#!lua name=b\nreturn 1"), "ERR Library 'b': No functions registered");
         assert!(error("#!lua name=b\nnot lua").starts_with("ERR Library 'b': Error compiling function: "));
+    }
+
+    #[test]
+    fn a_directory_without_libraries_is_not_deployed() {
+        let directory = tempfile::tempdir().unwrap();
+        let sources = Sources::Directory(directory.path().to_owned());
+        let error = Deployment { sources, ..deployment(&[]) }.build(&mut NoServer, &|| false).err().unwrap();
+        assert!(error.text().ends_with(b"has no library files"));
     }
 
     #[test]

@@ -80,7 +80,10 @@ pub fn all_of_ours(client: &mut Client) -> BTreeSet<String> {
 /// The server's commands in whose categories a command of the module is.
 pub fn counterparts(command: &str) -> Vec<&str> {
     match command {
-        "shadow.function|import" | "shadow.script|kept" => vec!["function|restore"],
+        "shadow.function|import" | "shadow.function|deploy" | "shadow.function|rollback" | "shadow.script|kept" => {
+            vec!["function|restore"]
+        }
+        "shadow.function|versions" => vec!["function|list"],
         "shadow.function|resetstat" => vec!["function|stats", "config|resetstat"],
         "shadow.function|keys"
         | "shadow.function|histogram"
