@@ -23,9 +23,9 @@ use super::module::{self, Module, Policy};
 use super::running::is_any;
 use crate::clock::unix_milliseconds;
 use crate::deployment::{Built, Deployment, LogLines};
-use crate::error::Error;
+use crate::error::{Error, INTERNAL};
 use crate::reclaim::Task;
-use crate::registry::{Label, Release};
+use crate::registry::{Label, Release, SetHash};
 
 /// The command, as it is sent to replicas and files.
 const COMMAND: &CStr = c"SHADOW.FUNCTION";
@@ -65,6 +65,12 @@ impl Author {
             user: client.user(context).into(),
             changed: false,
         }
+    }
+
+    /// What is known of the libraries that were deployed under this label and have this hash.
+    pub fn release(self, label: Label, hash: SetHash) -> Release {
+        let Self { time, client, user, changed } = self;
+        Release { label, changed, hash, time, client, user }
     }
 }
 
@@ -348,9 +354,6 @@ impl Waiting for Deploys {
     }
 }
 
-/// What is said of a build that has panicked.
-const INTERNAL: &str = "ERR internal error in the shadow module, see the server's log";
-
 /// Swaps in what the worker has built. Gives the version.
 fn complete(context: &Context, order: Order, outcome: Outcome) -> Result<String, Error> {
     let (lines, lost) = outcome.lines.take();
@@ -377,8 +380,7 @@ fn put_in_place(context: &Context, built: Built, order: Order) -> Result<String,
         module.functions.dispose(&module.threads, context, vec![generation]);
         return checked.map(|()| label.as_str().to_owned());
     }
-    let Author { time, client, user, changed } = author;
-    let release = Release { label, changed, hash, time, client, user };
+    let release = author.release(label, hash);
     generation.set_release(release.clone());
     module::write(context)?.deploy(context, generation);
     // Apart, for the state is not to be borrowed while the server replicates.

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use redis_module::raw;
 
 use super::{Context, api};
+use crate::error::INTERNAL;
 
 /// What becomes of a client that waits. It is known by a number, which is not 0.
 pub trait Waiting {
@@ -52,7 +53,7 @@ unsafe extern "C" fn resume<W: Waiting>(
     let (context, number) =
         unsafe { (Context::new(context), api!(RedisModule_GetBlockedClientPrivateData)(context) as u64) };
     if context.guarded(|| W::resume(&context, number)).is_none() && !context.replied() {
-        context.reply_error(b"ERR internal error in the shadow module, see the server's log");
+        context.reply_error(INTERNAL.as_bytes());
     }
     raw::REDISMODULE_OK as c_int
 }

@@ -21,7 +21,7 @@ use super::super::main_thread::MainThread;
 use super::super::running;
 use super::{BUSY, FlushMode, Module, fill, follow_script, keeps_scripts, write};
 use crate::error::Error;
-use crate::registry::{Label, Origin, Release, shebang};
+use crate::registry::{Label, Origin, shebang};
 
 /// What `DEBUG RELOAD` was told about the libraries in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,9 +122,9 @@ pub fn load(context: &Context, sources: Sources) -> Result<(), Error> {
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })?;
     }
-    if let Some((label, Author { time, client, user, changed })) = sources.author.filter(|_| is_all) {
+    if let Some((label, author)) = sources.author.filter(|_| is_all) {
         let hash = target.registry().hash();
-        target.set_release(Release { label, changed, hash, time, client, user });
+        target.set_release(author.release(label, hash));
     }
     let target = module.scripts.loaded();
     for (origin, code) in &sources.scripts {
