@@ -879,7 +879,9 @@ fn kept_versions_leave_when_a_setting_is_lowered() {
 fn a_rollback_brings_back_what_the_last_deploy_has_replaced() {
     let server = Server::start();
     let mut client = server.client();
+    assert_eq!(client.info("shadow_last_deploy_usec"), None);
     deploy_a(&mut client, "v1");
+    assert!(client.info("shadow_last_deploy_usec").is_some());
     let before = current(&mut client);
     deploy_a(&mut client, "v2");
     assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v1"));
@@ -891,9 +893,13 @@ fn a_rollback_brings_back_what_the_last_deploy_has_replaced() {
     assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v1"));
     assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v2"));
     assert_eq!(said(&mut client, "a"), "v2");
-    assert_eq!(client.info_number("shadow_rollbacks"), 4);
-    assert_eq!(client.info_number("shadow_deploys"), 2);
+    assert_eq!((client.info_number("shadow_rollbacks"), client.info_number("shadow_deploys")), (4, 2));
     assert_eq!(client.info("shadow_version").as_deref(), Some("v2"));
+    client.run("CONFIG RESETSTAT");
+    client.run("SHADOW.FUNCTION ROLLBACK");
+    let (swap, all) =
+        (client.info_number("shadow_last_deploy_usec"), client.command_stat("shadow.function|rollback", "usec"));
+    assert!(swap as f64 <= all + 1.0, "{swap} of {all}");
 }
 
 #[test]
