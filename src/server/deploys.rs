@@ -410,16 +410,15 @@ fn current_version() -> Result<Option<String>, Error> {
 pub fn roll_back(context: &Context, label: Option<&Label>) -> Result<(), Error> {
     module::write(context)?.roll_back(context, label)?;
     let version = current_version()?;
-    if send(context)? {
-        if !must_not_wait(context)
-            && let Some(version) = &version
-            && let Some(client) = BlockedClient::new::<Deploys>(context)
-        {
-            let stage = Stage::Answered(Ok(version.clone()));
-            module::read()?.deploys.add(client, None, stage, Arc::default());
-            reply_soon(context, true);
-            return Ok(());
-        }
+    if send(context)?
+        && !must_not_wait(context)
+        && let Some(version) = &version
+        && let Some(client) = BlockedClient::new::<Deploys>(context)
+    {
+        let stage = Stage::Answered(Ok(version.clone()));
+        module::read()?.deploys.add(client, None, stage, Arc::default());
+        reply_soon(context, true);
+        return Ok(());
     }
     match version {
         Some(version) => context.reply_bulk(version.as_bytes()),
