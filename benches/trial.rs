@@ -129,39 +129,44 @@ fn row(name: &str, seen: &[&Seen], instructions: Option<f64>) -> Row {
     Row { name: name.to_owned(), pairs, floor, instructions }
 }
 
-/// A round: the server's own command just before and after the module's.
-pub struct Round<T> {
-    pub stock: [T; 2],
-    pub shadow: T,
+/// The times of a round: of the server's own command, just before and after the module's.
+pub struct Round {
+    stock: [f64; 2],
+    shadow: f64,
 }
 
-impl<T> Round<T> {
+impl Round {
     /// By how much of itself the time of the server's own command differs.
-    fn disturbance(&self, time: impl Fn(&T) -> f64) -> f64 {
-        let [before, after] = self.stock.each_ref().map(time);
+    fn disturbance(&self) -> f64 {
+        let [before, after] = self.stock;
         (before - after).abs() / before.min(after)
+    }
+
+    fn is_calm(&self) -> bool {
+        self.disturbance() <= DISTURBED
     }
 }
 
+/// The median of the server's own command, and that of the module's.
+pub fn medians(rounds: &[Round]) -> [f64; 2] {
+    let median = |times: Vec<f64>| Spread::of(&times).median;
+    let stock = rounds.iter().map(|round| f64::midpoint(round.stock[0], round.stock[1])).collect();
+    [median(stock), median(rounds.iter().map(|round| round.shadow).collect())]
+}
+
 /// The calmest `wanted` rounds of those that it takes to have as many without disturbance, if there is an end to that.
-/// `measure` measures one side, and `time` is what is compared of it.
-pub fn calm<T>(
-    wanted: usize,
-    progress: &Progress,
-    mut measure: impl FnMut(Side) -> T,
-    time: impl Fn(&T) -> f64,
-) -> (Vec<Round<T>>, Rounds) {
-    let mut rounds: Vec<Round<T>> = Vec::new();
-    let is_calm = |round: &&Round<T>| round.disturbance(&time) <= DISTURBED;
-    while rounds.iter().filter(is_calm).count() < wanted && rounds.len() < PATIENCE * wanted {
-        let [before, shadow, after] = [Side::Stock, Side::Shadow, Side::Stock].map(&mut measure);
+/// `time` measures one side.
+pub fn calm(wanted: usize, progress: &Progress, mut time: impl FnMut(Side) -> f64) -> (Vec<Round>, Rounds) {
+    let mut rounds: Vec<Round> = Vec::new();
+    while rounds.iter().filter(|round| round.is_calm()).count() < wanted && rounds.len() < PATIENCE * wanted {
+        let [before, shadow, after] = [Side::Stock, Side::Shadow, Side::Stock].map(&mut time);
         rounds.push(Round { stock: [before, after], shadow });
         progress.step();
     }
     let repeated = rounds.len() - wanted;
-    rounds.sort_by(|one, other| one.disturbance(&time).total_cmp(&other.disturbance(&time)));
+    rounds.sort_by(|one, other| one.disturbance().total_cmp(&other.disturbance()));
     rounds.truncate(wanted);
-    let disturbed = wanted - rounds.iter().filter(is_calm).count();
+    let disturbed = rounds.iter().filter(|round| !round.is_calm()).count();
     (rounds, Rounds { counted: wanted, disturbed, repeated })
 }
 
@@ -184,11 +189,8 @@ impl Subject {
         };
         // A round to warm up.
         Side::BOTH.into_iter().for_each(|side| _ = time(side));
-        let (seen, rounds) = calm(plan.call_rounds, &progress, time, |time| *time);
-        let median = |times: &mut dyn Iterator<Item = f64>| Spread::of(&times.collect::<Vec<_>>()).median;
-        let stock = median(&mut seen.iter().map(|round| f64::midpoint(round.stock[0], round.stock[1])));
-        let shadow = median(&mut seen.iter().map(|round| round.shadow));
-        ([stock, shadow], rounds)
+        let (seen, rounds) = calm(plan.call_rounds, &progress, time);
+        (medians(&seen), rounds)
     }
 
     /// The time of its inner commands alone in this server, in microseconds.
