@@ -92,7 +92,7 @@ fn opened(step: &mut Step) -> Option<String> {
 }
 
 /// Whether `printed` is what `shown` says. In `shown`, `...` inside of a line stands for a run of characters without a
-/// space, and a line `...` for one line or more, but never for the first of a reply.
+/// space, or with spaces at the end of a text, and a line `...` for one line or more, but never for the first of a reply.
 pub fn is_shown(shown: &[String], printed: &[String]) -> bool {
     shown.first().is_none_or(|line| line.trim() != "...") && are_shown(shown, printed)
 }
@@ -119,6 +119,9 @@ fn line_is_shown(shown: &str, printed: &str) -> bool {
 /// Whether `printed` is, for each of `parts`, a run of characters without a space, then the part.
 fn rest_is_shown(parts: &[&str], printed: &str) -> bool {
     let [part, tail @ ..] = parts else { return printed.is_empty() };
+    if *part == "\"" && tail.is_empty() {
+        return printed.strip_suffix(part).is_some_and(|run| !run.is_empty() && !run.contains('"'));
+    }
     let run = printed.find(char::is_whitespace).unwrap_or(printed.len());
     let ends = printed.char_indices().map(|(at, letter)| at + letter.len_utf8()).take_while(|&end| end <= run);
     ends.filter_map(|end| printed[end..].strip_prefix(part)).any(|rest| rest_is_shown(tail, rest))
@@ -191,6 +194,14 @@ mod tests {
         assert!(shows("Killed by SCRIPT KILL... at line 2", "Killed by SCRIPT KILL... at line 2"));
         for printed in ["(integer) ", "(error) ERR x", "(integer) 1 2"] {
             assert!(!shows("(integer) ...", printed), "{printed}");
+        }
+    }
+
+    #[test]
+    fn an_ellipsis_at_the_end_of_a_text_stands_for_words_too() {
+        assert!(shows("\"a ...\"", "\"a b c\""));
+        for (shown, printed) in [("\"a ...\"", "\"a \""), ("\"a ...\"", "\"a b\" \"c\""), ("a ... c", "a b b c")] {
+            assert!(!shows(shown, printed), "{shown} {printed}");
         }
     }
 
