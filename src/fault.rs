@@ -4,7 +4,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// At most this many messages are kept; later ones are dropped.
 const LIMIT: usize = 16;
@@ -29,7 +30,7 @@ impl Faults {
     }
 
     fn keep(&self, what: &str) {
-        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = self.words.lock();
         if words.len() < LIMIT {
             words.push(what.to_owned());
         }
@@ -41,7 +42,7 @@ impl Faults {
         if !self.any.swap(false, Ordering::Acquire) {
             return Vec::new();
         }
-        std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.words.lock())
     }
 }
 

@@ -7,11 +7,12 @@
 //! The worker also builds generations out of sources: see [`Task`].
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use parking_lot::{Condvar, Mutex};
 
 use crate::fault::Faults;
 use crate::thread;
@@ -96,12 +97,12 @@ impl<G: Retire> Depot<G> {
 
     /// Takes the spare, if one is ready. The worker builds the next one before its next job.
     pub fn take_spare(&self) -> Option<Box<G>> {
-        self.spare.try_lock().ok()?.take()
+        self.spare.try_lock()?.take()
     }
 
     /// Whether there is a spare. False as well while the other thread puts or takes one: nobody waits for that.
     pub fn has_spare(&self) -> bool {
-        self.spare.try_lock().is_ok_and(|spare| spare.is_some())
+        self.spare.try_lock().is_some_and(|spare| spare.is_some())
     }
 
     /// The generations that were handed over and are not freed yet.
@@ -131,7 +132,7 @@ impl<G: Retire> Supply for Depot<G> {
         if !self.has_spare()
             && let Some(Some(spare)) = faults.catch(&self.build)
         {
-            *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(spare));
+            *self.spare.lock() = Some(Box::new(spare));
         }
     }
 }
@@ -296,7 +297,7 @@ impl Reclaim {
 
     /// Makes the worker wait before its next job, or go on, for tests.
     pub fn hold(&self, held: bool) {
-        *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        *self.shared.held.lock() = held;
         self.shared.release.notify_all();
     }
 
@@ -359,9 +360,9 @@ impl Worker {
     }
 
     fn wait_while_held(&self) {
-        let mut held = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.shared.held.lock();
         while *held {
-            held = self.shared.release.wait(held).unwrap_or_else(PoisonError::into_inner);
+            self.shared.release.wait(&mut held);
         }
     }
 }

@@ -14,10 +14,12 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::engine::{Alarm, Callable};
 use crate::fault::Faults;
@@ -112,7 +114,7 @@ impl Watch {
     /// From now on calls of this kind run in the VM of this alarm. When this returns, nobody rings the one before any
     /// more.
     pub fn set_alarm(&self, callable: Callable, alarm: Option<Alarm>) {
-        self.shared.alarms.lock().unwrap_or_else(PoisonError::into_inner)[callable as usize] = alarm;
+        self.shared.alarms.lock()[callable as usize] = alarm;
     }
 
     /// A call begins.
@@ -146,7 +148,7 @@ impl Watch {
         if self.rests.get() || self.shared.call.load(Ordering::Relaxed) != 0 || self.shared.is_sampling() {
             return;
         }
-        let mut order = self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut order = self.shared.order.lock();
         // It finds that when it has waited for its period; no other order is lost.
         if *order == Order::Watch {
             *order = Order::Rest;
@@ -176,7 +178,7 @@ impl Watch {
     }
 
     fn set_sampling(&self, sampling: Option<Sampling>) {
-        let mut current = self.shared.sampling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.shared.sampling.lock();
         *current = sampling;
         self.shared.due.store(0, Ordering::Relaxed);
         drop(current);
@@ -214,7 +216,7 @@ impl Watch {
 
     fn order(&self, order: Order) {
         self.rests.set(false);
-        *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
+        *self.shared.order.lock() = order;
         self.shared.ordered.notify_all();
     }
 }
@@ -244,13 +246,11 @@ impl Shared {
 
     /// Waits for `period`, and for as long as the thread is to rest. Returns whether it is to end.
     fn wait(&self, period: Duration) -> bool {
-        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.ordered.wait_timeout_while(order, period, |order| *order == Order::Watch);
-        let (mut order, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut order = self.order.lock();
+        self.ordered.wait_while_for(&mut order, |order| *order == Order::Watch, period);
         if *order == Order::Rest {
             *order = Order::Asleep;
-            let slept = self.ordered.wait_while(order, |order| *order == Order::Asleep);
-            order = slept.unwrap_or_else(PoisonError::into_inner);
+            self.ordered.wait_while(&mut order, |order| *order == Order::Asleep);
         }
         match *order {
             Order::Watch | Order::Rest | Order::Asleep => {}
@@ -267,7 +267,7 @@ impl Shared {
 
     /// Whether a profile wants samples.
     fn is_sampling(&self) -> bool {
-        self.sampling.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.sampling.lock().is_some()
     }
 
     /// Says how many samples are due of the running call, which has the number `call`, and rings its alarm for them.
@@ -277,7 +277,7 @@ impl Shared {
     /// short ones count alike then, also where the thread wakes a little too seldom. Where it got no processor for
     /// long, one look must not stand for all that was done meanwhile: the rest is missed.
     fn sample(&self, call: u64) -> Option<Duration> {
-        let mut sampling = self.sampling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sampling = self.sampling.lock();
         let wanted = sampling.as_mut()?;
         let elapsed = wanted.began.elapsed();
         if elapsed >= wanted.length {
@@ -289,7 +289,7 @@ impl Shared {
             let taken = passed.min(LOOK_LIMIT);
             self.missed.fetch_add((passed - taken).into(), Ordering::Relaxed);
             self.owe(call, taken);
-            let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            let alarms = self.alarms.lock();
             if let Some(alarm) = alarms[wanted.callable as usize] {
                 // SAFETY: as in `check`.
                 unsafe { alarm.ring() }
@@ -318,7 +318,7 @@ impl Shared {
         if call == 0 || seen.since.elapsed().as_millis() < u128::from(limit) {
             return;
         }
-        let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let alarms = self.alarms.lock();
         // One call runs at a time. In a VM that runs none the callback removes itself. If the call ends at this moment,
         // the next one finds a callback that removes itself, and a load keeps its deadline: the alarm adds a reason to
         // ask and takes none away. It is rung each time, because one ring can be lost: the clocks of the threads
@@ -447,7 +447,7 @@ mod tests {
     /// Lets the thread rest, and waits until it sleeps.
     fn put_to_sleep(watch: &Watch) {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while *watch.shared.order.lock().unwrap() != Order::Asleep {
+        while *watch.shared.order.lock() != Order::Asleep {
             assert!(Instant::now() < deadline, "the thread does not sleep");
             // In vain until it has followed the last order.
             watch.rest();

@@ -1,10 +1,10 @@
 //! What is counted of the calls of a function.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
+use parking_lot::Mutex;
 
 use super::findings::{Case, Findings};
 use super::histogram::{Histogram, Times};
@@ -88,12 +88,12 @@ impl Counters {
     /// Notes a command that reached an undeclared key.
     pub fn note_undeclared(&self, case: Case) {
         let details = self.details.get_or_init(Box::default);
-        details.findings.lock().unwrap_or_else(PoisonError::into_inner).note(case);
+        details.findings.lock().note(case);
     }
 
     /// The undeclared keys that commands reached; None without any.
     pub fn findings(&self) -> Option<Findings> {
-        let findings = self.details.get()?.findings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let findings = self.details.get()?.findings.lock().clone();
         Some(findings).filter(|findings| findings.found() > 0)
     }
 
@@ -153,7 +153,7 @@ impl Counters {
             histogram.reset();
             commands.store(0, Relaxed);
             commands_spent.store(0, Relaxed);
-            *findings.lock().unwrap_or_else(PoisonError::into_inner) = Findings::default();
+            *findings.lock() = Findings::default();
         }
     }
 }

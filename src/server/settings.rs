@@ -6,7 +6,8 @@
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::api::config::{self, Config, Kind};
 use super::api::{Arguments, Context};
@@ -232,13 +233,13 @@ impl Setting {
 
     /// The value of a path.
     pub fn path(&self) -> Vec<u8> {
-        self.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.path.lock().clone()
     }
 
     fn set(&self, value: Value) {
         match value {
             Value::Number(number) => self.number.store(number, Ordering::Relaxed),
-            Value::Path(path) => *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path,
+            Value::Path(path) => *self.path.lock() = path,
         }
     }
 
