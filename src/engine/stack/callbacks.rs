@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use mlua::ffi;
 
-use super::{Raise, Stack};
+use super::{Raise, Stack, raising};
 
 impl Stack {
     /// A safepoint inside a native that takes long: asks what the VM asks at its own. Without anything to ask it is one
@@ -124,7 +124,7 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
         return;
     }
     let stack = Stack::frame(state);
-    if let Some(raise) = I::check(&stack) {
+    if let Some(raise) = raising::without_jumps(|| I::check(&stack)) {
         stack.raise_above(raise)
     }
 }
