@@ -184,6 +184,11 @@ impl Stack {
         Self::frame(state)
     }
 
+    /// Runs `body`, which builds a VM: mlua has functions in it that do not say when they own something.
+    pub fn building<T>(body: impl FnOnce() -> T) -> T {
+        raising::without_jumps(body)
+    }
+
     /// The raw main state of the VM that `lua` owns.
     pub fn main_state(lua: &mlua::Lua) -> mlua::Result<*mut ffi::lua_State> {
         let mut state = std::ptr::null_mut();
@@ -482,8 +487,10 @@ impl Stack {
     /// Pushes the entry function that `protect` needs at `entry`. May raise.
     pub fn push_entry(&self) {
         self.check_room(1);
-        // SAFETY: Alive, Bounds, Raising.
-        unsafe { ffi::lua_pushcclosured(self.state, enter_body, ENTRY.as_ptr(), 0) }
+        // Without an upvalue it would look like a function of the VM's to `raising::jump`.
+        self.push_nil();
+        // SAFETY: Alive, Bounds, Raising; the upvalue is consumed. The name is static.
+        unsafe { ffi::lua_pushcclosured(self.state, enter_body, ENTRY.as_ptr(), 1) }
     }
 
     /// Pushes the position of the function at `level`, `chunk:line: `; an empty string for one that is not written in

@@ -1,24 +1,23 @@
-//! How the VM raises, in the place of its own two functions for that.
+//! How the VM raises and catches, in the place of its own two functions for that.
 //!
 //! The VM knows two ways: an exception of C++, or `longjmp`. An exception takes some 30,000 instructions, most of them
-//! to find out what each frame on the way has to drop; and frames of Rust may have something to drop, over which no jump
-//! goes. Here it is a jump where nothing on the way has anything to drop, and a panic everywhere else: one that is
-//! caught where the VM catches, and that no hook hears of.
+//! to find out what each frame on the way has to drop. A jump takes none of that, and must not go over a frame that has
+//! something to drop, which a frame of Rust may have. Here it is a jump where nothing on the way can have anything to
+//! drop, and an exception everywhere else.
 //!
 //! Between the place that catches and the one that raises there are frames of the VM, none of which has a destructor
 //! (`tests/integration/raising.rs`), and those of natives that run. Each native that runs has an entry in the VM's own
-//! list of calls. So there is a jump if all entries since then are functions of Lua, but for a native that raises as
-//! the last thing that it does: what it owned is dropped by then.
+//! list of calls. So it is a jump if all entries since then are those of functions of Lua and of the VM's libraries, but
+//! for a native that raises as the last thing that it does: what it owned is dropped by then. What else of Rust the VM
+//! calls has no entry: it raises nothing, or in [`without_jumps`].
 //!
 //! The linker takes these two functions because the VM's are weak (`vm/raising.h`). Where that header is not included
-//! the VM's own stay, and raise an exception each time; so nothing else here may depend on which it is.
+//! the VM's own stay, which raise an exception each time; so nothing else here may depend on which it is.
 
-use std::any::Any;
 use std::arch::global_asm;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 
 use mlua::ffi::{self, lua_State};
@@ -28,42 +27,48 @@ type Body = unsafe extern "C-unwind" fn(*mut lua_State, *mut c_void);
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! jump {
-    () => {
-        "jmp"
+    ($name:literal) => {
+        concat!("jmp ", $name)
     };
 }
 #[cfg(target_arch = "aarch64")]
 macro_rules! jump {
-    () => {
-        "b"
+    ($name:literal) => {
+        concat!("b ", $name)
     };
 }
 
 // The names are those that the compiler of C++ makes of `luaD_rawrunprotected(lua_State*, void (*)(lua_State*, void*),
 // void*)` and `luaD_throw(lua_State*, int)`. They are weak here as well: of two such the linker takes the first, and
-// this file comes before the VM's library; a VM that was built without the header keeps its own.
+// this file comes before the VM's library; a VM that was built without the header keeps its own. Both are here, so that
+// it cannot take one alone.
 global_asm!(
     ".pushsection .text",
     ".weak _Z20luaD_rawrunprotectedP9lua_StatePFvS0_PvES1_, _Z10luaD_throwP9lua_Statei",
     ".hidden _Z20luaD_rawrunprotectedP9lua_StatePFvS0_PvES1_, _Z10luaD_throwP9lua_Statei",
     ".type _Z20luaD_rawrunprotectedP9lua_StatePFvS0_PvES1_, @function",
     ".type _Z10luaD_throwP9lua_Statei, @function",
+    ".globl shadow_vm_jump",
+    ".hidden shadow_vm_jump, shadow_vm_throw",
+    ".type shadow_vm_jump, @function",
     "_Z20luaD_rawrunprotectedP9lua_StatePFvS0_PvES1_:",
-    concat!(jump!(), " {run_protected}"),
+    jump!("{run_protected}"),
     "_Z10luaD_throwP9lua_Statei:",
-    concat!(jump!(), " {throw}"),
+    jump!("shadow_vm_throw"),
+    "shadow_vm_jump:",
+    jump!("{before_throw}"),
     ".popsection",
     run_protected = sym run_protected,
-    throw = sym throw,
+    before_throw = sym before_throw,
 );
 
-// What a function keeps for its caller: saved by the first, put back from there by the second, which so returns from the
-// first a second time, or rather in the place of all that it has called.
+// `shadow_vm_run` saves what a function keeps for its caller, and runs the rest in C++ (`vm/raising.cpp`).
+// `shadow_vm_land` puts it back, and returns in the place of the former, or rather of all that it has called.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".pushsection .text",
     ".globl shadow_vm_run, shadow_vm_land",
-    ".hidden shadow_vm_run, shadow_vm_land",
+    ".hidden shadow_vm_run, shadow_vm_land, shadow_vm_catch",
     ".type shadow_vm_run, @function",
     ".type shadow_vm_land, @function",
     "shadow_vm_run:",
@@ -85,11 +90,10 @@ global_asm!(
     ".cfi_offset r15, -56",
     "sub rsp, 8",
     "mov [rdi], rsp",
-    "mov rax, rsi",
-    "mov rdi, rdx",
-    "mov rsi, rcx",
-    "call rax",
-    "xor eax, eax",
+    "mov rdi, rsi",
+    "mov rsi, rdx",
+    "mov rdx, rcx",
+    "call shadow_vm_catch",
     "add rsp, 8",
     "pop r15",
     "pop r14",
@@ -119,7 +123,7 @@ global_asm!(
 global_asm!(
     ".pushsection .text",
     ".globl shadow_vm_run, shadow_vm_land",
-    ".hidden shadow_vm_run, shadow_vm_land",
+    ".hidden shadow_vm_run, shadow_vm_land, shadow_vm_catch",
     ".type shadow_vm_run, @function",
     ".type shadow_vm_land, @function",
     ".p2align 2",
@@ -159,11 +163,10 @@ global_asm!(
     ".cfi_offset b14, -16",
     ".cfi_offset b15, -8",
     "str x29, [x0]",
-    "mov x9, x1",
-    "mov x0, x2",
-    "mov x1, x3",
-    "blr x9",
-    "mov w0, wzr",
+    "mov x0, x1",
+    "mov x1, x2",
+    "mov x2, x3",
+    "bl shadow_vm_catch",
     "ldp d14, d15, [sp, #144]",
     "ldp d12, d13, [sp, #128]",
     "ldp d10, d11, [sp, #112]",
@@ -197,8 +200,8 @@ global_asm!(
 );
 
 unsafe extern "C-unwind" {
-    /// Runs `body(state, data)` and gives 0; or what [`land`] is called with meanwhile. Notes in `landing` where that
-    /// is.
+    /// Runs `body(state, data)` and gives 0, or the number of the error that it raised; or what [`land`] is called with
+    /// meanwhile. Notes in `landing` where that is.
     #[link_name = "shadow_vm_run"]
     fn run(landing: *mut Landing, body: Body, state: *mut lua_State, data: *mut c_void) -> c_int;
     /// Returns `status` from the call of [`run`] that has noted `stack`. It is running.
@@ -224,16 +227,27 @@ struct Landing {
 thread_local! {
     /// The innermost place where the VM catches, of this thread; null where that is the VM's own affair.
     static INNERMOST: Cell<*const Landing> = const { Cell::new(ptr::null()) };
+    /// Whether there may be frames of Rust without an entry in the VM's list of calls.
+    static BARRED: Cell<bool> = const { Cell::new(false) };
     /// How many natives run on this thread.
     #[cfg(debug_assertions)]
     static NATIVES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// What unwinds as a panic: the VM's number for the kind of its error, whose value is on the VM's stack.
-struct Raised(c_int);
-
 /// Runs `body` and gives 0, or the number of the error that it raised. The VM calls this.
 unsafe extern "C-unwind" fn run_protected(state: *mut lua_State, body: Body, data: *mut c_void) -> c_int {
+    /// Forgets the place again, also when a panic passes.
+    struct Leave(*const Landing);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            // SAFETY: a local of the function below, which nobody has a reference to.
+            unsafe {
+                INNERMOST.set((*self.0).outer);
+                #[cfg(debug_assertions)]
+                NATIVES.set((*self.0).natives);
+            }
+        }
+    }
     // A coroutine that goes on where it left off (it has another status until it does) returns from what is in its list
     // already, and calls anew in its place.
     // SAFETY: the VM passes a state of its own.
@@ -248,34 +262,18 @@ unsafe extern "C-unwind" fn run_protected(state: *mut lua_State, body: Body, dat
     };
     let landing = &raw mut landing;
     INNERMOST.set(landing);
-    // SAFETY: the VM's function with what the VM gives it. The address of `landing` is forgotten below, before it ends.
-    let result = catch_unwind(AssertUnwindSafe(|| unsafe { run(landing, body, state, data) }));
-    // SAFETY: a local of this function, which nobody has a reference to.
-    unsafe {
-        INNERMOST.set((*landing).outer);
-        #[cfg(debug_assertions)]
-        NATIVES.set((*landing).natives);
-    }
-    result.unwrap_or_else(caught)
+    let _leave = Leave(landing);
+    // SAFETY: the VM's function with what the VM gives it. The address of `landing` is forgotten before it ends.
+    unsafe { run(landing, body, state, data) }
 }
 
-/// The number of the VM's error; any other panic goes on.
-#[cold]
-fn caught(panic: Box<dyn Any + Send>) -> c_int {
-    match panic.downcast::<Raised>() {
-        Ok(raised) => raised.0,
-        Err(panic) => resume_unwind(panic),
-    }
-}
-
-/// Raises. The VM calls this.
-unsafe extern "C-unwind" fn throw(state: *mut lua_State, status: c_int) -> ! {
-    // Anything else, such as a refusal of memory, can be raised in the middle of what a callback of the VM does.
+/// Raises by a jump, or returns. The VM's function that raises does this first.
+unsafe extern "C-unwind" fn before_throw(state: *mut lua_State, status: c_int) {
+    // Anything else, such as a refusal of memory, can be raised in the middle of what the VM does for a callback.
     if status == ffi::LUA_ERRRUN {
-        // SAFETY: the VM passes the state that runs.
+        // SAFETY: the VM passes the state that runs. What raises is a frame of the VM's.
         unsafe { jump(state, 0) }
     }
-    resume_unwind(Box::new(Raised(status)))
 }
 
 /// Raises the value on top, as the last thing that the running native does.
@@ -290,20 +288,21 @@ pub(super) unsafe fn leave(state: *mut lua_State) -> ! {
     }
 }
 
-/// Goes to where the VM catches, if there are only functions of Lua on the way; but for the innermost `finished` entries
-/// of the list of calls.
+/// Goes to where the VM catches, if nothing on the way can have anything to drop. `finished` is how many of the functions
+/// on top of the list of calls do not count: 1 for a native that has nothing left to be dropped.
 ///
 /// # Safety
-/// `state` is running. No frame of Rust that was entered since the innermost function began has anything to drop.
+/// `state` is running. If `finished` is 1, its running function is such a native.
 unsafe fn jump(state: *mut lua_State, finished: c_int) {
     let landing = INNERMOST.get();
     // SAFETY: a landing is in its function, which runs, for as long as its address is known; the state is alive.
     unsafe {
-        if landing.is_null() || (*landing).state != state {
+        if landing.is_null() || (*landing).state != state || BARRED.get() {
             return;
         }
         let levels = ffi::lua_stackdepth(state) - (*landing).depth;
-        if levels < finished || !(finished..levels).all(|level| is_lua(state, level)) {
+        // Without a call since then, it is the VM at something else: a load, whose frames have destructors.
+        if levels < 1 || !(finished..levels).all(|level| owns_nothing(state, level)) {
             return;
         }
         #[cfg(debug_assertions)]
@@ -313,29 +312,33 @@ unsafe fn jump(state: *mut lua_State, finished: c_int) {
     }
 }
 
-/// Whether the function at `level` is written in Lua.
+/// Whether the function at `level` is written in Lua or one of the VM's libraries. All natives of the engine have an
+/// upvalue; of the VM's functions few have.
 ///
 /// # Safety
 /// `state` is running, and has this level.
-unsafe fn is_lua(state: *mut lua_State, level: c_int) -> bool {
+unsafe fn owns_nothing(state: *mut lua_State, level: c_int) -> bool {
     let mut activation = MaybeUninit::<ffi::lua_Debug>::uninit();
-    // SAFETY: the VM writes the one field that it is asked for; -1 for functions that are not written in Lua.
+    // SAFETY: the VM writes the two fields that it is asked for. The line is -1 for functions that are not written in
+    // Lua.
     unsafe {
-        ffi::lua_getinfo(state, level, c"l".as_ptr(), activation.as_mut_ptr()) != 0
-            && (*activation.as_ptr()).currentline >= 0
+        let known = ffi::lua_getinfo(state, level, c"lu".as_ptr(), activation.as_mut_ptr()) != 0;
+        let activation = activation.as_ptr();
+        known && ((*activation).currentline >= 0 || (*activation).nupvals == 0)
     }
 }
 
-/// Runs `body`, from which nothing is raised by a jump: a callback of the VM, which has no entry in its list of calls.
+/// Runs `body`, in which nothing is raised by a jump: it has frames of Rust that have no entry in the VM's list of calls,
+/// or one that looks like that of a function of the VM.
 pub(super) fn without_jumps<T>(body: impl FnOnce() -> T) -> T {
-    /// Sets the place again however `body` ends.
-    struct Back(*const Landing);
+    /// Allows them again however `body` ends.
+    struct Back(bool);
     impl Drop for Back {
         fn drop(&mut self) {
-            INNERMOST.set(self.0);
+            BARRED.set(self.0);
         }
     }
-    let _back = Back(INNERMOST.replace(ptr::null()));
+    let _back = Back(BARRED.replace(true));
     body()
 }
 
