@@ -77,6 +77,29 @@ pub const COMPUTATIONS: [Case; 6] = [
     Case::computing("MessagePack there and back", "bench_msgpack", 300),
 ];
 
+/// The failing inner commands of [`ERRORS`].
+const FAILING: &str = "100 INCR bench:text";
+
+/// A hundred errors that are raised and caught, or are replies.
+pub const ERRORS: [Case; 9] = [
+    Case::computing(ERROR_TEXT, "bench_error", 200),
+    Case::computing("`error` with a table", "bench_error_table", 200),
+    Case::computing("`error` four functions below", "bench_error_below", 200),
+    Case::computing("nil that is indexed", "bench_error_vm", 200),
+    Case::computing(ERROR_JSON, "bench_error_json", 200),
+    Case::calling(ERROR_CALL, "bench_error_call", "1 bench:text", 200, FAILING),
+    Case::calling("`redis.pcall` that fails", "bench_error_reply", "1 bench:text", 200, FAILING),
+    Case::computing("`string.rep` without arguments", "bench_error_argument", 200),
+    Case::computing("`pcall` without an error", "bench_no_error", 200),
+];
+
+/// The names of the rows that have goals.
+pub const ERROR_TEXT: &str = "`error` with a text";
+/// The same.
+pub const ERROR_JSON: &str = "`cjson.decode` of what is no JSON";
+/// The same.
+pub const ERROR_CALL: &str = "`redis.call` that fails";
+
 impl Case {
     /// The words of the call.
     pub fn command(&self, side: Side) -> Vec<&'static str> {
@@ -133,12 +156,13 @@ pub fn prepare(client: &mut Client) {
     client.run(&format!("HSET bench:hash{fields}"));
 }
 
-/// The rows of calls, and those of computations: microseconds in the server.
-pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 2] {
+/// The rows of calls, those of computations and those of errors: microseconds in the server.
+pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 3] {
     let server = identity.start();
     let mut client = server.client();
     prepare(&mut client);
-    [&CALLS, &COMPUTATIONS].map(|cases| cases.iter().map(|case| measure_case(&mut client, case, plan)).collect())
+    let cases: [&[Case]; 3] = [&CALLS, &COMPUTATIONS, &ERRORS];
+    cases.map(|cases| cases.iter().map(|case| measure_case(&mut client, case, plan)).collect())
 }
 
 fn measure_case(client: &mut Client, case: &Case, plan: &Plan) -> Row {

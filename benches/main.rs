@@ -90,7 +90,7 @@ fn write(root: &Path, path: &Path, text: &str) {
 /// Measures one server.
 fn measure(server: Identity, plan: &Plan) -> Findings {
     eprintln!("=== {} ===", server.name);
-    let [calls, computations] = calls::measure(&server, plan);
+    let [calls, computations, errors] = calls::measure(&server, plan);
     let [scripts, script_computations] = scripts::measure(&server, plan);
     let clients = clients::measure(&server, plan);
     let interception = interception::measure(&server, plan);
@@ -112,6 +112,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         traces,
         calls,
         computations,
+        errors,
         scripts,
         script_computations,
         clients,

@@ -38,6 +38,7 @@ mod module;
 mod native;
 mod persistence;
 mod profile;
+mod raising;
 mod redis_api;
 mod register;
 mod replication;

@@ -200,13 +200,18 @@ global_asm!(
 );
 
 unsafe extern "C-unwind" {
-    /// Runs `body(state, data)` and gives 0, or the number of the error that it raised; or what [`land`] is called with
-    /// meanwhile. Notes in `landing` where that is.
+    /// Runs `body(state, data)` and gives 0, or the number of the error that it raised.
+    #[link_name = "shadow_vm_catch"]
+    fn catch(body: Body, state: *mut lua_State, data: *mut c_void) -> c_int;
+    /// [`catch`], which may also give what [`land`] is called with meanwhile. Notes in `landing` where that is.
     #[link_name = "shadow_vm_run"]
     fn run(landing: *mut Landing, body: Body, state: *mut lua_State, data: *mut c_void) -> c_int;
     /// Returns `status` from the call of [`run`] that has noted `stack`. It is running.
     #[link_name = "shadow_vm_land"]
     fn land(stack: *mut c_void, status: c_int) -> !;
+    /// Raises by an exception, if not by a jump.
+    #[link_name = "shadow_vm_throw"]
+    fn throw(state: *mut lua_State, status: c_int) -> !;
 }
 
 /// A place where the VM catches.
@@ -236,6 +241,20 @@ thread_local! {
 
 /// Runs `body` and gives 0, or the number of the error that it raised. The VM calls this.
 unsafe extern "C-unwind" fn run_protected(state: *mut lua_State, body: Body, data: *mut c_void) -> c_int {
+    // SAFETY: the VM passes a state of its own, and a function with what it is to get.
+    unsafe {
+        // Where a call begins: most raise nothing, and each pays for a place to jump to.
+        if ffi::lua_stackdepth(state) == 0 && ffi::lua_mainthread(state) == state {
+            catch(body, state, data)
+        } else {
+            run_with_landing(state, body, data)
+        }
+    }
+}
+
+/// The same, with a place to jump to.
+#[inline(never)]
+unsafe extern "C-unwind" fn run_with_landing(state: *mut lua_State, body: Body, data: *mut c_void) -> c_int {
     /// Forgets the place again, also when a panic passes.
     struct Leave(*const Landing);
     impl Drop for Leave {
@@ -280,11 +299,13 @@ unsafe extern "C-unwind" fn before_throw(state: *mut lua_State, status: c_int) {
 ///
 /// # Safety
 /// `state` is that of the native. Nothing is left to be dropped in the frames of Rust that it has entered.
+#[inline]
 pub(super) unsafe fn leave(state: *mut lua_State) -> ! {
     // SAFETY: the caller's promise, and the function's on top of the list of calls is that native.
     unsafe {
         jump(state, 1);
-        ffi::lua_error(state)
+        // Each frame on the way to the exception takes time.
+        if INNERMOST.get().is_null() { ffi::lua_error(state) } else { throw(state, ffi::LUA_ERRRUN) }
     }
 }
 
@@ -297,7 +318,8 @@ unsafe fn jump(state: *mut lua_State, finished: c_int) {
     let landing = INNERMOST.get();
     // SAFETY: a landing is in its function, which runs, for as long as its address is known; the state is alive.
     unsafe {
-        if landing.is_null() || (*landing).state != state || BARRED.get() {
+        // ThreadSanitizer keeps a stack of its own of what was called, of which a jump takes nothing away.
+        if landing.is_null() || (*landing).state != state || BARRED.get() || cfg!(sanitized = "thread") {
             return;
         }
         let levels = ffi::lua_stackdepth(state) - (*landing).depth;
