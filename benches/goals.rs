@@ -149,11 +149,7 @@ const GOALS: [Goal; 36] = [
         target: "1.5x",
         judge: |found| at_least(mean(found.script_computations.iter().map(|row| row.pairs.ratio().median)), Some(1.5)),
     },
-    Goal {
-        what: "`error` that is caught",
-        target: ERRORS,
-        judge: |found| caught(found, calls::ERROR_TEXT),
-    },
+    Goal { what: "`error` that is caught", target: ERRORS, judge: |found| caught(found, calls::ERROR_TEXT) },
     Goal {
         what: "`cjson.decode` that fails and is caught",
         target: ERRORS,

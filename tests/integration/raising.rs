@@ -26,7 +26,8 @@ fn vm() -> PathBuf {
 
 /// The functions of a library that have something to drop or to catch, each after the name of its file.
 fn with_tables(library: &Path) -> Vec<(String, String)> {
-    let output = Command::new("readelf").arg("--wide").arg("--sections").arg(library).output().expect("readelf is there");
+    let output =
+        Command::new("readelf").arg("--wide").arg("--sections").arg(library).output().expect("readelf is there");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("names");
     let (mut file, mut found) = (String::new(), Vec::new());

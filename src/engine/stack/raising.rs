@@ -330,6 +330,8 @@ unsafe fn jump(state: *mut lua_State, finished: c_int) {
         #[cfg(debug_assertions)]
         assert_eq!(NATIVES.get(), (*landing).natives + finished.unsigned_abs(), "a jump over a native");
         unpoison();
+        #[cfg(test)]
+        tests::JUMPS.set(tests::JUMPS.get() + 1);
         land((*landing).stack, ffi::LUA_ERRRUN)
     }
 }
@@ -387,5 +389,72 @@ fn unpoison() {
             safe fn __asan_handle_no_return();
         }
         __asan_handle_no_return();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use crate::engine::tests::run;
+
+    thread_local! {
+        /// How often there was a jump.
+        pub(super) static JUMPS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn there_is_a_jump_where_nothing_on_the_way_can_own_anything() {
+        let cases = [
+            ("pcall(error, 'x')", 1),
+            ("pcall(function() error('x') end)", 1),
+            ("pcall(function() error({}) end)", 1),
+            ("pcall(function() local t = nil + 1 end)", 1),
+            ("pcall(cjson.decode, '{bad')", 1),
+            ("pcall(redis.call, 'ERROR')", 1),
+            ("pcall(setmetatable, 1)", 1),
+            ("pcall(next, {}, 'x')", 1),
+            ("xpcall(error, function(e) pcall(error, e) return e end)", 2),
+            ("pcall(pcall)", 0),
+            ("pcall(function() pcall(error) error('x') end)", 2),
+            ("coroutine.resume(coroutine.create(function() error('x') end))", 1),
+            ("pcall(error, 'x', pcall(nil))", 1),
+            (
+                "local co = coroutine.create(function() coroutine.yield() error('x') end) \
+              coroutine.resume(co) coroutine.resume(co)",
+                1,
+            ),
+            ("local t = setmetatable({}, {__lt = error}) pcall(function() return t < t end)", 1),
+            ("local t = setmetatable({}, {__index = function() error('x') end}) pcall(function() return t.x end)", 1),
+            // Natives between.
+            ("pcall(string.gsub, 'x', 'x', function() error('x') end)", 0),
+            ("pcall(table.sort, {2, 1}, function() error('x') end)", 0),
+            ("local t = setmetatable({}, {__tostring = function() error('x') end}) pcall(tostring, t)", 0),
+            ("pcall(string.gsub, 'x', 'x', function() pcall(error, 'x') error('y') end)", 1),
+            // Raised below a native, by the VM.
+            ("pcall(string.rep)", 0),
+            ("pcall(string.format, '%d', 'x')", 0),
+            // A coroutine that continues with fewer calls than it had, and makes new ones.
+            (
+                "local co = coroutine.create(function() \
+                    local function deep(n) if n == 0 then coroutine.yield() else deep(n - 1) return 1 end end \
+                    deep(5) \
+                    string.gsub('x', 'x', function() error('x') end) \
+                 end) coroutine.resume(co) coroutine.resume(co)",
+                0,
+            ),
+        ];
+        for (code, jumps) in cases {
+            let before = JUMPS.get();
+            assert_eq!(run(&format!("{code} return 'done'")), Ok("done".to_owned()), "{code}");
+            assert_eq!(JUMPS.get() - before, jumps, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_load_that_fails_does_not_jump() {
+        let before = JUMPS.get();
+        assert_eq!(run("return tostring(loadstring('return )'))"), Ok("nil".to_owned()));
+        assert_eq!(JUMPS.get(), before);
     }
 }
