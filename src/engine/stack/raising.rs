@@ -7,8 +7,8 @@
 //!
 //! Between the place that catches and the one that raises there are frames of the VM, none of which has a destructor
 //! (`tests/integration/raising.rs`), and those of natives that run. Each native that runs has an entry in the VM's own
-//! list of calls. So it is a jump if all entries since then are those of functions of Lua and of the VM's libraries, but
-//! for a native that raises as the last thing that it does: what it owned is dropped by then. What else of Rust the VM
+//! list of calls. So it is a jump if all entries since then are those of functions of Lua and of the VM's libraries, or
+//! of a native that raises as the last thing that it does: what it owned is dropped by then. What else of Rust the VM
 //! calls has no entry: it raises nothing, or in [`without_jumps`].
 //!
 //! The linker takes these two functions because the VM's are weak (`vm/raising.h`). Where that header is not included
@@ -309,7 +309,7 @@ pub(super) unsafe fn leave(state: *mut lua_State) -> ! {
     }
 }
 
-/// Goes to where the VM catches, if nothing on the way can have anything to drop. `finished` is how many of the functions
+/// Goes to where the VM catches, if nothing on the way can have anything to drop. `finished` is how many functions
 /// on top of the list of calls do not count: 1 for a native that has nothing left to be dropped.
 ///
 /// # Safety
@@ -352,8 +352,8 @@ unsafe fn owns_nothing(state: *mut lua_State, level: c_int) -> bool {
     }
 }
 
-/// Runs `body`, in which nothing is raised by a jump: it has frames of Rust that have no entry in the VM's list of calls,
-/// or one that looks like that of a function of the VM.
+/// Runs `body`, in which nothing is raised by a jump: it has frames of Rust without an entry in the VM's list of calls,
+/// or with one that looks like that of a function of the VM's.
 pub(super) fn without_jumps<T>(body: impl FnOnce() -> T) -> T {
     /// Allows them again however `body` ends.
     struct Back(bool);
