@@ -206,16 +206,13 @@ impl Stack {
                 raising::returned();
                 results
             }
-            Err(raise) => self.finish_raising(raise),
+            Err(raise) => {
+                self.replace_by_raised(raise);
+                // SAFETY: Raising. One value is on top. The native has returned, and what it raises is dropped: in
+                // `enter` and here there is nothing else to drop.
+                unsafe { raising::leave(self.state) }
+            }
         }
-    }
-
-    #[cold]
-    fn finish_raising(&self, raise: Raise) -> ! {
-        self.replace_by_raised(raise);
-        // SAFETY: Raising. One value is on top. The native has returned, and what it raises is dropped: in `enter`,
-        // `finish` and here there is nothing else to drop.
-        unsafe { raising::leave(self.state) }
     }
 
     /// Raises, from inside a native.
@@ -233,6 +230,7 @@ impl Stack {
     }
 
     /// Replaces the values of a native by what it raises: so there is room for that, however many they are.
+    #[cold]
     fn replace_by_raised(&self, raise: Raise) {
         if !matches!(raise, Raise::Top) {
             self.set_top(0);

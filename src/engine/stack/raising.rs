@@ -209,8 +209,8 @@ unsafe extern "C-unwind" {
     /// Returns `status` from the call of [`run`] that has noted `stack`. It is running.
     #[link_name = "shadow_vm_land"]
     fn land(stack: *mut c_void, status: c_int) -> !;
-    /// Raises by an exception, if not by a jump.
-    #[link_name = "shadow_vm_throw"]
+    /// The VM's function for raising: the one above, or its own.
+    #[link_name = "_Z10luaD_throwP9lua_Statei"]
     fn throw(state: *mut lua_State, status: c_int) -> !;
 }
 
@@ -299,13 +299,13 @@ unsafe extern "C-unwind" fn before_throw(state: *mut lua_State, status: c_int) {
 ///
 /// # Safety
 /// `state` is that of the native. Nothing is left to be dropped in the frames of Rust that it has entered.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn leave(state: *mut lua_State) -> ! {
     // SAFETY: the caller's promise, and the function's on top of the list of calls is that native.
     unsafe {
         jump(state, 1);
-        // Each frame on the way to the exception takes time.
-        if INNERMOST.get().is_null() { ffi::lua_error(state) } else { throw(state, ffi::LUA_ERRRUN) }
+        // What `lua_error` does. Each frame on the way of an exception takes time.
+        throw(state, ffi::LUA_ERRRUN)
     }
 }
 
