@@ -1,5 +1,7 @@
 //! All measurements of one server.
 
+use crate::deploys::Deploys;
+use crate::idle::Idle;
 use crate::inside::Cost;
 use crate::interception::Interception;
 use crate::memory::Trace;
@@ -20,6 +22,7 @@ pub struct Findings {
     pub script_flushes_async: Vec<BySize>,
     /// The same for scripts.
     pub script_flushes_sync: Vec<BySize>,
+    pub deploys: Vec<Deploys>,
     pub scale: Scale,
     /// A row for each measured thing, in the unit that its name says.
     pub memory: Vec<Row>,
@@ -42,6 +45,8 @@ pub struct Findings {
     pub interception: Interception,
     /// What it costs to look inside, call by call.
     pub inside: Vec<Cost>,
+    /// A server without calls.
+    pub idle: Idle,
 }
 
 /// What depends on the number of libraries.

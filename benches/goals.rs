@@ -30,7 +30,7 @@ struct Verdict {
     met: Option<bool>,
 }
 
-const GOALS: [Goal; 36] = [
+const GOALS: [Goal; 37] = [
     Goal {
         what: "FLUSH ASYNC of 100,000 libraries, in the server",
         target: "15 us at most",
@@ -209,6 +209,11 @@ const GOALS: [Goal; 36] = [
         what: "fib(25) with PROFILE at 1,000 Hz",
         target: "5 % more at most",
         judge: |found| costs(&cost(found, FIB_PROFILE).times, 5.0),
+    },
+    Goal {
+        what: "processor time more in a second without calls",
+        target: "0.1 ms at most",
+        judge: |found| at_most(Spread::of(&found.idle.more).median, 0.1, "ms"),
     },
 ];
 

@@ -5,6 +5,7 @@
 //! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that `make matrix` has
 //!   fetched of [`servers::FETCHED`].
 //! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing.
+//!   `BENCH_ONLY=deploys` and `BENCH_ONLY=idle`: the same for deploys, and for a server that nobody uses.
 //! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that everything works. What it writes goes to `target/bench/`.
 //!
 //! A full run writes `docs/performance.md`, the plots beside it, and the comparison in `README.md`; the latter only if
@@ -21,8 +22,10 @@ mod calls;
 mod clearing;
 mod clients;
 mod collector;
+mod deploys;
 mod findings;
 mod goals;
+mod idle;
 mod inside;
 mod instructions;
 mod interception;
@@ -55,10 +58,25 @@ fn main() {
     let plan = Plan::from_environment();
     // All of them first: one that does not start costs no measurement.
     let servers: Vec<Identity> = servers::binaries().iter().map(|binary| Identity::of(binary)).collect();
-    if std::env::var("BENCH_ONLY").is_ok_and(|only| only == "inside") {
-        let costs: Vec<_> = servers.iter().map(|server| (&*server.name, inside::measure(server, &plan))).collect();
-        println!("{}", report::inside(costs.iter().map(|(name, costs)| (*name, &**costs))));
-        return;
+    match std::env::var("BENCH_ONLY").as_deref() {
+        Ok("inside") => {
+            let costs: Vec<_> = servers.iter().map(|server| (&*server.name, inside::measure(server, &plan))).collect();
+            println!("{}", report::inside(costs.iter().map(|(name, costs)| (*name, &**costs))));
+            return;
+        }
+        Ok("idle") => {
+            let idle: Vec<_> = servers.iter().map(|server| (&*server.name, idle::measure(server, &plan))).collect();
+            println!("{}", report::idle(idle.iter().map(|(name, idle)| (*name, idle))));
+            return;
+        }
+        Ok("deploys") => {
+            let found: Vec<_> = servers.iter().map(|server| (&*server.name, deploys::measure(server, &plan))).collect();
+            for part in report::DEPLOYS {
+                println!("{}", part(&found.iter().map(|(name, found)| (*name, &**found)).collect::<Vec<_>>()));
+            }
+            return;
+        }
+        _ => {}
     }
     let findings: Vec<Findings> = servers.into_iter().map(|identity| measure(identity, &plan)).collect();
 
@@ -95,10 +113,12 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
     let clients = clients::measure(&server, plan);
     let interception = interception::measure(&server, plan);
     let inside = inside::measure(&server, plan);
+    let idle = idle::measure(&server, plan);
     let collector = collector::measure(&server, plan);
     let (memory, traces) = memory::measure(&server, plan);
     let [flushes_async, flushes_sync] = clearing::measure(&server, plan, Kind::Libraries);
     let [script_flushes_async, script_flushes_sync] = clearing::measure(&server, plan, Kind::Scripts);
+    let deploys = deploys::measure(&server, plan);
     let scale = scale::measure(&server, plan);
     Findings {
         server,
@@ -107,6 +127,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         flushes_sync,
         script_flushes_async,
         script_flushes_sync,
+        deploys,
         scale,
         memory,
         traces,
@@ -119,5 +140,6 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         collector,
         interception,
         inside,
+        idle,
     }
 }

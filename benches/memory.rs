@@ -22,7 +22,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(2
 /// How long memory is watched before the flush.
 const LEAD: Duration = Duration::from_millis(50);
 
-const MEBIBYTE: f64 = 1_048_576.0;
+/// In bytes.
+pub const MEBIBYTE: f64 = 1_048_576.0;
 
 /// Names of the rows, in the order of [`observe`]'s result.
 const ROWS: [&str; 6] = ["before, MiB", "loaded, MiB", EACH, "in the end, MiB", END, BACK];

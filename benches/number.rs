@@ -10,6 +10,11 @@ pub fn percent(value: f64) -> String {
     format!("{value:+.1} %")
 }
 
+/// A difference, with its sign.
+pub fn difference(value: f64) -> String {
+    format!("{value:+.2}")
+}
+
 /// A count, its thousands apart.
 pub fn count(value: usize) -> String {
     grouped(&value.to_string())

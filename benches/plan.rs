@@ -6,6 +6,8 @@ use std::time::Duration;
 pub struct Plan {
     /// Flushes to measure: libraries, and how often.
     pub flushes: &'static [(usize, usize)],
+    /// Deploys to measure: libraries, and how often, each time in fresh servers.
+    pub deploys: &'static [(usize, usize)],
     /// Numbers of libraries to measure everything of, the least first.
     pub scale: &'static [Scale],
     /// Libraries of the measurements of memory and of the collector.
@@ -32,6 +34,10 @@ pub struct Plan {
     pub inside_rounds: usize,
     /// How often its instructions are counted.
     pub inside_counts: usize,
+    /// How often a server without calls is measured, each time a fresh one.
+    pub idle_rounds: usize,
+    /// For how long.
+    pub idle_window: Duration,
 }
 
 /// A number of libraries.
@@ -57,6 +63,7 @@ impl Plan {
 
 const FULL: Plan = Plan {
     flushes: &[(10, 11), (100, 11), (1_000, 11), (10_000, 7), (100_000, 7)],
+    deploys: &[(10, 5), (1_000, 5), (100_000, 3)],
     scale: &[
         Scale { libraries: 10, rounds: 5, window: Duration::from_millis(300) },
         Scale { libraries: 1_000, rounds: 5, window: Duration::from_millis(300) },
@@ -76,10 +83,13 @@ const FULL: Plan = Plan {
     interception_rounds: 15,
     inside_rounds: 201,
     inside_counts: 5,
+    idle_rounds: 5,
+    idle_window: Duration::from_secs(20),
 };
 
 const SHORT: Plan = Plan {
     flushes: &[(10, 3), (1_000, 3), (10_000, 1)],
+    deploys: &[(10, 2), (1_000, 1), (10_000, 1)],
     scale: &[
         Scale { libraries: 10, rounds: 2, window: Duration::from_millis(100) },
         Scale { libraries: 1_000, rounds: 1, window: Duration::from_millis(100) },
@@ -97,4 +107,6 @@ const SHORT: Plan = Plan {
     interception_rounds: 2,
     inside_rounds: 2,
     inside_counts: 1,
+    idle_rounds: 1,
+    idle_window: Duration::from_secs(1),
 };

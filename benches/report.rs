@@ -1,14 +1,16 @@
 //! The report: a template, its gaps filled with tables.
 
+use crate::deploys::{self, Deploys};
 use crate::findings::Findings;
 use crate::goals;
+use crate::idle::Idle;
 use crate::inside::{self, Cost};
 use crate::interception::{SIGHTS, STATES};
 use crate::machine;
-use crate::number::{count, number, percent, ratio};
+use crate::number::{count, difference, number, percent, ratio};
 use crate::plan::Plan;
 use crate::row::{BySize, Row};
-use crate::summary::mean;
+use crate::summary::{Spread, mean};
 use crate::table::Table;
 use crate::template::fill;
 
@@ -26,6 +28,8 @@ const CAUTION: &str = "**A short run. It shows that all works, and its figures m
 pub fn write(findings: &[Findings], plan: &Plan) -> String {
     let servers: Vec<String> =
         findings.iter().map(|found| format!("{} ({})", found.server.name, found.server.allocator)).collect();
+    let of_deploys: Vec<_> = findings.iter().map(|found| (&*found.server.name, &*found.deploys)).collect();
+    let deployed = DEPLOYS.map(|table| table(&of_deploys));
     let gaps = [
         ("caution", if Plan::is_short() { CAUTION } else { "" }.to_owned()),
         ("date", machine::date()),
@@ -40,6 +44,9 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("flushes-sync", by_size(findings, |found| &found.flushes_sync)),
         ("script-flushes-async", by_size(findings, |found| &found.script_flushes_async)),
         ("script-flushes-sync", by_size(findings, |found| &found.script_flushes_sync)),
+        ("deploy-times", deployed[0].clone()),
+        ("deploy-pings", deployed[1].clone()),
+        ("deploy-memory", deployed[2].clone()),
         ("pings", pings(findings)),
         ("memory", pairs(findings, |found| &found.memory)),
         ("loads", by_size(findings, |found| &found.scale.loads)),
@@ -57,6 +64,8 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("collector", pairs(findings, |found| &found.collector)),
         ("interception", interception(findings)),
         ("inside", inside(findings.iter().map(|found| (&*found.server.name, &*found.inside)))),
+        ("idle", idle(findings.iter().map(|found| (&*found.server.name, &found.idle)))),
+        ("idle-window", count(plan.idle_window.as_secs() as usize)),
     ];
     // What an empty filling leaves.
     fill(TEMPLATE, &gaps).replace("\n\n\n", "\n\n")
@@ -126,6 +135,28 @@ fn pings(findings: &[Findings]) -> String {
     table.to_string()
 }
 
+/// The deploys of each server, beside its name.
+type OfDeploys<'f> = [(&'f str, &'f [Deploys])];
+
+/// The tables of deploys: times in the server, the slowest PINGs, memory.
+pub const DEPLOYS: [fn(&OfDeploys) -> String; 3] = [
+    |servers| deploy_table(servers, &deploys::TIMES, Deploys::times),
+    |servers| deploy_table(servers, &deploys::PINGS, Deploys::pings),
+    |servers| deploy_table(servers, &deploys::MEMORY, Deploys::memory),
+];
+
+fn deploy_table(servers: &OfDeploys, names: &[&str], part: fn(&Deploys) -> &[Spread]) -> String {
+    let mut table = Table::new(["libraries", "server"].iter().chain(names).copied());
+    for index in 0..servers[0].1.len() {
+        for (name, found) in servers {
+            let found = &found[index];
+            let head = [count(found.libraries), (*name).to_owned()].into_iter();
+            table.push(head.chain(part(found).iter().map(Spread::to_string)));
+        }
+    }
+    table.to_string()
+}
+
 fn interception(findings: &[Findings]) -> String {
     let mut table = Table::new(["", "server"].into_iter().chain(STATES));
     for (sight, name) in SIGHTS.into_iter().enumerate() {
@@ -156,6 +187,17 @@ pub fn inside<'f>(servers: impl Iterator<Item = (&'f str, &'f [Cost])>) -> Strin
             let cells = measured(&cost.times, " us").chain(measured(&cost.instructions, ""));
             table.push([cost.name.to_owned(), (*name).to_owned()].into_iter().chain(cells));
         }
+    }
+    table.to_string()
+}
+
+/// What servers take that nobody uses: the measurements of each, beside its name.
+pub fn idle<'f>(servers: impl Iterator<Item = (&'f str, &'f Idle)>) -> String {
+    let mut table = Table::new(["server", "without", "with the module", "more", "wake-ups of its threads"]);
+    for (name, Idle { times: [without, with], more, wakes }) in servers {
+        let times = [without, with].map(|times| Spread::of(times).to_string());
+        let more = Spread::of(more).show(difference);
+        table.push([name.to_owned()].into_iter().chain(times).chain([more, Spread::of(wakes).to_string()]));
     }
     table.to_string()
 }

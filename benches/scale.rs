@@ -126,7 +126,7 @@ fn pings(server: &Server, window: Duration, meanwhile: impl FnOnce()) -> Quantil
 }
 
 /// Sends one PING after the other for `window`; the time of each.
-fn ping_for(client: &mut Client, window: Duration) -> Vec<Duration> {
+pub fn ping_for(client: &mut Client, window: Duration) -> Vec<Duration> {
     let begin = Instant::now();
     // Room for as many as possible: growing would look like a slow server.
     let mut trips = Vec::with_capacity(window.as_micros() as usize);

@@ -45,7 +45,12 @@ impl Identity {
         start(&self.binary)
     }
 
-    /// The same, run by another program: `words` are its name and arguments.
+    /// The same server without it.
+    pub fn start_without_module(&self) -> Server {
+        Options::new().binary(&self.binary).set("latency-tracking", "no").without_module().start()
+    }
+
+    /// One with the module, run by another program: `words` are its name and arguments.
     pub fn start_under(&self, words: &[&str]) -> Server {
         with_module(&self.binary).under(words).start()
     }

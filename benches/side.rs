@@ -48,7 +48,7 @@ impl Kind {
     }
 
     /// The source of this number: some 90 bytes.
-    fn source(self, number: usize) -> String {
+    pub fn source(self, number: usize) -> String {
         match self {
             Self::Libraries => library(number),
             Self::Scripts => format!(

@@ -4,9 +4,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use crate::engine::{Dialect, LOAD_LIMIT, NoServer};
+use hashbrown::HashMap;
+
+use crate::engine::{Dialect, Host, LOAD_LIMIT, NoServer};
 use crate::generation::Functions;
 use crate::registry::{Library, Registry, shebang};
+
+/// How a build ends that nobody waits for any more.
+pub const GIVEN_UP: &str = "the build was given up";
 
 /// The extensions of library files.
 const EXTENSIONS: [&str; 2] = ["lua", "luau"];
@@ -18,7 +23,7 @@ pub struct Directory {
 }
 
 /// A library and the file that holds it.
-struct LibraryFile {
+pub struct LibraryFile {
     path: String,
     library: Box<str>,
     functions: Vec<Box<str>>,
@@ -26,35 +31,13 @@ struct LibraryFile {
 }
 
 impl Directory {
-    /// Reads the library files of the directory at `path` in the order of their names, and loads them into a generation
-    /// of their own to see whether they load. Its VM may hold `memory_limit` bytes (0 for no limit). Symbolic links are
-    /// followed. Skipped are other extensions, names that begin with a dot or are not UTF-8, and whatever is not a
-    /// file.
+    /// Reads the library files of the directory at `path`, and [builds](build) a generation of them to see whether they
+    /// load.
     ///
     /// # Errors
     /// A sentence for the log that names the directory or the files.
     pub fn read(path: &Path, dialect: &Dialect, memory_limit: usize) -> Result<Self, String> {
-        let mut generation = new_generation(dialect, memory_limit)?;
-        let mut files: Vec<LibraryFile> = Vec::new();
-        for (path, code) in read_files(path)? {
-            let bad = |error: &dyn std::error::Error| format!("failed loading library file '{path}': {error}");
-            let name = shebang::parse(&code, dialect.quoting()).map_err(|error| bad(&error))?.name;
-            if let Some(other) = files.iter().find(|other| other.library == name) {
-                return Err(format!("library files '{}' and '{path}' both hold the library '{name}'", other.path));
-            }
-            if let Err(error) = generation.load(&code, false, Some(LOAD_LIMIT), &mut NoServer) {
-                let alone = new_generation(dialect, memory_limit)?;
-                let shared = shared_function(&code, alone, generation.registry(), &files);
-                return Err(shared.map_or_else(
-                    || bad(&error),
-                    |(other, function)| {
-                        format!("library files '{other}' and '{path}' both register the function '{function}'")
-                    },
-                ));
-            }
-            let functions = functions(generation.registry(), &name);
-            files.push(LibraryFile { path, library: name, functions, code });
-        }
+        let (_, files) = build(path, dialect, memory_limit, &mut NoServer, &|| false)?;
         Ok(Self { path: path.display().to_string(), files })
     }
 
@@ -95,6 +78,48 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+/// Loads the library files of the directory at `path`, in the order of their names, into a generation of their own. Its
+/// VM may hold `memory_limit` bytes (0 for no limit). Symbolic links are followed. Skipped are other extensions, names
+/// that begin with a dot or are not UTF-8, and whatever is not a file. `is_given_up` is asked before each file.
+///
+/// # Errors
+/// A sentence that names the directory or the files.
+pub fn build(
+    path: &Path,
+    dialect: &Dialect,
+    memory_limit: usize,
+    host: &mut dyn Host,
+    is_given_up: &dyn Fn() -> bool,
+) -> Result<(Functions, Vec<LibraryFile>), String> {
+    let mut generation = new_generation(dialect, memory_limit)?;
+    let mut files: Vec<LibraryFile> = Vec::new();
+    let mut names: HashMap<Box<str>, usize> = HashMap::new();
+    for (path, code) in read_files(path)? {
+        if is_given_up() {
+            return Err(GIVEN_UP.to_owned());
+        }
+        let bad = |error: &dyn std::error::Error| format!("failed loading library file '{path}': {error}");
+        let name = shebang::parse(&code, dialect.quoting()).map_err(|error| bad(&error))?.name;
+        if let Some(&other) = names.get(&name) {
+            return Err(format!("library files '{}' and '{path}' both hold the library '{name}'", files[other].path));
+        }
+        if let Err(error) = generation.load(&code, false, Some(LOAD_LIMIT), host) {
+            let alone = new_generation(dialect, memory_limit)?;
+            let shared = shared_function(&code, alone, generation.registry(), &files);
+            return Err(shared.map_or_else(
+                || bad(&error),
+                |(other, function)| {
+                    format!("library files '{other}' and '{path}' both register the function '{function}'")
+                },
+            ));
+        }
+        let functions = functions(generation.registry(), &name);
+        names.insert(name.clone(), files.len());
+        files.push(LibraryFile { path, library: name, functions, code });
+    }
+    Ok((generation, files))
 }
 
 fn new_generation(dialect: &Dialect, memory_limit: usize) -> Result<Functions, String> {

@@ -5,6 +5,9 @@ use std::fmt;
 use crate::engine::ScriptError;
 use crate::registry::RegistryError;
 
+/// What a client reads after a panic.
+pub const INTERNAL: &str = "ERR internal error in the shadow module, see the server's log";
+
 /// A refusal or failure of a command. The text begins with the error code and has no leading dash. It can hold any
 /// bytes, since scripts choose some of them: the reply replaces line breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@
 
 mod c_string;
 mod clock;
-pub mod directory;
+pub mod deployment;
+mod directory;
 pub mod engine;
 pub mod error;
 pub mod fault;

@@ -3,6 +3,8 @@
 //! A flush hands the old generation over to the thread `shadow-reclaim` and takes a spare that the thread has built
 //! beforehand, so that the main thread neither frees nor builds. The queue is bounded: what does not fit stays with the
 //! caller. Generations of different kinds go to the same worker; each kind has its [`Depot`].
+//!
+//! The worker also builds generations out of sources: see [`Task`].
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,12 +21,21 @@ pub const THREAD_NAME: &str = "shadow-reclaim";
 
 /// A request to the worker. Before each one it builds the spares that are missing.
 enum Job {
-    /// Free a generation.
+    /// Free generations.
     Free(Box<dyn Leave>),
+    /// Do what takes long.
+    Do(Box<dyn Task>),
     /// Nothing more than the spares.
     Prepare,
     /// Panic, for tests.
     Panic,
+}
+
+/// Work for the worker. It calls nothing of the server but its allocator. Whoever waits for it learns by its drop that
+/// it will not be done, or has panicked.
+pub trait Task: Send + 'static {
+    /// Does it.
+    fn run(self: Box<Self>);
 }
 
 /// What can retire.
@@ -125,28 +136,30 @@ impl<G: Retire> Supply for Depot<G> {
     }
 }
 
-/// A generation on its way, as the worker sees it.
+/// Generations on their way, as the worker sees them.
 trait Leave: Send {
-    /// Frees it and counts it.
+    /// Frees and counts them.
     fn leave(self: Box<Self>, shared: &Shared);
 }
 
-/// A generation with the depot that counts it.
+/// Generations with the depot that counts them.
 struct Leaving<G> {
-    generation: Box<G>,
+    generations: Vec<Box<G>>,
     depot: Arc<Depot<G>>,
 }
 
 impl<G: Retire> Leave for Leaving<G> {
     fn leave(self: Box<Self>, shared: &Shared) {
-        let Self { generation, depot } = *self;
-        let amount = generation.amount();
-        if shared.abandon.load(Ordering::Relaxed) {
-            std::mem::forget(generation);
-        } else if shared.faults.catch(|| drop(generation)).is_some() {
-            depot.freed.add(amount);
+        let Self { generations, depot } = *self;
+        for generation in generations {
+            let amount = generation.amount();
+            if shared.abandon.load(Ordering::Relaxed) {
+                std::mem::forget(generation);
+            } else if shared.faults.catch(|| drop(generation)).is_some() {
+                depot.freed.add(amount);
+            }
+            depot.pending.take(amount);
         }
-        depot.pending.take(amount);
     }
 }
 
@@ -166,7 +179,8 @@ impl Shared {
     /// Frees what is in a job that the worker did not do.
     fn undo(&self, job: Job) {
         match job {
-            Job::Free(generation) => generation.leave(self),
+            Job::Free(generations) => generations.leave(self),
+            Job::Do(task) => drop(task),
             Job::Prepare | Job::Panic => {}
         }
     }
@@ -209,19 +223,32 @@ impl Reclaim {
         }
     }
 
-    /// Parks a generation to be freed. The worker gets it with the next `deliver`: sending wakes a thread, which takes
+    /// Parks generations to be freed. The worker gets them with the next `deliver`: sending wakes a thread, which takes
     /// longer than all the rest of a flush, so it is done once the reply is on its way.
     ///
     /// # Errors
-    /// Returns the generation when the queue is full or the worker is gone.
-    pub fn hand_over<G: Retire>(&self, generation: Box<G>, depot: &Arc<Depot<G>>) -> Result<(), Box<G>> {
+    /// Returns the generations when the queue is full or the worker is gone.
+    pub fn hand_over<G: Retire>(&self, generations: Vec<Box<G>>, depot: &Arc<Depot<G>>) -> Result<(), Vec<Box<G>>> {
         self.deliver();
         if self.is_full() {
-            return Err(generation);
+            return Err(generations);
         }
-        depot.pending.add(generation.amount());
-        let leaving = Leaving { generation, depot: Arc::clone(depot) };
+        generations.iter().for_each(|generation| depot.pending.add(generation.amount()));
+        let leaving = Leaving { generations, depot: Arc::clone(depot) };
         self.parked.replace(Some(Job::Free(Box::new(leaving))));
+        Ok(())
+    }
+
+    /// Parks work to be done. The worker gets it with the next `deliver`.
+    ///
+    /// # Errors
+    /// Returns the task when the queue is full or the worker is gone.
+    pub fn request(&self, task: Box<dyn Task>) -> Result<(), Box<dyn Task>> {
+        self.deliver();
+        if self.is_full() {
+            return Err(task);
+        }
+        self.parked.replace(Some(Job::Do(task)));
         Ok(())
     }
 
@@ -241,7 +268,7 @@ impl Reclaim {
     }
 
     /// Whether no job can be sent: the queue is full or the worker is gone.
-    fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         !self.is_alive() || self.jobs.borrow().as_ref().is_none_or(Sender::is_full)
     }
 
@@ -315,7 +342,10 @@ impl Worker {
             // The spares come first: the next flush may need one before a large generation is freed.
             self.prepare();
             match job {
-                Job::Free(generation) => generation.leave(&self.shared),
+                Job::Free(generations) => generations.leave(&self.shared),
+                Job::Do(task) => {
+                    self.shared.faults.catch(|| task.run());
+                }
                 Job::Prepare => {}
                 Job::Panic => panic!("a panic of the worker was asked for"),
             }
@@ -375,7 +405,7 @@ mod tests {
     fn a_retired_generation_is_freed_and_counted() {
         let depot = depot();
         let reclaim = start(4, &depot);
-        assert!(reclaim.hand_over(loaded(100), &depot).is_ok());
+        assert!(reclaim.hand_over(vec![loaded(100)], &depot).is_ok());
         reclaim.deliver();
         wait_until("it is freed", || depot.freed().programs == 100);
         assert_eq!(depot.pending().programs, 0);
@@ -400,7 +430,7 @@ mod tests {
         wait_until("the first spare is ready", || depot.has_spare());
         reclaim.hold(true);
         // The first may be with the worker already, which holds it; the second waits; the third finds no room.
-        let accepted = (0..3).filter(|_| reclaim.hand_over(loaded(1), &depot).is_ok()).count();
+        let accepted = (0..3).filter(|_| reclaim.hand_over(vec![loaded(1)], &depot).is_ok()).count();
         assert!(accepted < 3);
         reclaim.stop(false);
         assert_eq!(depot.freed().programs, accepted as u64);
@@ -410,7 +440,7 @@ mod tests {
     fn a_generation_that_was_not_delivered_is_freed_at_the_end() {
         let depot = depot();
         let reclaim = start(4, &depot);
-        assert!(reclaim.hand_over(loaded(10), &depot).is_ok());
+        assert!(reclaim.hand_over(vec![loaded(10)], &depot).is_ok());
         assert_eq!((reclaim.queued(), depot.pending().programs), (1, 10));
         reclaim.stop(false);
         assert_eq!((depot.freed().programs, depot.pending().programs), (10, 0));
@@ -423,12 +453,12 @@ mod tests {
         wait_until("the first spare is ready", || depot.has_spare());
         reclaim.hold(true);
         reclaim.panic();
-        assert!(reclaim.hand_over(loaded(10), &depot).is_ok());
+        assert!(reclaim.hand_over(vec![loaded(10)], &depot).is_ok());
         reclaim.deliver();
         reclaim.hold(false);
         wait_until("it is gone", || !reclaim.is_alive());
         assert_eq!(reclaim.faults(), ["a panic of the worker was asked for"]);
-        assert!(reclaim.hand_over(loaded(1), &depot).is_err());
+        assert!(reclaim.hand_over(vec![loaded(1)], &depot).is_err());
         assert_eq!(depot.pending().programs, 10);
         reclaim.recover();
         assert_eq!((depot.freed().programs, depot.pending().programs), (10, 0));
@@ -438,7 +468,7 @@ mod tests {
     fn a_spare_whose_building_panics_ends_nothing() {
         let depot = Depot::new(|| panic!("no spare today"));
         let reclaim = start(4, &depot);
-        assert!(reclaim.hand_over(loaded(10), &depot).is_ok());
+        assert!(reclaim.hand_over(vec![loaded(10)], &depot).is_ok());
         reclaim.deliver();
         wait_until("it is freed", || depot.freed().programs == 10);
         assert!(reclaim.is_alive());
@@ -450,6 +480,6 @@ mod tests {
         let depot = depot();
         let reclaim = start(4, &depot);
         reclaim.stop(false);
-        assert!(reclaim.hand_over(loaded(1), &depot).is_err());
+        assert!(reclaim.hand_over(vec![loaded(1)], &depot).is_err());
     }
 }

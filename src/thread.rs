@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::thread::{Builder, JoinHandle};
 
+use crate::engine::COMPILER_STACK;
+
 /// Starts a thread that leaves the server alone: it gets no signals, which are the server's to handle, and it does not
 /// take the processor from the main thread when it wakes.
 ///
@@ -14,7 +16,9 @@ use std::thread::{Builder, JoinHandle};
 /// When the thread cannot be started.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     with_signals_blocked(|| {
-        Builder::new().name(name.to_owned()).spawn(move || {
+        // The worker compiles what the main thread would, with as much room: the limit of nesting is the process's.
+        // What is not used of a stack takes no memory.
+        Builder::new().name(name.to_owned()).stack_size(COMPILER_STACK).spawn(move || {
             yield_to_the_server();
             body();
         })

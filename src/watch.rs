@@ -3,6 +3,9 @@
 //! The main thread stores the number of the call that is running. The thread `shadow-watch` reads it now and then, and
 //! rings the VMs' alarms when it has seen the same number for too long. A call that ends in time pays three stores.
 //!
+//! When no call has come for long, the main thread lets the thread rest: it sleeps until the next call, which wakes it.
+//! Waking takes some microseconds, so it is not done for each call: what a call pays for it is one load.
+//!
 //! While a profile is on, the thread looks at the rate of its samples, says which call owes one, and rings the alarm of
 //! that call's VM.
 
@@ -62,6 +65,10 @@ struct Shared {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     Watch,
+    /// Sleep until the next order.
+    Rest,
+    /// The thread does so.
+    Asleep,
     /// Look at once, and go on.
     Look,
     /// Panic once, for tests.
@@ -74,6 +81,8 @@ pub struct Watch {
     shared: Arc<Shared>,
     /// The number of the last call.
     calls: Cell<u64>,
+    /// Whether the thread was told to rest, and nothing else since.
+    rests: Cell<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -97,7 +106,7 @@ impl Watch {
         let seen = Arc::clone(&shared);
         // Without the watch an endless call could not be ended, so it goes on after a panic.
         let thread = thread::spawn(THREAD_NAME, move || while seen.faults.catch(|| seen.watch()).is_none() {})?;
-        Ok(Self { shared, calls: Cell::new(0), thread: Some(thread) })
+        Ok(Self { shared, calls: Cell::new(0), rests: Cell::new(false), thread: Some(thread) })
     }
 
     /// From now on calls of this kind run in the VM of this alarm. When this returns, nobody rings the one before any
@@ -111,11 +120,43 @@ impl Watch {
         self.calls.set(self.calls.get() + 1);
         self.shared.limit.store(FIRST_RING, Ordering::Relaxed);
         self.shared.call.store(self.calls.get() * KINDS + callable as u64, Ordering::Relaxed);
+        if self.rests.get() {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        self.order(Order::Look);
     }
 
     /// The call has ended.
     pub fn end(&self) {
         self.shared.call.store(0, Ordering::Relaxed);
+    }
+
+    /// How many calls have begun.
+    pub const fn calls(&self) -> u64 {
+        self.calls.get()
+    }
+
+    /// Lets the thread sleep until the next call begins, or a profile. Does nothing while there is a call or a profile,
+    /// which is to be watched, or the thread has not yet followed another order.
+    pub fn rest(&self) {
+        if self.rests.get() || self.shared.call.load(Ordering::Relaxed) != 0 || self.shared.is_sampling() {
+            return;
+        }
+        let mut order = self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
+        // It finds that when it has waited for its period; no other order is lost.
+        if *order == Order::Watch {
+            *order = Order::Rest;
+            self.rests.set(true);
+        }
+    }
+
+    /// Whether the thread was told to rest, and nothing else since.
+    pub const fn rests(&self) -> bool {
+        self.rests.get()
     }
 
     /// Puts off the alarm until the running call has run for `limit` milliseconds; u64::MAX for never.
@@ -172,6 +213,7 @@ impl Watch {
     }
 
     fn order(&self, order: Order) {
+        self.rests.set(false);
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
         self.shared.ordered.notify_all();
     }
@@ -200,13 +242,18 @@ impl Shared {
         }
     }
 
-    /// Waits for `period`. Returns whether the thread is to end.
+    /// Waits for `period`, and for as long as the thread is to rest. Returns whether it is to end.
     fn wait(&self, period: Duration) -> bool {
         let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.ordered.wait_timeout_while(order, period, |order| *order == Order::Watch);
         let (mut order, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if *order == Order::Rest {
+            *order = Order::Asleep;
+            let slept = self.ordered.wait_while(order, |order| *order == Order::Asleep);
+            order = slept.unwrap_or_else(PoisonError::into_inner);
+        }
         match *order {
-            Order::Watch => {}
+            Order::Watch | Order::Rest | Order::Asleep => {}
             Order::Look => *order = Order::Watch,
             Order::Panic => {
                 *order = Order::Watch;
@@ -216,6 +263,11 @@ impl Shared {
             Order::Stop => return true,
         }
         false
+    }
+
+    /// Whether a profile wants samples.
+    fn is_sampling(&self) -> bool {
+        self.sampling.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Says how many samples are due of the running call, which has the number `call`, and rings its alarm for them.
@@ -390,6 +442,85 @@ mod tests {
             self.ticks += 1;
             if self.taken >= self.wanted { Tick::Kill("ERR ended") } else { Tick::Silence }
         }
+    }
+
+    /// Lets the thread rest, and waits until it sleeps.
+    fn put_to_sleep(watch: &Watch) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while *watch.shared.order.lock().unwrap() != Order::Asleep {
+            assert!(Instant::now() < deadline, "the thread does not sleep");
+            // In vain until it has followed the last order.
+            watch.rest();
+            std::thread::yield_now();
+        }
+        assert!(watch.rests());
+    }
+
+    #[test]
+    fn a_call_wakes_the_thread_that_watches_it() {
+        let mut engine = FunctionEngine::new(Dialect::default()).unwrap();
+        let watch = Watch::start().unwrap();
+        watch.set_alarm(Callable::Function, Some(engine.vm().alarm()));
+        for _ in 0..3 {
+            put_to_sleep(&watch);
+            let mut host = Hesitant { watch: &watch, asked: 0 };
+            watch.begin(Callable::Function);
+            assert!(!watch.rests());
+            let result = engine.load(b"\nfor i = 1, 2e9 do end", None, &mut host);
+            watch.end();
+            assert_eq!((result.is_err(), host.asked), (true, 4));
+        }
+        assert_eq!(watch.calls(), 3);
+        watch.set_alarm(Callable::Function, None);
+    }
+
+    #[test]
+    fn a_profile_wakes_the_thread_that_asks_for_its_samples() {
+        let mut engine = FunctionEngine::new(Dialect::default()).unwrap();
+        let watch = Watch::start().unwrap();
+        watch.set_alarm(Callable::Function, Some(engine.vm().alarm()));
+        put_to_sleep(&watch);
+        let mut host = Sampled { watch: &watch, wanted: 5, taken: 0, ticks: 0, lines: Vec::new() };
+        watch.begin_sampling(Callable::Function, 1_000, Duration::from_secs(3_600));
+        watch.begin(Callable::Function);
+        assert!(engine.load(b"\nfor i = 1, 2e9 do end", None, &mut host).is_err());
+        watch.end();
+        assert!(host.taken >= 5, "{}", host.taken);
+        watch.set_alarm(Callable::Function, None);
+    }
+
+    #[test]
+    fn the_thread_does_not_rest_while_there_is_something_to_watch() {
+        let watch = Watch::start().unwrap();
+        watch.begin(Callable::Script);
+        watch.rest();
+        assert!(!watch.rests());
+        watch.end();
+        watch.begin_sampling(Callable::Script, 1_000, Duration::from_secs(3_600));
+        watch.rest();
+        assert!(!watch.rests());
+        watch.end_sampling();
+        put_to_sleep(&watch);
+    }
+
+    #[test]
+    fn no_order_is_lost_where_the_thread_is_to_rest() {
+        let watch = Watch::start().unwrap();
+        for asleep in [false, true] {
+            if asleep {
+                put_to_sleep(&watch);
+            }
+            watch.panic();
+            watch.rest();
+            let (deadline, mut faults) = (Instant::now() + Duration::from_secs(20), Vec::new());
+            while faults.is_empty() && Instant::now() < deadline {
+                faults = watch.faults();
+                std::thread::yield_now();
+            }
+            assert_eq!(faults.len(), 1, "{faults:?}");
+        }
+        // It ends, too.
+        put_to_sleep(&watch);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Libraries: a text that begins with `#!` is loaded, and all its functions are called. Of other bytes a sequence of
-//! commands is made, with libraries that use all that libraries see. Whatever they do, a refused change changes
-//! nothing, what is dumped can be restored, and a flush gives all memory back.
+//! commands is made, with libraries that use all that libraries see; some are built on another thread, as deploys are.
+//! Whatever they do, a refused change changes nothing, what is dumped can be restored, and a flush gives all memory
+//! back.
 #![no_main]
 
 use arbitrary::{Result, Unstructured};
@@ -65,7 +66,7 @@ fn commands(u: &mut Unstructured<'_>) -> Result<()> {
 }
 
 fn command(u: &mut Unstructured<'_>, vm: &mut Vm, payloads: &mut Vec<Vec<u8>>) -> Result<()> {
-    match u.int_in_range(0..=15u8)? {
+    match u.int_in_range(0..=16u8)? {
         0..=5 => {
             let code = source::library(u)?;
             let _ = vm.load(code.as_bytes(), u.arbitrary()?);
@@ -85,6 +86,10 @@ fn command(u: &mut Unstructured<'_>, vm: &mut Vm, payloads: &mut Vec<Vec<u8>>) -
             let _ = vm.delete(name.as_bytes());
         }
         14 => vm.flush(),
+        15 => {
+            let codes = (0..u.int_in_range(1..=3u8)?).map(|_| source::library(u)).collect::<Result<Vec<_>>>()?;
+            let _ = vm.deploy(&codes);
+        }
         _ => {
             let code = [b"#!lua name=raw\nlocal i, s, t = 1, '', {}\n", u.arbitrary::<&[u8]>()?].concat();
             let _ = vm.load(&code, true);

@@ -1,7 +1,9 @@
 //! The module without its server: a generation and the watch over its calls.
 
+use std::thread;
 use std::time::Duration;
 
+use shadow::deployment::{Deployment, LogLines, Sources};
 use shadow::engine::{Callable, Dialect, NoServer};
 use shadow::error::Error;
 use shadow::generation::{Compilation, Functions};
@@ -109,6 +111,22 @@ impl Vm {
         let name = self.change(|generation| generation.load(code, replace, Some(LOAD_LIMIT), &mut NoServer))?;
         let loaded = self.generation.registry().library(name.as_bytes()).expect("it was loaded");
         assert_eq!(&*loaded.code, code);
+        Ok(())
+    }
+
+    /// DEPLOY: what is loaded goes for these libraries, which another thread loads.
+    pub fn deploy(&mut self, codes: &[String]) -> Result<(), String> {
+        let deployment = Deployment {
+            sources: Sources::Texts(codes.iter().map(|code| code.as_bytes()).collect()),
+            dialect: self.dialect.clone(),
+            memory_limit: 0,
+            time_limit: Some(LOAD_LIMIT),
+            label: None,
+        };
+        let builder = thread::spawn(move || deployment.build(&mut LogLines::default(), &|| false));
+        let built = builder.join().expect("no panic").map_err(|error| error.to_string())?;
+        self.generation = *built.generation;
+        assert_eq!(self.generation.registry().library_count(), codes.len());
         Ok(())
     }
 

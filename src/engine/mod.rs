@@ -55,5 +55,5 @@ pub use memory::{out_of_memory, refusals, reset_refusals};
 pub use registration::Registration;
 pub use scripts::{Compiled, ScriptEngine};
 pub use sink::{Item, Sink};
-pub use stack::fit_nesting_to_stack;
+pub use stack::{COMPILER_STACK, fit_nesting_to_stack};
 pub use vm::{Engine, Vm};

@@ -8,7 +8,9 @@ use crate::clock;
 use crate::engine::{Engine, FunctionEngine, Host, Loaded, Registration, Sink};
 use crate::error::Error;
 use crate::registry::library::Version;
-use crate::registry::{Callback, Function, FunctionRef, Library, Registry, RegistryError, Slot, payload, shebang};
+use crate::registry::{
+    Callback, Function, FunctionRef, Library, Registry, RegistryError, Release, Slot, payload, shebang,
+};
 
 impl Functions {
     /// Loads a library from its source, in the place of the one of the same name if `replace`. Returns its name.
@@ -78,12 +80,21 @@ impl Functions {
         Ok(())
     }
 
-    /// Deletes a library.
+    /// Says by which deploy these libraries came.
+    pub fn set_release(&mut self, release: Release) {
+        self.registry.set_release(release);
+    }
+
+    /// Deletes a library. When the last one goes, so does the version: files and replicas are told of no version
+    /// without libraries.
     ///
     /// # Errors
     /// When there is none of that name.
     pub fn delete(&mut self, name: &[u8]) -> Result<(), Error> {
         let library = self.registry.remove(name).ok_or(RegistryError::LibraryNotFound)?;
+        if self.registry.is_empty() {
+            self.registry.forget_release();
+        }
         self.release(&library);
         Ok(())
     }

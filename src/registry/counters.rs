@@ -1,8 +1,10 @@
 //! What is counted of the calls of a function.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use once_cell::race::OnceBox;
 
 use super::findings::{Case, Findings};
 use super::histogram::{Histogram, Times};
@@ -21,7 +23,7 @@ pub struct Counters {
     spent: AtomicU64,
     longest: AtomicU64,
     /// Nothing before the first call, which many functions never see.
-    details: OnceLock<Box<Details>>,
+    details: OnceBox<Details>,
 }
 
 /// What is looked at more closely.
@@ -147,8 +149,7 @@ impl Counters {
         for counter in [calls, rejected, failed, spent, longest] {
             counter.store(0, Relaxed);
         }
-        if let Some(Details { histogram, commands, commands_spent, findings }) = details.get().map(|details| &**details)
-        {
+        if let Some(Details { histogram, commands, commands_spent, findings }) = details.get() {
             histogram.reset();
             commands.store(0, Relaxed);
             commands_spent.store(0, Relaxed);

@@ -5,8 +5,9 @@
 //! fall into, and counting costs some twenty instructions.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use once_cell::race::OnceBox;
 
 use crate::clock::Ticks;
 
@@ -26,7 +27,7 @@ type Octave = [AtomicU64; STEPS];
 /// A histogram of times. One thread at a time counts.
 pub struct Histogram {
     /// Those of the longest times come first: the number of zeros before a time's first bit tells which it is in.
-    octaves: [OnceLock<Box<Octave>>; (GREATEST - LEAST + 1) as usize],
+    octaves: [OnceBox<Octave>; (GREATEST - LEAST + 1) as usize],
 }
 
 impl Histogram {
@@ -54,7 +55,7 @@ impl Histogram {
     pub fn reset(&self) {
         self.octaves
             .iter()
-            .filter_map(OnceLock::get)
+            .filter_map(OnceBox::get)
             .flat_map(|octave| octave.iter())
             .for_each(|step| step.store(0, Relaxed));
     }
@@ -78,7 +79,7 @@ impl Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { octaves: [const { OnceLock::new() }; (GREATEST - LEAST + 1) as usize] }
+        Self { octaves: [const { OnceBox::new() }; (GREATEST - LEAST + 1) as usize] }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod library;
 mod lzf;
 pub mod name;
 pub mod payload;
+pub mod release;
 pub mod scripts;
 pub mod shebang;
 pub mod table;
@@ -33,6 +34,7 @@ pub use flags::FunctionFlags;
 pub use histogram::Times;
 
 pub use library::{Function, Library};
+pub use release::{Label, Release, SetHash};
 pub use scripts::{Origin, Script, ScriptCache};
 pub use shebang::Header;
 pub use table::{FunctionRef, Registry};

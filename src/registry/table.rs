@@ -10,6 +10,7 @@ use super::error::RegistryError;
 use super::folded::{NameHasher, drop_in_order, is_same, spread};
 use super::glob;
 use super::library::{Function, Library};
+use super::release::{Release, SetHash};
 
 /// Everything that is loaded.
 ///
@@ -26,6 +27,8 @@ pub struct Registry {
     variants: HashTable<LibraryRef>,
     /// Of all libraries together.
     bytes: usize,
+    /// The deploy that has put the libraries in place; None if that was no deploy.
+    release: Option<Box<Release>>,
     hasher: NameHasher,
 }
 
@@ -94,6 +97,33 @@ impl Registry {
     pub fn bytes(&self) -> usize {
         let entries = self.functions.len() * size_of::<FunctionRef>() + self.library_count() * size_of::<LibraryRef>();
         self.bytes + entries
+    }
+
+    /// The deploy that has put the libraries in place, if it was one.
+    pub fn release(&self) -> Option<&Release> {
+        self.release.as_deref()
+    }
+
+    /// Notes the deploy that has put the libraries in place. What changes from now on is a change of it.
+    pub fn set_release(&mut self, release: Release) {
+        self.release = Some(Box::new(release));
+    }
+
+    /// The libraries are those of no deploy.
+    pub fn forget_release(&mut self) {
+        self.release = None;
+    }
+
+    /// What tells these libraries from others. Reads every source.
+    pub fn hash(&self) -> SetHash {
+        SetHash::of(self.libraries().map(|library| &**library))
+    }
+
+    /// The libraries are not those of the deploy any more.
+    fn note_change(&mut self) {
+        if let Some(release) = &mut self.release {
+            release.changed = true;
+        }
     }
 
     /// The library of that name; case matters.
@@ -175,7 +205,11 @@ impl Registry {
     ///
     /// Must have passed [`check_merge`](Self::check_merge).
     pub fn merge(&mut self, mut others: Self) -> Vec<Arc<Library>> {
+        if !others.is_empty() {
+            self.note_change();
+        }
         if self.is_empty() {
+            others.release = self.release.take();
             *self = others;
             return Vec::new();
         }
@@ -199,6 +233,7 @@ impl Registry {
     }
 
     fn add(&mut self, library: Arc<Library>) {
+        self.note_change();
         debug_assert_eq!(self.conflict(library.functions.iter().map(|function| &*function.name), |_| false), None);
         for (index, function) in (0..).zip(&library.functions) {
             let hash = self.hasher.folded(function.name.as_bytes());
@@ -226,6 +261,7 @@ impl Registry {
             }
         };
         let LibraryRef { library, .. } = entry.remove().0;
+        self.note_change();
         self.bytes -= library.bytes();
         for (index, function) in (0u32..).zip(&library.functions) {
             let hash = self.hasher.folded(function.name.as_bytes());

@@ -1,11 +1,14 @@
 //! What the module does at the server's events.
 
+use std::time::Instant;
+
 use super::api::events::{self, Event, File, Subscriber};
 use super::api::{Context, Options, Refused, log};
 use super::intercept::debug;
 use super::module::loading::{self, Reload};
-use super::module::{self, FlushMode};
-use super::{kept_scripts, library_dir, rewrite};
+use super::module::{self, FlushMode, Module};
+use super::pace::Beat;
+use super::{deploys, kept_scripts, library_dir, rewrite};
 use crate::engine::Dialect;
 use crate::error::Error;
 use crate::reclaim;
@@ -58,7 +61,7 @@ impl Subscriber for Follower {
             }
             Event::SettingChanged => {
                 if let Ok(module) = module::read() {
-                    module.gate.probe(context);
+                    module.gate.doubt();
                     module.followed.refresh(context);
                 }
             }
@@ -69,26 +72,43 @@ impl Subscriber for Follower {
 /// Destructors that run at the end of the process must not meet a worker that is still at work. A function may be
 /// running, because other clients can end the server meanwhile.
 fn stop_worker(context: &Context) -> Result<(), Error> {
-    module::read()?.threads.reclaim.stop(true);
+    let module = module::read()?;
+    module.deploys.give_up();
+    module.threads.reclaim.stop(true);
     context.log(c"verbose", format!("the thread {} is at rest", reclaim::THREAD_NAME).as_bytes());
     Ok(())
 }
 
 fn on_tick(context: &Context) {
     if let Ok(module) = module::read()
-        && module.gate.is_probe_due()
+        && let Some(beat) = module.pace.beat(module.threads.watch.calls(), Instant::now())
     {
-        module.gate.probe(context);
-        // It does not announce that a setting was changed.
-        if module.dialect.is_7_0() {
-            module.followed.refresh(context);
-        }
+        follow_beat(context, &module, beat);
     }
     // Refused while a function is running; the next tick comes.
     if let Ok(mut module) = module::write(context) {
         module.attend_threads(context);
+        module.trim_versions(context);
     }
+    deploys::attend(context);
     kept_scripts::attend(context);
+}
+
+/// What is done ten times a second.
+fn follow_beat(context: &Context, module: &Module, beat: Beat) {
+    module.gate.doubt();
+    if beat.is_at_rest() {
+        module.threads.watch.rest();
+    }
+    // It does not announce that a setting was changed, and it is slow to say whether it takes writes.
+    if module.dialect.is_7_0() {
+        if !beat.is_at_rest() {
+            module.gate.probe(context);
+        }
+        if beat != Beat::Rest {
+            module.followed.refresh(context);
+        }
+    }
 }
 
 /// The server empties its own registry with the data at a `CLUSTER RESET`.

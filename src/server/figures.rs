@@ -163,6 +163,7 @@ fn of_functions(module: &Module) -> Vec<Figure> {
         running: "running_function",
     };
     add_registry(&mut figures, &names, &module.functions);
+    add_versions(&mut figures, module);
     // The limit and the refusals are those of all VMs, and there is one worker.
     figures.extend(
         [
@@ -181,6 +182,33 @@ fn of_functions(module: &Module) -> Vec<Figure> {
         .map(Figure::of_module),
     );
     figures
+}
+
+/// Adds what is said of versions.
+fn add_versions(figures: &mut Vec<Figure>, module: &Module) {
+    let Module { functions, deploys, .. } = module;
+    figures.extend(
+        [
+            (counter("deploys", "Versions that were put in place."), functions.totals.deploys.get()),
+            (counter("rollbacks", "Versions that were brought back."), functions.totals.rollbacks.get()),
+            (gauge("deploys_pending", "Deploys that the worker builds."), deploys.count() as u64),
+            (gauge("kept_versions", "Versions that ROLLBACK can bring back."), functions.kept().count() as u64),
+            (
+                gauge("kept_versions_bytes", "What they hold together.").counted_in(Unit::Bytes),
+                functions.kept_bytes() as u64,
+            ),
+        ]
+        .map(Figure::of_module),
+    );
+    if let Some(took) = functions.last_deploy {
+        let help = "How long the last deploy or rollback took to swap the generations.";
+        let told = gauge("last_deploy_usec", help).counted_in(Unit::Microseconds);
+        figures.push(Figure::of_module((told, took.duration().as_micros() as u64)));
+    }
+    if let Some(release) = functions.generation().registry().release() {
+        let told = Figure::of_module((gauge("version", "The version of the libraries that are loaded."), 0));
+        figures.push(Figure { value: Value::Text { label: "version", text: release.shown() }, ..told });
+    }
 }
 
 fn of_scripts(module: &Module) -> Vec<Figure> {

@@ -7,7 +7,8 @@ use super::stock;
 use crate::clock::Ticks;
 
 /// What the server's settings say. They are read when the module is loaded and when they change; where the server does
-/// not announce that (before 7.2), ten times a second. Where CONFIG was renamed away they are the server's defaults.
+/// not announce that (before 7.2), ten times a second, or once while no calls come. Where CONFIG was renamed away they
+/// are the server's defaults.
 pub struct Followed {
     /// `latency-tracking`.
     tracks_latency: Cell<bool>,
@@ -38,12 +39,15 @@ const TICKS: u64 = 500;
 impl Followed {
     /// Reads the settings.
     pub fn refresh(&self, context: &Context) {
-        let setting = |name| stock::setting(context, name).and_then(|value| String::from_utf8(value).ok());
-        let number = |name| setting(name)?.parse::<i64>().ok();
-        self.tracks_latency.set(setting(c"latency-tracking").is_none_or(|value| value == "yes"));
-        self.slower_than.set(number(c"slowlog-log-slower-than").unwrap_or(10_000));
-        self.slow_calls.set(number(c"slowlog-max-len").map_or(128, |length| usize::try_from(length).unwrap_or(0)));
-        let percentiles = setting(c"latency-tracking-info-percentiles").unwrap_or_else(|| "50 99 99.9".to_owned());
+        let names =
+            [c"latency-tracking", c"slowlog-log-slower-than", c"slowlog-max-len", c"latency-tracking-info-percentiles"];
+        let [tracks, slower_than, slow_calls, percentiles] =
+            stock::settings(context, names).map(|value| String::from_utf8(value?).ok());
+        let number = |text: Option<String>| text?.parse::<i64>().ok();
+        self.tracks_latency.set(tracks.is_none_or(|value| value == "yes"));
+        self.slower_than.set(number(slower_than).unwrap_or(10_000));
+        self.slow_calls.set(number(slow_calls).map_or(128, |length| usize::try_from(length).unwrap_or(0)));
+        let percentiles = percentiles.unwrap_or_else(|| "50 99 99.9".to_owned());
         self.percentiles.replace(percentiles.split(' ').filter_map(Percentile::read).collect());
     }
 

@@ -4,7 +4,6 @@
 //! of the module's functions, so the same checks are made here, with the server's texts.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
 
 use super::api::{Context, State};
 use super::stock;
@@ -21,35 +20,29 @@ const RO_VARIANT: &str = "ERR Can not execute a script with write flag using *_r
 
 /// Reasons to refuse a write that no context flag shows: too few replicas, a failed save.
 ///
-/// Asking the server costs more than a call does. So the server's timer asks, ten times a second. A call asks only
-/// while there is such a reason, and so sees at once when it is gone. A function that slips through before the timer
-/// asks is refused by the server at its first write.
+/// Asking the server for each call would cost too much. So the server's timer raises a doubt, ten times a second, and
+/// the next call asks; while there is such a reason every call asks, and so sees at once when it is gone. A function
+/// that slips through before the timer raises the doubt is refused by the server at its first write.
+///
+/// Where asking costs more than a call does (before 7.2), the timer asks by itself while calls come.
 pub struct Gate {
-    amiss: Cell<bool>,
-    probed: Cell<Option<Instant>>,
+    /// Whether the next call is to ask.
+    in_doubt: Cell<bool>,
 }
-
-/// How often the server is asked; its timer may run far more often.
-const INTERVAL: Duration = Duration::from_millis(100);
 
 impl Gate {
     pub const fn new() -> Self {
-        Self { amiss: Cell::new(false), probed: Cell::new(None) }
+        Self { in_doubt: Cell::new(true) }
     }
 
-    /// Whether it is time to ask the server; called from its timer.
-    pub fn is_probe_due(&self) -> bool {
-        let now = Instant::now();
-        let due = self.probed.get().is_none_or(|last| now.duration_since(last) >= INTERVAL);
-        if due {
-            self.probed.set(Some(now));
-        }
-        due
+    /// The next call asks the server.
+    pub fn doubt(&self) {
+        self.in_doubt.set(true);
     }
 
-    /// Asks the server.
+    /// Asks the server, so that the next call need not.
     pub fn probe(&self, context: &Context) {
-        self.amiss.set(write_refusal(context).is_some());
+        self.in_doubt.set(write_refusal(context).is_some());
     }
 
     /// Checks whether a function with `flags` may run in the server's state: what the server checks before a command
@@ -70,17 +63,26 @@ impl Gate {
             if state.contains(State::OOM) && !flags.contains(FunctionFlags::ALLOW_OOM) {
                 return Err(OOM.into());
             }
-            if self.amiss.get() {
-                match write_refusal(context) {
-                    Some(obstacle) => return Err(obstacle.text(context, dialect)),
-                    None => self.amiss.set(false),
-                }
+            if self.in_doubt.get() {
+                self.ask(context, dialect)?;
             }
             if state.contains(State::SLAVE | State::READONLY) {
                 return Err(READONLY.into());
             }
         }
         if flags.contains(FunctionFlags::ALLOW_STALE) { Ok(()) } else { self.check_stale(context, state) }
+    }
+
+    /// Asks the server whether it takes writes. If so, there is no doubt any more.
+    #[cold]
+    fn ask(&self, context: &Context, dialect: &Dialect) -> Result<(), Error> {
+        if (dialect.is_7_0() || !stock::takes_writes(context))
+            && let Some(obstacle) = write_refusal(context)
+        {
+            return Err(obstacle.text(context, dialect));
+        }
+        self.in_doubt.set(false);
+        Ok(())
     }
 
     /// Checks whether the server may serve what it has: a replica that has lost its master may not.

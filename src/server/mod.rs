@@ -8,6 +8,7 @@ mod cluster_reset;
 mod command_keys;
 mod commands;
 mod declared_keys;
+mod deploys;
 mod events;
 mod excerpt;
 mod figures;
@@ -23,6 +24,7 @@ mod main_thread;
 mod metrics;
 mod module;
 mod named;
+mod pace;
 mod payload_form;
 mod persistence;
 mod profile;
@@ -91,7 +93,12 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
     let dialect = dialect(context, version);
     let directory = library_dir::read(&dialect)?;
     let queue = settings::RECLAIM_QUEUE.get();
-    module::install(Some(Module::new(dialect.clone(), directory, usize::try_from(queue).unwrap_or(usize::MAX))?));
+    module::install(Some(Module::new(
+        context,
+        dialect.clone(),
+        directory,
+        usize::try_from(queue).unwrap_or(usize::MAX),
+    )?));
     module::read()?.followed.refresh(context);
     let loaded = library_dir::begin(context)?;
     commands::register(context, &dialect)?;

@@ -9,20 +9,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::rdb::{self, Field, Reader, Writer};
 use super::api::{Context, Refused, State, guarded};
+use super::deploys::Author;
 use super::module::loading::{self, Sources};
 use super::{kept_scripts, module, rewrite};
 use crate::error::Error;
-use crate::registry::Origin;
+use crate::registry::{Origin, Release};
 
-/// The field: the number of libraries, then the source of each. If [`HAS_SCRIPTS`] is added to that number, there
-/// follows the number of scripts, then for each how it came to the cache and its text.
+/// The field: the number of libraries, then the source of each. If [`HAS_RELEASE`] is added to that number, there
+/// follows the deploy that has brought them: its label as it is shown, its time, client and user. If [`HAS_SCRIPTS`] is
+/// added, there follows the number of scripts, then for each how it came to the cache and its text.
 ///
 /// The server knows one version for all fields that the module writes. It stays the one that versions without scripts
-/// read, so that they read every file that holds none. One that does is refused by them: for them, it ends too early.
+/// and deploys read, so that they read every file that holds none. One that does is refused by them: for them, it ends
+/// too early.
 struct Libraries;
 
 /// Added to the number of libraries where scripts follow.
 const HAS_SCRIPTS: u64 = 1 << 63;
+
+/// Added to it where they came by a deploy.
+const HAS_RELEASE: u64 = 1 << 62;
 
 /// How a script came to the cache, as numbers.
 const BY_LOAD: u64 = 0;
@@ -83,10 +89,17 @@ fn write(file: &Writer, omittable: bool) -> Result<(), Error> {
     if omittable && registry.is_empty() && scripts.is_empty() {
         return Ok(());
     }
-    let mark = if scripts.is_empty() { 0 } else { HAS_SCRIPTS };
-    file.unsigned(registry.library_count() as u64 | mark);
+    let mark = |given: bool, bit: u64| if given { bit } else { 0 };
+    let marks = mark(!scripts.is_empty(), HAS_SCRIPTS) | mark(registry.release().is_some(), HAS_RELEASE);
+    file.unsigned(registry.library_count() as u64 | marks);
     for library in registry.libraries() {
         file.bytes(&library.code);
+    }
+    if let Some(release) = registry.release() {
+        file.bytes(release.shown().as_bytes());
+        file.unsigned(release.time);
+        file.bytes(&release.client);
+        file.bytes(&release.user);
     }
     if !scripts.is_empty() {
         file.unsigned(scripts.len() as u64);
@@ -111,18 +124,26 @@ fn read(file: &Reader, version: c_int) -> Result<(), Error> {
         )));
     }
     let sources = read_sources(file)?;
-    loading::load(&file.context(), &sources)
+    loading::load(&file.context(), sources)
 }
 
 fn read_sources(file: &Reader) -> Result<Sources, Error> {
     let mut sources = Sources::default();
     let libraries = || -> Result<_, Refused> {
         let count = file.unsigned()?;
-        let libraries = (0..count & !HAS_SCRIPTS).map(|_| file.bytes()).collect::<Result<Vec<_>, _>>()?;
-        Ok((libraries, count & HAS_SCRIPTS != 0))
+        let libraries =
+            (0..count & !(HAS_SCRIPTS | HAS_RELEASE)).map(|_| file.bytes()).collect::<Result<Vec<_>, _>>()?;
+        let release = || Ok((file.bytes()?, file.unsigned()?, file.bytes()?, file.bytes()?));
+        let release = if count & HAS_RELEASE != 0 { Some(release()?) } else { None };
+        Ok((libraries, release, count & HAS_SCRIPTS != 0))
     };
-    let has_scripts;
-    (sources.libraries, has_scripts) = libraries().map_err(|_| "the libraries in the file are cut short")?;
+    let (release, has_scripts);
+    (sources.libraries, release, has_scripts) = libraries().map_err(|_| "the libraries in the file are cut short")?;
+    if let Some((shown, time, client, user)) = release {
+        let (label, changed) = Release::read_shown(&shown)?;
+        let (client, user) = (client.into(), user.into());
+        sources.author = Some((label, Author { time, client, user, changed }));
+    }
     if has_scripts {
         let scripts = || -> Result<_, Refused> {
             let count = file.unsigned()?;

@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::api::Context;
+use super::deploys::head;
 use super::kept_scripts::{COMMAND, SUBCOMMAND, in_files, word};
 use super::module;
 use crate::error::Error;
@@ -65,8 +66,15 @@ fn append_all() -> Result<(), Error> {
     // The name that the server gives the file until it takes the old one's place, in its working directory.
     let path = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
     let written = OpenOptions::new().append(true).open(&path).and_then(|file| {
-        let libraries =
-            registry.libraries().map(|library| [b"SHADOW.FUNCTION", b"LOAD".as_slice(), &library.code].to_vec());
+        let head = registry.release().map(head);
+        let codes = || registry.libraries().map(|library| &*library.code);
+        // What came by a deploy comes by one again, everything else library by library.
+        let deploy = head.iter().map(|head| {
+            let head = head.iter().map(Vec::as_slice);
+            std::iter::once(b"SHADOW.FUNCTION".as_slice()).chain(head).chain(codes()).collect()
+        });
+        let loads = codes().filter(|_| head.is_none());
+        let libraries = deploy.chain(loads.map(|code| [b"SHADOW.FUNCTION", b"LOAD".as_slice(), code].to_vec()));
         let scripts = scripts
             .into_iter()
             .map(|script| [COMMAND.to_bytes(), SUBCOMMAND, word(script.origin()), &script.code].to_vec());

@@ -79,6 +79,14 @@ pub static UNDECLARED_KEYS: Setting = Setting::new(
 /// Whether keys and arguments are left out of what the module keeps of calls.
 pub static HIDE_USER_DATA: Setting = Setting::new(c"hide-user-data", Shape::Switch, 0, Change::Free);
 
+/// How many generations that deploys have replaced are kept, so that they can come back.
+pub static KEEP_GENERATIONS: Setting =
+    Setting::new(c"keep-generations", Shape::Number { least: 0, most: 16 }, 1, Change::Free);
+
+/// Bytes that all of them may hold; 0 for no bound.
+pub static KEEP_GENERATIONS_BYTES: Setting =
+    Setting::new(c"keep-generations-bytes", Shape::Memory { least: 1 }, 256 * MIB, Change::Free);
+
 /// Which functions are compiled to machine code.
 static JIT: Setting =
     Setting::new(c"jit", Shape::Choice(&[(c"off", 0), (c"hot", 1), (c"always", 2)]), 1, Change::Then(set_compilation));
@@ -87,7 +95,7 @@ static JIT: Setting =
 pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, Change::Never);
 
 /// All settings, in the order of registration.
-static ALL: [&Setting; 11] = [
+static ALL: [&Setting; 13] = [
     &RECLAIM_QUEUE,
     &INTERCEPT,
     &ENABLE_DEBUG_COMMAND,
@@ -97,6 +105,8 @@ static ALL: [&Setting; 11] = [
     &KEEP_SCRIPTS,
     &UNDECLARED_KEYS,
     &HIDE_USER_DATA,
+    &KEEP_GENERATIONS,
+    &KEEP_GENERATIONS_BYTES,
     &JIT,
     &LIBRARY_DIR,
 ];

@@ -10,11 +10,25 @@ const PLAIN: Flags = Flags::new(b"");
 const ERRORS: Flags = Flags::new(b"E");
 /// As in a script: what scripts may not do is refused.
 const AS_SCRIPT: Flags = Flags::new(b"ES");
+/// The same, but what is not refused is not run either. From 7.2 on.
+const UNRUN_AS_SCRIPT: Flags = Flags::new(b"ESD");
 
 /// A setting of the server, as `CONFIG GET` returns it.
 pub fn setting(context: &Context, name: &CStr) -> Option<Vec<u8>> {
     let reply = run(context, c"CONFIG", &[b"GET", name.to_bytes()], PLAIN)?;
     reply.string(&[1]).map(<[u8]>::to_vec)
+}
+
+/// The same of several settings, in one call; None for those that are not there.
+pub fn settings<const N: usize>(context: &Context, names: [&CStr; N]) -> [Option<Vec<u8>>; N] {
+    let words: Vec<&[u8]> = [&b"GET"[..]].into_iter().chain(names.map(CStr::to_bytes)).collect();
+    let reply = run(context, c"CONFIG", &words, PLAIN);
+    // Names and values by turns, in whatever order.
+    names.map(|name| {
+        let reply = reply.as_ref()?;
+        let at = (0..N).find(|at| reply.string(&[2 * at]) == Some(name.to_bytes()))?;
+        reply.string(&[2 * at + 1]).map(<[u8]>::to_vec)
+    })
 }
 
 /// The libraries of the server's own registry, as `FUNCTION DUMP` returns them; None where FUNCTION was renamed away.
@@ -32,6 +46,18 @@ pub fn busy_error(context: &Context) -> Option<Vec<u8>> {
 /// The error that the server replies to a write of a script; None if it permits the write. Writes nothing.
 pub fn write_error(context: &Context) -> Option<Vec<u8>> {
     error(&run(context, c"SETRANGE", &[b"", b"0", b""], AS_SCRIPT)?)
+}
+
+/// Whether the server takes writes of scripts as far as it shows without running one, from 7.2 on: false where
+/// something else is in the way, or is asked first. It is not in the statistics of commands.
+///
+/// The command has no key, which could be another node's. If it were run, it would do nothing.
+pub fn takes_writes(context: &Context) -> bool {
+    match call(context, c"SWAPDB", &[b"0", b"0"], None, UNRUN_AS_SCRIPT) {
+        (None, errno) => errno == 0,
+        // Asked last.
+        (Some(reply), _) => reply.wire().starts_with(b"-READONLY "),
+    }
 }
 
 /// Whether the command of that name, or one of its subcommands, writes. An unknown command does not. Where COMMAND was

@@ -45,6 +45,9 @@ pub struct Totals {
     pub flushes: Counter,
     /// ASYNC flushes among these that freed the generation in place: the queue was full or the worker gone.
     pub flushes_in_place: Counter,
+    /// Versions that were put in place, and those that were brought back.
+    pub deploys: Counter,
+    pub rollbacks: Counter,
     /// Generations that were needed when no spare was ready.
     pub spares_missed: Counter,
 }
@@ -63,11 +66,13 @@ impl Totals {
             slow_calls,
             flushes,
             flushes_in_place,
+            deploys,
+            rollbacks,
             spares_missed,
         } = self;
         let of_calls = [calls, rejected_calls, failed_calls, kills, timeouts];
         let inside = [undeclared_keys, undeclared_keys_denied, slow_calls];
-        let of_flushes = [flushes, flushes_in_place, spares_missed];
+        let of_flushes = [flushes, flushes_in_place, deploys, rollbacks, spares_missed];
         of_calls.into_iter().chain(inside).chain(of_flushes).for_each(Counter::reset);
     }
 }

@@ -1,6 +1,7 @@
 //! What is left after a crash. A server is killed at random moments while it changes its libraries and its scripts, and
 //! is started again on the files that it has left: with an append only file, everything that it had acknowledged must
-//! be there; with snapshots, the last one that was completed.
+//! be there; with snapshots, the last one that was completed; and with a replica that takes its place, everything that
+//! the replica had acknowledged.
 //!
 //! `ROUNDS` is the number of crashes over all modes together, `SEED` makes the stream of commands the same again. The
 //! moments of the crashes are those of the clock.
@@ -15,13 +16,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 
-use model::Contents;
+use model::{Contents, KEPT};
 use stream::Stream;
-use support::{Options, Server};
+use support::replicas::{follow, replica_with, wait_in_step};
+use support::{Client, Options, Server, wait_until};
 
 /// Each of them takes its share of the rounds.
-const MODES: usize = 4;
-const DEFAULT_ROUNDS: usize = 20;
+const MODES: usize = 5;
+const DEFAULT_ROUNDS: usize = 25;
 
 /// The longest that a server lives before it is killed.
 const LONGEST_LIFE: Duration = Duration::from_millis(80);
@@ -35,6 +37,8 @@ pub enum Mode {
     Rewrites,
     /// It saves snapshots, and nothing else is written.
     Snapshots,
+    /// It waits for a replica, which takes the server's place after the crash.
+    Failovers,
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -49,17 +53,33 @@ fn seed() -> u64 {
 
 /// Looks for the end of its children five hundred times a second, so that it can start the next one.
 fn often() -> Options {
-    Options::new().set("hz", "500").module_arguments("keep-scripts yes")
+    Options::new().set("hz", "500").module_arguments(&format!("keep-scripts yes keep-generations {KEPT}"))
 }
 
 fn append_only() -> Options {
     often().set("appendonly", "yes").set("appendfsync", "always").set("auto-aof-rewrite-percentage", "0")
 }
 
+/// Crashes in each mode.
+fn rounds() -> usize {
+    number("ROUNDS").map_or(DEFAULT_ROUNDS, |rounds| rounds as usize).div_ceil(MODES)
+}
+
+/// # Panics
+/// When the server has something else than one of what is expected.
+fn check(found: &Contents, expected: &[Contents], of: impl FnOnce() -> String) {
+    assert!(
+        expected.contains(found),
+        "{}: after the crash there is\n  {found:?}\nbut expected was one of\n{}",
+        of(),
+        expected.iter().map(|contents| format!("  {contents:?}\n")).collect::<String>()
+    );
+}
+
 /// Crashes a server of this kind over and over.
 fn crash(name: &str, mode: Mode, options: &Options) {
     let seed = seed();
-    let rounds = number("ROUNDS").map_or(DEFAULT_ROUNDS, |rounds| rounds as usize).div_ceil(MODES);
+    let rounds = rounds();
     println!("{name}: SEED={seed}, {rounds} rounds");
     let mut rng = Rng::with_seed(seed);
     let mut server = options.clone().start();
@@ -78,11 +98,7 @@ fn crash(name: &str, mode: Mode, options: &Options) {
             assert_eq!(server.client().run("GET key").text(), "value");
         }
         let expected = stream.expected();
-        assert!(
-            expected.contains(&found),
-            "{name}: SEED={seed}, round {round}: after the crash there is\n  {found:?}\nbut expected was one of\n{}",
-            expected.iter().map(|contents| format!("  {contents:?}\n")).collect::<String>()
-        );
+        check(&found, &expected, || format!("{name}: SEED={seed}, round {round}"));
         busy += usize::from(expected.len() > 1);
         stream.go_on_from(found);
     }
@@ -90,6 +106,39 @@ fn crash(name: &str, mode: Mode, options: &Options) {
         "{name}: {rounds} crashes, {busy} of them with changes on their way, {with_children} with the server's children; {}",
         stream.counts()
     );
+}
+
+/// Crashes a master over and over; its replica takes its place each time, and it comes back as the replica.
+fn fail_over(options: &Options) {
+    let (name, seed, rounds) = ("failovers", seed(), rounds());
+    println!("{name}: SEED={seed}, {rounds} rounds");
+    let mut rng = Rng::with_seed(seed);
+    let mut master = options.clone().start();
+    let mut replica = replica_with(options.clone(), &master);
+    let mut stream = Stream::new(Mode::Failovers, rng.fork());
+    for round in 0..rounds {
+        let life = LONGEST_LIFE.mul_f64(rng.f64());
+        run_and_kill(&mut master, &mut stream, life, false);
+        let mut client = replica.client();
+        assert_eq!(client.run("REPLICAOF NO ONE").text(), "OK");
+        forget_versions(&mut client);
+        let found = Contents::of(&mut client);
+        check(&found, &stream.expected(), || format!("{name}: SEED={seed}, round {round}"));
+        stream.go_on_from(found);
+        master.restart(options);
+        follow(&master, &replica);
+        wait_in_step(&replica, &master);
+        std::mem::swap(&mut master, &mut replica);
+    }
+    println!("{name}: {rounds} failovers; {}", stream.counts());
+}
+
+/// A replica keeps versions of its own: those that its master's deploys have replaced there. They go.
+fn forget_versions(client: &mut Client) {
+    for kept in [0, KEPT] {
+        assert_eq!(client.run(&format!("CONFIG SET shadow.keep-generations {kept}")).text(), "OK");
+        wait_until("nothing is kept", || client.info_number("shadow_kept_versions") == 0);
+    }
 }
 
 /// Lets the stream run until the server is gone, which is soon.
@@ -128,4 +177,9 @@ fn a_rewrite_without_a_preamble_loses_nothing_acknowledged() {
 #[test]
 fn the_last_completed_snapshot_is_what_comes_back() {
     crash("snapshots", Mode::Snapshots, &often());
+}
+
+#[test]
+fn a_replica_that_takes_over_has_what_it_acknowledged() {
+    fail_over(&often().set("save", ""));
 }

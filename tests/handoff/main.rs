@@ -7,9 +7,11 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Sender, unbounded};
+use shadow::deployment::{Deployment, LogLines, Sources};
 use shadow::engine::{CallMode, Callable, Caller, Dialect, Host, Item, Sink, Tick};
 use shadow::generation::{Functions, Scripts};
-use shadow::reclaim::{Depot, Reclaim};
+use shadow::reclaim::{Depot, Reclaim, Task};
 use shadow::registry::Origin;
 use shadow::watch::Watch;
 
@@ -52,6 +54,19 @@ impl Sink for Count {
     }
 }
 
+/// A library.
+fn source(number: usize) -> String {
+    format!(
+        "#!lua name=l{number}
+local kept = {{}}
+redis.register_function('f{number}', function(KEYS, ARGV)
+    kept[#kept + 1] = redis.call('GET', KEYS[1]) .. {number}
+    return {{kept, cjson.decode('[1,2]'), ARGV[1]}}
+end)
+redis.register_function('spin{number}', function() while true do pcall(function() while true do end end) end end)"
+    )
+}
+
 /// The current generation, the worker and the watch, as the server's thread has them.
 struct Main {
     current: Box<Functions>,
@@ -73,15 +88,7 @@ impl Main {
     }
 
     fn load(&mut self, number: usize) {
-        let code = format!(
-            "#!lua name=l{number}
-local kept = {{}}
-redis.register_function('f{number}', function(KEYS, ARGV)
-    kept[#kept + 1] = redis.call('GET', KEYS[1]) .. {number}
-    return {{kept, cjson.decode('[1,2]'), ARGV[1]}}
-end)
-redis.register_function('spin{number}', function() while true do pcall(function() while true do end end) end end)"
-        );
+        let code = source(number);
         self.current.load(code.as_bytes(), true, None, &mut Server::Patient).expect("it is right");
     }
 
@@ -100,10 +107,15 @@ redis.register_function('spin{number}', function() while true do pcall(function(
     /// A flush, as the server's layer does it.
     fn flush(&mut self) {
         let next = self.depot.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")));
+        self.put_in_place(next);
+    }
+
+    /// The same with what was built.
+    fn put_in_place(&mut self, next: Box<Functions>) {
         self.watch.set_alarm(Callable::Function, Some(next.alarm()));
         let libraries = self.current.registry().library_count() as u64;
         let old = std::mem::replace(&mut self.current, next);
-        match self.reclaim.hand_over(old, &self.depot) {
+        match self.reclaim.hand_over(vec![old], &self.depot) {
             Ok(()) => self.retired += libraries,
             Err(old) => {
                 drop(old);
@@ -157,14 +169,74 @@ fn generations_of_scripts_and_of_functions_go_to_the_same_worker() {
             let called = leaving.call(&script, one.into_iter(), one.into_iter(), &mut Server::Patient, &mut reply);
             assert!(called.is_ok() && reply.0 == 1);
         }
-        freed += if reclaim.hand_over(leaving, &scripts).is_ok() { round as u64 % 5 } else { 0 };
-        let _ = reclaim
-            .hand_over(functions.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM"))), &functions);
+        freed += if reclaim.hand_over(vec![leaving], &scripts).is_ok() { round as u64 % 5 } else { 0 };
+        let _ = reclaim.hand_over(
+            vec![functions.take_spare().unwrap_or_else(|| Box::new(generation().expect("a VM")))],
+            &functions,
+        );
         reclaim.deliver();
     }
     wait_until("all is freed", || scripts.pending().programs == 0);
     assert_eq!((scripts.freed().programs, functions.freed().programs), (freed, 0));
     assert!(freed > 0);
+}
+
+/// A deploy for the worker, and where its result goes.
+struct Build {
+    deployment: Deployment,
+    done: Sender<Box<Functions>>,
+}
+
+impl Task for Build {
+    fn run(self: Box<Self>) {
+        let built = self.deployment.build(&mut LogLines::default(), &|| false).expect("it is right");
+        self.done.send(built.generation).expect("somebody waits");
+    }
+}
+
+#[test]
+fn the_worker_builds_generations_while_functions_run_here() {
+    let mut main = Main::start(4);
+    let (done, built) = unbounded();
+    main.load(0);
+    for round in 0..rounds() {
+        let texts: Vec<String> = (0..=round % 7).map(source).collect();
+        let deployment = Deployment {
+            sources: Sources::Texts(texts.iter().map(|text| text.as_bytes()).collect()),
+            dialect: Dialect::default(),
+            memory_limit: 0,
+            time_limit: None,
+            label: None,
+        };
+        assert!(main.reclaim.request(Box::new(Build { deployment, done: done.clone() })).is_ok());
+        main.reclaim.deliver();
+        let next = loop {
+            assert!(main.call("f0", Server::Patient));
+            if let Ok(next) = built.try_recv() {
+                break next;
+            }
+        };
+        main.put_in_place(next);
+        main.reclaim.deliver();
+        assert!(main.call(&format!("f{}", round % 7), Server::Patient));
+    }
+    wait_until("all is freed", || main.depot.pending().programs == 0);
+    assert_eq!(main.depot.freed().programs, main.retired);
+}
+
+#[test]
+fn work_that_is_not_done_is_dropped() {
+    let (done, built) = unbounded();
+    let main = full(1);
+    let deployment = Deployment {
+        sources: Sources::Texts(std::iter::empty().collect()),
+        dialect: Dialect::default(),
+        memory_limit: 0,
+        time_limit: None,
+        label: None,
+    };
+    assert!(main.reclaim.request(Box::new(Build { deployment, done })).is_err());
+    assert!(built.recv().is_err());
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn arity_and_flags_are_the_servers() {
 }
 
 /// Whether a module may put its commands into categories here; where it may not, they are in none.
-fn categories_are_choosable(server: &Server) -> bool {
+pub fn categories_are_choosable(server: &Server) -> bool {
     server.version() >= (7, 2, 0)
 }
 
@@ -80,7 +80,10 @@ pub fn all_of_ours(client: &mut Client) -> BTreeSet<String> {
 /// The server's commands in whose categories a command of the module is.
 pub fn counterparts(command: &str) -> Vec<&str> {
     match command {
-        "shadow.function|import" | "shadow.script|kept" => vec!["function|restore"],
+        "shadow.function|import" | "shadow.function|deploy" | "shadow.function|rollback" | "shadow.script|kept" => {
+            vec!["function|restore"]
+        }
+        "shadow.function|versions" => vec!["function|list"],
         "shadow.function|resetstat" => vec!["function|stats", "config|resetstat"],
         "shadow.function|keys"
         | "shadow.function|histogram"
@@ -144,7 +147,21 @@ fn key_specifications_are_the_servers() {
 fn subcommands_are_listed_under_their_container() {
     let server = Server::start();
     let mut client = server.client();
-    let functions = &["delete", "dump", "flush", "import", "kill", "list", "load", "resetstat", "restore", "stats"][..];
+    let functions = &[
+        "delete",
+        "deploy",
+        "dump",
+        "flush",
+        "import",
+        "kill",
+        "list",
+        "load",
+        "resetstat",
+        "restore",
+        "rollback",
+        "stats",
+        "versions",
+    ][..];
     let scripts = &["debug", "exists", "flush", "kept", "kill", "list", "load", "show"][..];
     let both = ["help", "histogram", "keys", "profile", "slowlog"];
     for (container, expected) in [("shadow.function", functions), ("shadow.script", scripts)] {

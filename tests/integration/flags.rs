@@ -172,6 +172,43 @@ fn after_a_failed_save() {
     compare(pair);
 }
 
+/// Nothing has asked for it before the call.
+#[test]
+fn the_first_call_after_a_rest_finds_that_a_save_has_failed() {
+    let mut pair = start(Options::new().set("save", "900 100000"));
+    let mut client = pair.server().client();
+    assert_eq!(client.run("SHADOW.FCALL nothing 0").text(), "done");
+    pair.server().wait_until_at_rest();
+    std::fs::create_dir(pair.server().directory().join("dump.rdb")).expect("a directory in the way");
+    client.run("BGSAVE");
+    wait_until("the save has failed", || client.info("rdb_last_bgsave_status").as_deref() == Some("err"));
+    for function in ["nothing", "nothing_ro", "write", "nothing"] {
+        pair.compare(&["FCALL", function, "1", "key"]);
+    }
+    // And that one has succeeded.
+    std::fs::remove_dir(pair.server().directory().join("dump.rdb")).expect("the directory is empty");
+    assert_eq!(client.run("SAVE").text(), "OK");
+    pair.compare(&["FCALL", "write", "1", "key"]);
+    pair.finish();
+}
+
+/// Whether writes are taken is asked for by a command that does not run.
+#[test]
+fn what_the_module_asks_leaves_no_trace() {
+    let server = Options::new().start();
+    let mut client = server.client();
+    load(&mut client, &callback("return 'done'"));
+    let changes = client.info_number("rdb_changes_since_last_save");
+    client.run("CONFIG SET min-replicas-to-write 1");
+    wait_until("functions are refused", || client.run("SHADOW.FCALL f 0").text() != "done");
+    assert_eq!(client.run("SHADOW.FCALL f 0").text(), "NOREPLICAS Not enough good replicas to write.");
+    client.run("CONFIG SET min-replicas-to-write 0");
+    wait_until("functions are called", || client.run("SHADOW.FCALL f 0").text() == "done");
+    let statistics = client.run("INFO commandstats").text();
+    assert!(!statistics.contains("swapdb") && !statistics.contains("setrange"), "{statistics}");
+    assert_eq!(client.info_number("rdb_changes_since_last_save"), changes);
+}
+
 #[test]
 fn after_a_failed_append() {
     let pair = start(Options::new().set("appendonly", "yes").set("appendfsync", "everysec").file_limit(256));

@@ -36,9 +36,10 @@ fn the_text_is_the_servers_own_for_the_subcommands_there_are() {
         let whole = client.run("SHADOW.FUNCTION HELP").items();
         let shadow = without_statistics(without(
             whole.clone(),
-            &["IMPORT", "KEYS", "HISTOGRAM", "SLOWLOG", "PROFILE", "RESETSTAT"],
+            &["DEPLOY", "ROLLBACK", "VERSIONS", "IMPORT", "KEYS", "HISTOGRAM", "SLOWLOG", "PROFILE", "RESETSTAT"],
         ));
-        assert_eq!(whole.len(), shadow.len() + 14, "five subcommands of two lines, one of three, and a line of LIST");
+        let added = "seven subcommands of two lines, one of three, one of six, and a line of LIST";
+        assert_eq!(whole.len(), shadow.len() + 24, "{added}");
         assert_eq!(
             shadow[0],
             Value::Simple("SHADOW.FUNCTION <subcommand> [<arg> [value] [opt] ...]. Subcommands are:".to_owned())
@@ -69,6 +70,9 @@ fn every_subcommand_that_help_names_exists() {
             "FLUSH",
             "DUMP",
             "RESTORE",
+            "DEPLOY",
+            "ROLLBACK",
+            "VERSIONS",
             "IMPORT",
             "KEYS",
             "HISTOGRAM",

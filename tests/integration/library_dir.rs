@@ -17,10 +17,10 @@ use crate::support::server::module_path;
 use crate::support::{Options, Server, Value, wait_until};
 
 /// A directory of library files.
-struct Deployment(TempDir);
+pub struct Deployment(TempDir);
 
 impl Deployment {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub fn new(files: &[(&str, &str)]) -> Self {
         let deployment = Self(TempDir::with_prefix("shadow-").expect("a directory"));
         for (name, code) in files {
             deployment.put(name, code);
@@ -28,7 +28,7 @@ impl Deployment {
         deployment
     }
 
-    fn put(&self, name: impl AsRef<OsStr>, code: &str) {
+    pub fn put(&self, name: impl AsRef<OsStr>, code: &str) {
         fs::write(self.path().join(name.as_ref()), code).expect("the file is written");
     }
 
@@ -36,12 +36,12 @@ impl Deployment {
         self.0.path()
     }
 
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         self.path().display().to_string()
     }
 
     /// The options of a server with this directory.
-    fn on(&self, options: Options) -> Options {
+    pub fn on(&self, options: Options) -> Options {
         options.module_arguments(&format!("library-dir {}", self.shown()))
     }
 }

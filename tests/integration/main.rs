@@ -11,6 +11,7 @@ mod cmsgpack;
 mod commands;
 mod compatibility;
 mod delete;
+mod deploys;
 mod differential;
 mod documentation;
 mod errors;

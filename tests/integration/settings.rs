@@ -12,7 +12,7 @@ fn setting(client: &mut Client, name: &str) -> String {
 }
 
 /// The settings and their defaults.
-const DEFAULTS: [(&str, &str); 11] = [
+const DEFAULTS: [(&str, &str); 13] = [
     ("reclaim-queue", "64"),
     ("intercept", "no"),
     ("enable-debug-command", "no"),
@@ -22,6 +22,8 @@ const DEFAULTS: [(&str, &str); 11] = [
     ("keep-scripts", "no"),
     ("undeclared-keys", "off"),
     ("hide-user-data", "no"),
+    ("keep-generations", "1"),
+    ("keep-generations-bytes", "268435456"),
     ("jit", "hot"),
     ("library-dir", ""),
 ];

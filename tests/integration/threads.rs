@@ -1,7 +1,7 @@
 //! The module's threads: the worker and the watch.
 
 use crate::support::library::{callback, load, load_many, numbered};
-use crate::support::{Options, Server, wait_until};
+use crate::support::{KINDS, Kind, Options, Server, wait_until};
 
 const THREADS: [&str; 2] = ["shadow-reclaim", "shadow-watch"];
 
@@ -31,6 +31,31 @@ fn the_threads_take_no_signal() {
 }
 
 #[test]
+fn without_calls_the_watch_sleeps_until_the_next() {
+    let server = Options::new().set("busy-reply-threshold", "50").start();
+    let (mut caller, mut other) = (server.client(), server.client());
+    load(&mut caller, &callback("while true do end"));
+    for kind in KINDS {
+        server.wait_until_at_rest();
+        caller.send(&match kind {
+            Kind::Function => ["SHADOW.FCALL", "f", "0"],
+            Kind::Script => ["SHADOW.EVAL", "while true do end", "0"],
+        });
+        wait_until("the server is busy", || other.run("PING").text().starts_with("BUSY "));
+        assert_eq!(other.call(&[kind.container(), "KILL"]).text(), "OK");
+        assert!(caller.read().is_error());
+    }
+    // A profile wants it as well.
+    server.wait_until_at_rest();
+    load(&mut caller, &numbered(1));
+    assert_eq!(other.run("SHADOW.FUNCTION PROFILE START HZ 1000 SECONDS 60").text(), "OK");
+    wait_until("a call is sampled", || {
+        caller.run("SHADOW.FCALL f1 0");
+        other.run("SHADOW.FUNCTION PROFILE GET").text().contains("f1")
+    });
+}
+
+#[test]
 fn the_server_goes_on_while_the_worker_frees() {
     let server = Options::new().module_arguments("enable-debug-command yes").start();
     let mut client = server.client();
@@ -43,6 +68,24 @@ fn the_server_goes_on_while_the_worker_frees() {
     client.run("SHADOW.DEBUG RECLAIM-RELEASE");
     wait_until("the worker has freed them", || client.info_number("shadow_pending_libraries") == 0);
     assert_eq!(client.run("SHADOW.FCALL f999 0").text(), "999");
+}
+
+#[test]
+fn the_worker_has_room_for_the_deepest_source() {
+    let server = Server::start();
+    let mut client = server.client();
+    // From 100 levels to more than there may be, of what takes most room.
+    for levels in (100..=2_000).step_by(100) {
+        for (open, close) in [("f({", "})"), ("function() return ", " end")] {
+            let body = format!("return {}1{}", open.repeat(levels), close.repeat(levels));
+            let code = format!("#!lua name=deep\nredis.register_function('deep', function() {body} end)");
+            let reply = client.call(&["SHADOW.FUNCTION", "DEPLOY", "TRY", &code]);
+            if reply.is_error() {
+                let text = reply.text();
+                assert!(text.starts_with("ERR Library 'deep': Error compiling function: "), "{levels}: {text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
+use crate::deploys;
 use crate::library::{COUNT, SCRIPTS, script, source};
 use crate::replies::Replies;
 use crate::support::scripts::digest;
@@ -22,6 +23,9 @@ pub const ALL: &[(usize, Drive)] = &[
     (1, read_replica),
     (1, run_away),
     (1, run_away_on_replica),
+    (1, deploys::change),
+    (1, deploys::look),
+    (1, deploys::look_at_replica),
     (1, administer),
     (1, resync),
 ];
@@ -43,7 +47,7 @@ fn ask(client: &mut Client, line: &str, replies: &Replies) -> Value {
 }
 
 /// Lets a moment go by, so that not everything comes at once.
-fn pause(rng: &mut Rng, milliseconds: std::ops::Range<u64>, until: Instant) {
+pub fn pause(rng: &mut Rng, milliseconds: std::ops::Range<u64>, until: Instant) {
     let pause = Duration::from_millis(rng.u64(milliseconds));
     std::thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
 }

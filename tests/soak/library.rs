@@ -54,3 +54,15 @@ end}}
         size = edition % 50
     )
 }
+
+/// Two libraries that say their version.
+pub fn pair(version: u32) -> [String; 2] {
+    ["one", "two"].map(|name| {
+        format!(
+            "#!lua name=lib{name}
+redis.register_function{{function_name = 'version_{name}', flags = {{'no-writes'}}, callback = function()
+    return '{version}'
+end}}"
+        )
+    })
+}

@@ -7,7 +7,7 @@ use crate::library::FAILURE;
 use crate::support::Value;
 
 /// Errors that belong to it, by their beginnings.
-const EXPECTED: [&str; 17] = [
+const EXPECTED: [&str; 20] = [
     "BUSY ",
     "LOADING ",
     "NOTBUSY ",
@@ -17,6 +17,9 @@ const EXPECTED: [&str; 17] = [
     "ERR Library lib",
     "ERR Library 'lib",
     "ERR Function not found",
+    "ERR There is no version to roll back to",
+    "ERR The current version is '",
+    "ERR The current libraries have no version",
     "ERR Script killed by user",
     "ERR Background save already in progress",
     "ERR Background append only file rewriting already in progress",
@@ -28,7 +31,7 @@ const EXPECTED: [&str; 17] = [
 ];
 
 /// What must have been done once at least.
-const DONE: [&str; 14] = [
+const DONE: [&str; 19] = [
     "SHADOW.EVAL",
     "SHADOW.EVALSHA",
     "SHADOW.SCRIPT FLUSH ASYNC",
@@ -36,13 +39,18 @@ const DONE: [&str; 14] = [
     "SHADOW.SCRIPT LOAD",
     "SHADOW.FCALL",
     "SHADOW.FCALL_RO",
+    "MULTI, SHADOW.FCALL",
+    "MULTI, SHADOW.FCALL_RO",
     "SHADOW.FUNCTION DELETE",
+    "SHADOW.FUNCTION DEPLOY",
+    "SHADOW.FUNCTION DEPLOY TRY",
     "SHADOW.FUNCTION FLUSH ASYNC",
     "SHADOW.FUNCTION FLUSH SYNC",
     "SHADOW.FUNCTION KILL",
     "SHADOW.FUNCTION LOAD",
     "SHADOW.FUNCTION LOAD REPLACE",
     "SHADOW.FUNCTION RESTORE",
+    "SHADOW.FUNCTION ROLLBACK",
 ];
 
 /// The replies of all clients.

@@ -28,6 +28,13 @@ pub fn contents(server: &Server) -> Vec<Vec<u8>> {
     listed
 }
 
+/// What is said of the current version: its name, when and by whom it was deployed, and its libraries.
+pub fn version(server: &Server) -> Value {
+    let versions = server.client().run("SHADOW.FUNCTION VERSIONS").items();
+    let fields = ["version", "sha256", "deployed_at_ms", "client", "user", "libraries", "functions"];
+    Value::Array(fields.map(|field| versions[0].field(field).expect("a field of a version")).into())
+}
+
 /// The digests of all scripts, sorted.
 pub fn scripts(server: &Server) -> Vec<String> {
     let list = server.client().run("SHADOW.SCRIPT LIST").items();

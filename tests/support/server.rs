@@ -366,6 +366,25 @@ impl Server {
             .and_then(|status| value(&status, field))
     }
 
+    /// Waits until the module has found that no calls come: its watch sleeps while the server's timer runs ten times.
+    pub fn wait_until_at_rest(&self) {
+        let switches = |path: String| {
+            let status = fs::read_to_string(path).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.and_then(|count| count.trim().parse::<u64>().ok()).expect("the thread runs")
+        };
+        let of_the_server = || switches(format!("/proc/{0}/task/{0}/status", self.pid()));
+        let of_the_watch = || self.thread_status("shadow-watch", "voluntary_ctxt_switches");
+        let mut seen = (of_the_server(), of_the_watch());
+        wait_until("the watch sleeps", || {
+            let now = of_the_watch();
+            if now != seen.1 {
+                seen = (of_the_server(), now.clone());
+            }
+            now.is_some() && of_the_server() >= seen.0 + 10
+        });
+    }
+
     fn thread_files(&self, file: &str) -> Vec<PathBuf> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server is running");
         tasks.filter_map(|task| Some(task.ok()?.path().join(file))).collect()

@@ -38,6 +38,9 @@ const LEVEL: u64 = 1_200;
 /// The deepest nesting that is worth its stack, in levels. Each `elseif`, each `or` and each call in a row is one.
 const DEEPEST: u64 = 4_000;
 
+/// A stack for a thread that compiles: half of it holds the deepest nesting, as on the main thread.
+pub const COMPILER_STACK: usize = (2 * DEEPEST * LEVEL) as usize;
+
 /// What there is to nest without a limit of the stack, or where it is not known.
 const USUAL_STACK: u64 = 8 << 20;
 

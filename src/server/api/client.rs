@@ -52,6 +52,13 @@ impl ClientId {
         }
     }
 
+    /// The name of its user; empty for none.
+    pub fn user(self, context: &Context) -> Vec<u8> {
+        // SAFETY: Living context. The name is a new string, which we own.
+        let name = unsafe { ServerString::own(api!(RedisModule_GetClientUserNameById)(context.raw(), self.0)) };
+        name.map(|name| name.bytes().to_vec()).unwrap_or_default()
+    }
+
     /// The name that it has set; empty for none.
     pub fn name(self, context: &Context) -> Vec<u8> {
         // SAFETY: Living context. The name is a new string, which we own.

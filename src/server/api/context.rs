@@ -31,6 +31,12 @@ impl DetachedContext {
         Self(unsafe { Context::new(api!(RedisModule_GetThreadSafeContext)(ptr::null_mut())) })
     }
 
+    /// Makes one of this module, whose name its lines in the log have.
+    pub fn of(context: &Context) -> Self {
+        // SAFETY: Living context. The new one lives until it is freed in `drop`.
+        Self(unsafe { Context::new(api!(RedisModule_GetDetachedThreadSafeContext)(context.raw)) })
+    }
+
     /// The context.
     pub const fn get(&self) -> &Context<'_> {
         &self.0
@@ -190,10 +196,20 @@ impl Context<'_> {
     /// Sends the command `name` with `words` after it to the replicas and the append-only file.
     pub fn replicate(&self, name: &CStr, words: &[&[u8]]) {
         let words: Vec<ServerString> = words.iter().map(|word| ServerString::new(word)).collect();
-        let mut words = Words::new(&words);
+        self.replicate_words(name, &mut Words::new(&words));
+    }
+
+    /// Does the same with strings that the server has.
+    pub fn replicate_words(&self, name: &CStr, words: &mut Words) {
         // SAFETY: Living context, C strings; the format names an array of strings and their number. The server takes
         // references of its own.
         unsafe { api!(RedisModule_Replicate)(self.raw, name.as_ptr(), c"v".as_ptr(), words.as_mut_ptr(), words.len()) };
+    }
+
+    /// Sends a command of one word to the replicas alone.
+    pub fn replicate_to_replicas(&self, name: &CStr) {
+        // SAFETY: Living context, C strings; the format names nothing that follows, and leaves out the file (A).
+        unsafe { api!(RedisModule_Replicate)(self.raw, name.as_ptr(), c"A".as_ptr()) };
     }
 
     /// The server's state.

@@ -13,6 +13,7 @@
 #![allow(unsafe_code, reason = "calls the server, and is called by it")]
 
 mod acl;
+mod blocked_client;
 mod call;
 mod call_reply;
 mod client;
@@ -21,6 +22,7 @@ pub mod command;
 mod command_info;
 pub mod config;
 mod context;
+mod doorbell;
 pub mod entry;
 pub mod events;
 mod filter;
@@ -39,12 +41,14 @@ use bitflags::bitflags;
 use redis_module::raw;
 
 pub use acl::{KnownCommand, User};
+pub use blocked_client::{BlockedClient, Waiting};
 pub use call::{Flags, call};
 pub use call_reply::CallReply;
 pub use client::ClientId;
 pub use command::KeyAccess;
 pub use command_info::{CommandInfo, KeyRange};
 pub use context::{Context, DetachedContext};
+pub use doorbell::{Bell, Doorbell};
 pub use filter::{CommandFilter, FilteredCommand, InstalledFilter, Sender};
 pub use guard::guarded;
 pub use key_positions::KeyPositions;
@@ -86,6 +90,10 @@ bitflags! {
         const REPLICATED = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
         const LOADING = raw::REDISMODULE_CTX_FLAGS_LOADING;
         const IS_CHILD = raw::REDISMODULE_CTX_FLAGS_IS_CHILD;
+        /// The client does not expect to wait.
+        const DENY_BLOCKING = raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING;
+        /// There is an append-only file.
+        const AOF = raw::REDISMODULE_CTX_FLAGS_AOF;
         const REPLICA_IS_STALE = raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
         const _ = !0;
     }

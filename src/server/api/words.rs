@@ -44,6 +44,12 @@ impl<'a> Arguments<'a> {
         unsafe { Words::of(words) }
     }
 
+    /// The strings from word `start` on, which outlive the command.
+    pub fn held(&self, start: usize) -> Vec<ServerString> {
+        // SAFETY: the words are alive.
+        self.0.iter().skip(start).filter_map(|&string| unsafe { ServerString::hold(string) }).collect()
+    }
+
     /// The word at `index`; empty beyond the end.
     pub fn get(&self, index: usize) -> &'a [u8] {
         // SAFETY: the strings live while the callback runs, which `'a` does not outlive.
@@ -73,9 +79,9 @@ pub struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// These words.
-    pub fn new(texts: &'a [ServerString]) -> Self {
+    pub fn new(texts: impl IntoIterator<Item = &'a ServerString>) -> Self {
         // SAFETY: the strings are borrowed for `'a`.
-        unsafe { Self::of(texts.iter().map(ServerString::raw)) }
+        unsafe { Self::of(texts.into_iter().map(ServerString::raw)) }
     }
 
     /// # Safety

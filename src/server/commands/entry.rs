@@ -4,10 +4,7 @@ use super::super::api::command::Enter;
 use super::super::api::{Arguments, Context};
 use super::super::intercept::authorise;
 use crate::engine::Callable;
-use crate::error::Error;
-
-/// The reply of a command that panicked.
-const INTERNAL: &[u8] = b"ERR internal error in the shadow module, see the server's log";
+use crate::error::{Error, INTERNAL};
 
 /// Whether a command that there is for functions and for scripts is that for functions or that for scripts.
 pub trait Kind {
@@ -51,7 +48,7 @@ impl<C: Command> Enter for C {
             // Part of a reply is on its way: the client would take whatever follows for the rest of it.
             context.close_client();
         } else {
-            context.reply_error(INTERNAL);
+            context.reply_error(INTERNAL.as_bytes());
         }
     }
 }

@@ -3,6 +3,7 @@
 mod call;
 mod debug;
 mod delete;
+mod deploy;
 mod dump;
 mod entry;
 mod eval;
@@ -25,6 +26,7 @@ mod slowlog;
 pub mod spec;
 mod stats;
 mod table;
+mod versions;
 
 pub use registration::register;
 pub use restore::replicate_restore;

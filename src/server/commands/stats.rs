@@ -24,7 +24,9 @@ impl Command for Stats {
             return Err(busy_error(context, &module.dialect, Callable::Script));
         }
         let registry = module.functions.generation().registry();
-        context.reply_map(2);
+        // The server's own libraries have no version, and its STATS no such field.
+        let release = registry.release();
+        context.reply_map(2 + usize::from(release.is_some()));
         context.reply_bulk(b"running_script");
         with_current(|running| match running {
             Some(running) => reply_running(context, running),
@@ -38,6 +40,10 @@ impl Command for Stats {
         context.reply_integer(registry.library_count() as i64);
         context.reply_bulk(b"functions_count");
         context.reply_integer(registry.function_count() as i64);
+        if let Some(release) = release {
+            context.reply_bulk(b"version");
+            context.reply_bulk(release.shown().as_bytes());
+        }
         Ok(())
     }
 }

@@ -8,8 +8,8 @@ use super::super::settings;
 use super::entry::{OfFunctions, OfScripts};
 use super::spec::{Line, List, Spec};
 use super::{
-    debug, delete, dump, eval, fcall, flush, help, histogram, kept, keys, kill, list, load, metrics, profile,
-    resetstat, restore, script, slowlog, stats,
+    debug, delete, deploy, dump, eval, fcall, flush, help, histogram, kept, keys, kill, list, load, metrics, profile,
+    resetstat, restore, script, slowlog, stats, versions,
 };
 use crate::engine::{Callable, Dialect};
 
@@ -79,6 +79,9 @@ const POLICY: Argument = Argument::new(c"policy", Kind::OneOf).optional().of(&[
     Argument::new(c"append", Kind::PureToken).token(c"APPEND"),
     Argument::new(c"replace", Kind::PureToken).token(c"REPLACE"),
 ]);
+
+/// What a deploy is called.
+const VERSION: Argument = Argument::new(c"version", Kind::String).token(c"VERSION");
 
 /// All commands, in the order of HELP.
 const COMMANDS: &[Spec] = &[
@@ -654,6 +657,63 @@ const FUNCTION: &[Spec] = &[
                 "      libraries with the new libraries (notice that even on this option there is a chance of failure",
             ),
             Line::Always("      in case of functions name collision with another library)."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"deploy",
+        handler: Some(Handler::of::<deploy::Deploy>()),
+        arity: -3,
+        flags: c"write deny-oom deny-script",
+        acl: c"write slow scripting",
+        summary: c"Puts these libraries in the place of all, at once.",
+        complexity: c"O(1) on the main thread, but for the words of the command; O(N) on the worker, where N is the number of libraries",
+        tips: ALL_SHARDS,
+        arguments: &[
+            VERSION.optional(),
+            Argument::new(c"current", Kind::String).token(c"IFVERSION").optional(),
+            Argument::new(c"try", Kind::PureToken).token(c"TRY").optional(),
+            Argument::new(c"libraries", Kind::OneOf).of(&[
+                Argument::new(c"dir", Kind::PureToken).token(c"DIR"),
+                Argument::new(c"function-code", Kind::String).multiple(),
+            ]),
+        ],
+        help: &[
+            Line::Always("DEPLOY [VERSION <label>] [IFVERSION <label>] [TRY] (DIR|<FUNCTION CODE> [<FUNCTION CODE> ...])"),
+            Line::Always("    Put these libraries in the place of all: all of them, at once, or none."),
+            Line::Always("    * VERSION: What to call them."),
+            Line::Always("    * IFVERSION: Only if this is the current version."),
+            Line::Always("    * TRY: Check everything and change nothing."),
+            Line::Always("    * DIR: The library files of the directory shadow.library-dir."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"rollback",
+        handler: Some(Handler::of::<deploy::Rollback>()),
+        arity: -2,
+        flags: c"write deny-script",
+        acl: c"write slow scripting",
+        summary: c"Brings back the libraries that a deploy has replaced.",
+        complexity: c"O(1); O(N) where N is the number of libraries if there is a replica or an append-only file",
+        tips: ALL_SHARDS,
+        arguments: &[VERSION.optional()],
+        help: &[
+            Line::Always("ROLLBACK [VERSION <label>]"),
+            Line::Always("    Bring back the libraries that the last deploy has replaced, or those of this version."),
+        ],
+        ..BLANK
+    },
+    Spec {
+        name: c"versions",
+        handler: Some(Handler::of::<versions::Versions>()),
+        flags: c"deny-script",
+        summary: c"Returns the current version of the libraries and those that can come back.",
+        complexity: c"O(N) where N is the number of libraries that were changed since their deploy",
+        tips: Some(c"nondeterministic_output"),
+        help: &[
+            Line::Always("VERSIONS"),
+            Line::Always("    Return the current version of the libraries, then those that ROLLBACK can bring back."),
         ],
         ..BLANK
     },

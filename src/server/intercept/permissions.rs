@@ -147,7 +147,8 @@ mod tests {
         let functions = inside.iter().chain(&["resetstat"]).map(|name| format!("-shadow.function|{name}"));
         let scripts = inside.iter().map(|name| format!("-shadow.script|{name}"));
         assert_eq!(rules("-@admin", true), functions.chain(scripts).collect::<Vec<_>>());
-        let writes = ["load", "delete", "flush", "restore", "import"].map(|name| format!("-shadow.function|{name}"));
+        let writes = ["load", "delete", "flush", "restore", "deploy", "rollback", "import"]
+            .map(|name| format!("-shadow.function|{name}"));
         assert_eq!(rules("-@write", true), [writes.as_slice(), &["-shadow.script|kept".to_owned()]].concat());
     }
 

@@ -1,5 +1,6 @@
 //! One of the module's registries: its current generation, and what stands ready to take its place.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::super::api::Context;
@@ -21,6 +22,15 @@ enum Freed {
     InPlace,
 }
 
+/// How much of what deploys replace is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// How many generations.
+    pub generations: usize,
+    /// How many bytes all of them may hold; 0 for any number.
+    pub bytes: usize,
+}
+
 /// The last flush that retired a generation.
 #[derive(Clone, Copy, Debug)]
 pub struct LastFlush {
@@ -39,6 +49,8 @@ pub struct Current<C: Contents> {
     generation: Box<Generation<C>>,
     /// The generation that is filled beside the current one while a replica loads.
     staged: Option<Box<Generation<C>>>,
+    /// Those before it that deploys have replaced and that can come back, the last one first.
+    kept: VecDeque<Box<Generation<C>>>,
     dialect: Dialect,
     /// What the worker keeps for it.
     pub depot: Arc<Depot<Generation<C>>>,
@@ -48,6 +60,8 @@ pub struct Current<C: Contents> {
     pub slow_log: SlowLog,
     /// The last flush that retired a generation.
     pub last_flush: Option<LastFlush>,
+    /// How long the last deploy or rollback took to swap the generations.
+    pub last_deploy: Option<Ticks>,
 }
 
 impl<C: Contents> Current<C> {
@@ -62,11 +76,13 @@ impl<C: Contents> Current<C> {
         Ok(Self {
             generation,
             staged: None,
+            kept: VecDeque::new(),
             dialect: dialect.clone(),
             depot: Depot::new(move || Generation::new(spare_dialect.clone()).ok()),
             totals: Totals::default(),
             slow_log: SlowLog::default(),
             last_flush: None,
+            last_deploy: None,
         })
     }
 
@@ -92,12 +108,22 @@ impl<C: Contents> Current<C> {
         self.staged.as_deref().into_iter().for_each(body);
     }
 
-    /// Deletes all libraries or scripts.
+    /// The generations that can come back, the last one first.
+    pub fn kept(&self) -> impl Iterator<Item = &Generation<C>> {
+        self.kept.iter().map(|generation| &**generation)
+    }
+
+    /// Bytes that these hold.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept().map(Generation::bytes).sum()
+    }
+
+    /// Deletes all libraries or scripts, those that could come back included.
     ///
     /// # Errors
     /// When no spare is ready and no VM can be built. Nothing has changed then.
     pub(super) fn flush(&mut self, threads: &Threads, context: &Context, mode: FlushMode) -> Result<(), Error> {
-        if self.generation.registry().count() == 0 {
+        if self.generation.registry().count() == 0 && self.kept.is_empty() {
             return Ok(());
         }
         let began = Ticks::now();
@@ -122,8 +148,8 @@ impl<C: Contents> Current<C> {
         Ok(fresh)
     }
 
-    /// Puts `fresh` in the place of the current generation, which ends here: nothing else replaces it. It counts as a
-    /// flush that began at `began`, if anything was loaded.
+    /// Puts `fresh` in the place of the current generation, which ends here with those that could come back: nothing
+    /// else ends one. It counts as a flush that began at `began`, if anything was loaded.
     pub(super) fn replace(
         &mut self,
         threads: &Threads,
@@ -132,18 +158,19 @@ impl<C: Contents> Current<C> {
         mode: FlushMode,
         began: Ticks,
     ) {
-        // The watch lets go of the old VM before anybody can free it.
-        threads.watch.set_alarm(Generation::<C>::CALLABLE, Some(fresh.alarm()));
-        let old = std::mem::replace(&mut self.generation, fresh);
+        let old = self.supersede(threads, fresh);
         let programs = old.registry().count();
+        let mut leaving = Vec::with_capacity(1 + self.kept.len());
+        leaving.push(old);
+        leaving.extend(self.kept.drain(..));
         let freed = match mode {
             FlushMode::Sync => {
-                drop(old);
+                drop(leaving);
                 threads.reclaim.prepare();
                 threads.deliver_soon(context);
                 Freed::AsAsked
             }
-            FlushMode::Async => self.hand_over(threads, context, old),
+            FlushMode::Async => self.hand_over(threads, context, leaving),
         };
         if programs == 0 {
             return;
@@ -155,20 +182,67 @@ impl<C: Contents> Current<C> {
         self.last_flush = Some(LastFlush { mode, took: began.elapsed(), programs });
     }
 
-    /// Frees a generation that never was the current one.
-    pub(super) fn dispose(&self, threads: &Threads, context: &Context, generation: Box<Generation<C>>) {
-        self.hand_over(threads, context, generation);
+    /// Puts `next` in the place of the current generation. Gives that: nothing refers to it any more.
+    fn supersede(&mut self, threads: &Threads, next: Box<Generation<C>>) -> Box<Generation<C>> {
+        // The watch lets go of the old VM before anybody can free it.
+        threads.watch.set_alarm(Generation::<C>::CALLABLE, Some(next.alarm()));
+        std::mem::replace(&mut self.generation, next)
     }
 
-    /// Hands a generation that nothing refers to over to the worker, or frees it here when that cannot take it.
-    fn hand_over(&self, threads: &Threads, context: &Context, generation: Box<Generation<C>>) -> Freed {
-        match threads.reclaim.hand_over(generation, &self.depot) {
+    /// Puts `next` in the place of the current generation, which is kept unless it is empty.
+    pub(super) fn deploy(&mut self, threads: &Threads, context: &Context, next: Box<Generation<C>>, keep: Keep) {
+        let began = Ticks::now();
+        configure(&next);
+        let old = self.supersede(threads, next);
+        if old.registry().count() == 0 {
+            self.dispose(threads, context, vec![old]);
+        } else {
+            self.kept.push_front(old);
+        }
+        self.trim(threads, context, keep);
+        self.last_deploy = Some(began.elapsed());
+    }
+
+    /// Brings back the last of the kept generations that `is_it`, and keeps the current one in its stead. False if
+    /// there is none.
+    pub(super) fn bring_back(
+        &mut self,
+        threads: &Threads,
+        context: &Context,
+        keep: Keep,
+        is_it: impl Fn(&Generation<C>) -> bool,
+    ) -> bool {
+        let place = self.kept.iter().position(|generation| is_it(generation));
+        let Some(next) = place.and_then(|place| self.kept.remove(place)) else { return false };
+        self.deploy(threads, context, next, keep);
+        true
+    }
+
+    /// Frees those of the kept generations that are too many, the oldest first.
+    pub(super) fn trim(&mut self, threads: &Threads, context: &Context, keep: Keep) {
+        let mut leaving = Vec::new();
+        while self.kept.len() > keep.generations || keep.bytes > 0 && self.kept_bytes() > keep.bytes {
+            leaving.extend(self.kept.pop_back());
+        }
+        if !leaving.is_empty() {
+            self.dispose(threads, context, leaving);
+        }
+    }
+
+    /// Frees generations that are not the current one.
+    pub fn dispose(&self, threads: &Threads, context: &Context, generations: Vec<Box<Generation<C>>>) {
+        self.hand_over(threads, context, generations);
+    }
+
+    /// Hands generations that nothing refers to over to the worker, or frees them here when that cannot take them.
+    fn hand_over(&self, threads: &Threads, context: &Context, generations: Vec<Box<Generation<C>>>) -> Freed {
+        match threads.reclaim.hand_over(generations, &self.depot) {
             Ok(()) => {
                 threads.deliver_soon(context);
                 Freed::AsAsked
             }
-            Err(generation) => {
-                drop(generation);
+            Err(generations) => {
+                drop(generations);
                 Freed::InPlace
             }
         }
@@ -199,13 +273,14 @@ impl<C: Contents> Current<C> {
     /// Gives up what was filled beside the current generation.
     pub(super) fn discard_staged(&mut self, threads: &Threads, context: &Context) {
         if let Some(staged) = self.staged.take() {
-            self.dispose(threads, context, staged);
+            self.dispose(threads, context, vec![staged]);
         }
     }
 
     /// Sets every counter that only grows back to 0.
     pub(super) fn reset_statistics(&self) {
         self.generation.registry().reset_counters();
+        self.kept().for_each(|generation| generation.registry().reset_counters());
         self.totals.reset();
         self.depot.reset_freed();
     }

@@ -16,11 +16,12 @@
 use std::cell::Cell;
 
 use super::super::api::Context;
+use super::super::deploys::Author;
 use super::super::main_thread::MainThread;
 use super::super::running;
 use super::{BUSY, FlushMode, Module, fill, follow_script, keeps_scripts, write};
 use crate::error::Error;
-use crate::registry::{Origin, shebang};
+use crate::registry::{Label, Origin, shebang};
 
 /// What `DEBUG RELOAD` was told about the libraries in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(super) struct Loading {
 pub struct Sources {
     /// Those of the libraries.
     pub libraries: Vec<Vec<u8>>,
+    /// The deploy that has brought them, if one has.
+    pub author: Option<(Label, Author)>,
     /// The scripts, the least recently used first.
     pub scripts: Vec<(Origin, Vec<u8>)>,
 }
@@ -103,12 +106,13 @@ fn begin_by(context: &Context, body: impl FnOnce(&mut Module) -> Result<(), Erro
 ///
 /// # Errors
 /// A sentence for the log that names the library; and when the load could not begin.
-pub fn load(context: &Context, sources: &Sources) -> Result<(), Error> {
+pub fn load(context: &Context, sources: Sources) -> Result<(), Error> {
     if UNREADY.get() {
         return Err(BUSY.into());
     }
     let module = &mut *write(context)?;
     let replace = module.loading.reload.is_some_and(|reload| reload.merge);
+    let is_all = !module.loading.reload.is_some_and(|reload| reload.keep);
     let target = module.functions.loaded();
     for code in &sources.libraries {
         let loaded = fill(target, context, true, |target, host| target.load(code, replace, None, host));
@@ -117,6 +121,10 @@ pub fn load(context: &Context, sources: &Sources) -> Result<(), Error> {
             let name = header.map_or_else(|_| "?".into(), |header| header.name);
             Error::new([format!("failed loading library '{name}' from the file: ").as_bytes(), error.text()].concat())
         })?;
+    }
+    if let Some((label, author)) = sources.author.filter(|_| is_all) {
+        let hash = target.registry().hash();
+        target.set_release(author.release(label, hash));
     }
     let target = module.scripts.loaded();
     for (origin, code) in &sources.scripts {

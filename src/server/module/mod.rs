@@ -8,15 +8,18 @@ use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use super::api::Context;
+use super::api::{Context, State};
 use super::cluster_reset::ClusterReset;
 use super::command_keys::CommandKeys;
+use super::deploys::Deploys;
 use super::followed::Followed;
 use super::gate::Gate;
 use super::load_host::LoadHost;
 use super::main_thread::MainThread;
+use super::pace::Pace;
 use super::payload_form::PayloadForm;
 use super::profile::Profiler;
+use super::settings::{KEEP_GENERATIONS, KEEP_GENERATIONS_BYTES};
 use super::totals::CacheTotals;
 use crate::clock::{self, Ticks};
 use crate::directory::Directory;
@@ -24,11 +27,11 @@ use crate::engine::{self, Callable, Dialect, Host, LOAD_LIMIT};
 use crate::error::Error;
 use crate::generation::{Bounds, Compilation, Contents, Functions, Generation, Scripts};
 use crate::reclaim::Supply;
-use crate::registry::{Digest, Origin, Registry, Script, ScriptCache, payload};
+use crate::registry::{Digest, Label, Origin, Registry, Script, ScriptCache, payload};
 use loading::Loading;
 use threads::Threads;
 
-pub use current::Current;
+pub use current::{Current, Keep};
 
 /// Where a flush frees the old generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,7 @@ pub struct Module {
     pub scripts: Current<ScriptCache>,
     loading: Loading,
     pub gate: Gate,
+    pub pace: Pace,
     pub followed: Followed,
     pub command_keys: CommandKeys,
     pub cache_totals: CacheTotals,
@@ -82,6 +86,7 @@ pub struct Module {
     pub payload_form: PayloadForm,
     pub cluster_reset: ClusterReset,
     pub profiler: Profiler,
+    pub deploys: Deploys,
     /// The libraries of `shadow.library-dir`, until they are loaded.
     pub directory: Option<Directory>,
 }
@@ -92,7 +97,12 @@ impl Module {
     ///
     /// # Errors
     /// A sentence for the log.
-    pub fn new(dialect: Dialect, directory: Option<Directory>, queue: usize) -> Result<Self, String> {
+    pub fn new(
+        context: &Context,
+        dialect: Dialect,
+        directory: Option<Directory>,
+        queue: usize,
+    ) -> Result<Self, String> {
         clock::detect_counter();
         let functions = Current::new(&dialect).map_err(|error| error.to_string())?;
         let scripts = Current::new(&dialect).map_err(|error| error.to_string())?;
@@ -106,6 +116,7 @@ impl Module {
             scripts,
             loading: Loading::default(),
             gate: Gate::new(),
+            pace: Pace::default(),
             followed: Followed::default(),
             command_keys: CommandKeys::default(),
             cache_totals: CacheTotals::default(),
@@ -114,6 +125,7 @@ impl Module {
             payload_form: PayloadForm::default(),
             cluster_reset: ClusterReset::default(),
             profiler: Profiler::default(),
+            deploys: Deploys::new(context)?,
             directory,
         })
     }
@@ -158,10 +170,43 @@ impl Module {
         });
         match (fresh, &restored) {
             (Some(fresh), Ok(())) => functions.replace(threads, context, fresh, FlushMode::Async, Ticks::now()),
-            (Some(failed), Err(_)) => functions.dispose(threads, context, failed),
+            (Some(failed), Err(_)) => functions.dispose(threads, context, vec![failed]),
             (None, _) => {}
         }
         restored
+    }
+
+    /// Puts a generation that was built in the place of the current one, which is kept as the settings say. While a
+    /// file is loaded nothing is kept: what could be brought back would depend on when the file was rewritten.
+    pub fn deploy(&mut self, context: &Context, generation: Box<Functions>) {
+        let is_loading = context.state().contains(State::LOADING);
+        let keep = if is_loading { Keep { generations: 0, bytes: 0 } } else { keep() };
+        self.functions.deploy(&self.threads, context, generation, keep);
+        self.functions.totals.deploys.count();
+    }
+
+    /// Brings back the version of this label, or the last one that was kept.
+    ///
+    /// # Errors
+    /// When it was not kept. Nothing has changed then.
+    pub fn roll_back(&mut self, context: &Context, label: Option<&Label>) -> Result<(), Error> {
+        let is_it = |generation: &Functions| {
+            let release = generation.registry().release();
+            label.is_none_or(|label| release.is_some_and(|release| !release.changed && release.label == *label))
+        };
+        if self.functions.bring_back(&self.threads, context, keep(), is_it) {
+            self.functions.totals.rollbacks.count();
+            return Ok(());
+        }
+        Err(match label {
+            Some(label) => Error::new(format!("ERR No version '{}' is kept", label.as_str())),
+            None => "ERR There is no version to roll back to".into(),
+        })
+    }
+
+    /// Frees what is kept beyond what the settings say.
+    pub fn trim_versions(&mut self, context: &Context) {
+        self.functions.trim(&self.threads, context, keep());
     }
 
     /// Deletes all libraries.
@@ -288,6 +333,12 @@ impl Module {
         engine::reset_refusals();
         engine::reset_load_timeouts();
     }
+}
+
+/// How much the settings say is kept of what deploys replace.
+fn keep() -> Keep {
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    Keep { generations: number(KEEP_GENERATIONS.get()), bytes: number(KEEP_GENERATIONS_BYTES.get()) }
 }
 
 /// Loads libraries into `target` by `body`. What `must_load`, because it comes from the master or out of a file, is

@@ -28,7 +28,7 @@ impl Threads {
     }
 
     /// Makes the event loop send the worker its next job once the reply is on its way.
-    pub(super) fn deliver_soon(&self, context: &Context) {
+    pub fn deliver_soon(&self, context: &Context) {
         if self.reclaim.has_parked() {
             context.soon(deliver);
         }
