@@ -203,7 +203,6 @@ impl Stack {
         match outcome {
             Ok(results) => {
                 self.check_values(results);
-                raising::returned();
                 results
             }
             Err(raise) => {

@@ -7,6 +7,9 @@ struct lua_State;
 // Of the VM: pushes a text, with the position before it.
 void luaG_pusherror(lua_State*, const char*);
 
+extern "C" void* lua_getthreaddata(lua_State*);
+extern "C" void lua_setthreaddata(lua_State*, void*);
+
 namespace
 {
 // The VM's number for the kind of its error, whose value is on the VM's stack.
@@ -18,15 +21,37 @@ struct Raised
 // What the VM has for its errors, and for want of memory.
 constexpr int LUA_ERRRUN = 2;
 constexpr int LUA_ERRMEM = 4;
+
+// As raising.rs has it.
+struct Landing
+{
+    long calls;
+    lua_State* state;
+    void* outer;
+};
+
+// Whatever passes, even a panic, leaves the landing of this function's caller. One that returns does it by itself.
+struct Passing
+{
+    lua_State* state;
+
+    ~Passing()
+    {
+        if (state)
+            lua_setthreaddata(state, static_cast<Landing*>(lua_getthreaddata(state))->outer);
+    }
+};
 } // namespace
 
 // Runs `body(state, data)` and gives 0, or the number of the error that it raised.
 extern "C" __attribute__((visibility("hidden"))) int shadow_vm_catch(
-    void (*body)(lua_State*, void*), lua_State* state, void* data)
+    lua_State* state, void (*body)(lua_State*, void*), void* data)
 {
     try
     {
+        Passing passing{state};
         body(state, data);
+        passing.state = nullptr;
         return 0;
     }
     catch (const Raised& raised)
