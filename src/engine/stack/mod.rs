@@ -217,13 +217,11 @@ impl Stack {
     /// Raises, from inside a native.
     fn raise(&self, raise: Raise) -> ! {
         self.replace_by_raised(raise);
-        // SAFETY: Raising. One value is on top.
-        unsafe { ffi::lua_error(self.state) }
+        self.raise_top()
     }
 
-    /// Raises above the values of the function that is running.
-    fn raise_above(&self, raise: Raise) -> ! {
-        self.push_raised(raise);
+    /// Raises the value on top.
+    fn raise_top(&self) -> ! {
         // SAFETY: Raising. One value is on top.
         unsafe { ffi::lua_error(self.state) }
     }
