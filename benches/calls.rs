@@ -1,12 +1,10 @@
 //! The time that a call takes inside the server.
 
 use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::row::Row;
 use crate::servers::Identity;
-use crate::side::{Side, per_call, settle};
-use crate::summary::{Better, Pairs, Spread};
+use crate::side::{Side, settle};
 use crate::support::Client;
+use crate::trial::{self, Command, Found, Subject, command};
 
 /// One library with the functions of all cases.
 const LIBRARY: &str = include_str!("calls.lua");
@@ -123,26 +121,11 @@ impl Case {
         self.arguments.split(' ')
     }
 
-    /// Measures both sides, which are called by `commands`.
-    pub fn measure(&self, client: &mut Client, what: &str, commands: &[Vec<impl Word>; 2], plan: &Plan) -> Row {
-        let calls = calls(self.calls, plan);
-        let pairs = measure_pairs(client, what, commands, calls, plan);
-        let floor = self.floor.map(|commands| {
-            let command: Vec<&str> = ["SHADOW.DEBUG", "CALL"].into_iter().chain(commands.split(' ')).collect();
-            let samples: Vec<f64> = (0..=plan.call_rounds).map(|_| timed(client, &command, calls, what)).collect();
-            Spread::of(&samples[1..])
-        });
-        Row { name: self.name.to_owned(), pairs, floor }
+    /// Its measurement, under a name and with these commands.
+    pub fn subject(&self, name: String, commands: [Command; 2]) -> Subject {
+        let floor = self.floor.map(|commands| command(["SHADOW.DEBUG", "CALL"].into_iter().chain(commands.split(' '))));
+        Subject { name, commands, floor, calls: self.calls }
     }
-}
-
-/// A word of a command.
-pub trait Word: AsRef<[u8]> + Clone {}
-impl<T: AsRef<[u8]> + Clone> Word for T {}
-
-/// Calls in one measurement under this plan, where the full one has `calls`.
-pub fn calls(calls: usize, plan: &Plan) -> usize {
-    (calls / plan.call_divisor).max(2)
 }
 
 /// Loads the library into both registries, and the keys that its functions need.
@@ -154,49 +137,12 @@ pub fn prepare(client: &mut Client) {
     client.run(&format!("HSET bench:hash{fields}"));
 }
 
-/// The rows of calls, those of computations and those of errors: microseconds in the server.
-pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 3] {
-    let server = identity.start();
-    let mut client = server.client();
-    prepare(&mut client);
-    let cases: [&[Case]; 3] = [&CALLS, &COMPUTATIONS, &ERRORS];
-    cases.map(|cases| cases.iter().map(|case| measure_case(&mut client, case, plan)).collect())
-}
-
-fn measure_case(client: &mut Client, case: &Case, plan: &Plan) -> Row {
-    case.measure(client, &format!("FCALL: {}", case.name), &Side::BOTH.map(|side| case.command(side)), plan)
-}
-
-/// Microseconds in the server of both sides' commands, each sent `calls` times in a sample.
-pub fn measure_pairs(
-    client: &mut Client,
-    what: &str,
-    commands: &[Vec<impl Word>; 2],
-    calls: usize,
-    plan: &Plan,
-) -> Pairs {
-    let progress = Progress::of(what);
-    let mut pairs = Pairs::of(Better::Lower);
-    // The first round warms up.
-    for round in 0..=plan.call_rounds {
-        let mut pair = [0.0; 2];
-        for place in 0..commands.len() {
-            // The order alternates, so that neither side is always the first.
-            let index = (place + round) % commands.len();
-            pair[index] = timed(client, &commands[index], calls, what);
-        }
-        if round > 0 {
-            pairs.push(pair);
-            progress.step();
-        }
-    }
-    pairs
-}
-
-/// A command in one pipeline, `calls` times; microseconds of each in the server.
-pub fn timed(client: &mut Client, command: &[impl Word], calls: usize, what: &str) -> f64 {
-    client.run("CONFIG RESETSTAT");
-    let replies = client.pipeline(&vec![command.to_vec(); calls]);
-    assert!(!replies[0].is_error(), "{what}: {}", replies[0].text());
-    per_call(client, &String::from_utf8_lossy(command[0].as_ref()).to_ascii_lowercase(), calls)
+/// The calls, the computations and the errors: microseconds in the server.
+pub fn measure(identity: &Identity, plan: &Plan) -> Found<3> {
+    trial::measure(identity, plan, |client| {
+        prepare(client);
+        let subject =
+            |case: &Case| case.subject(case.name.to_owned(), Side::BOTH.map(|side| command(case.command(side))));
+        [&CALLS[..], &COMPUTATIONS, &ERRORS].map(|cases| cases.iter().map(subject).collect())
+    })
 }

@@ -54,7 +54,11 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
                 }
             }
             let named = SIGHTS.iter().zip(found);
-            rows.extend(named.map(|((sight, _), pairs)| Row { name: format!("{what}: {sight}"), pairs, floor: None }));
+            rows.extend(named.map(|((sight, _), pairs)| Row {
+                name: format!("{what}: {sight}"),
+                pairs,
+                ..Row::default()
+            }));
         }
     }
     rows

@@ -51,7 +51,7 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Vec<Row> {
             progress.step();
         }
         let named = SIGHTS.iter().zip(found);
-        rows.extend(named.map(|(sight, pairs)| Row { name: name(libraries, sight), pairs, floor: None }));
+        rows.extend(named.map(|(sight, pairs)| Row { name: name(libraries, sight), pairs, ..Row::default() }));
     }
     rows
 }

@@ -29,6 +29,14 @@ pub const TIMES: [&str; 5] =
 pub const PINGS: [&str; 5] = ["nothing", "FUNCTION RESTORE FLUSH", "DEPLOY", "ROLLBACK", "FLUSH ASYNC"];
 pub const MEMORY: [&str; 3] = ["used_memory, MiB", "what INFO says, MiB", "difference, %"];
 
+/// Places in these.
+pub const SWAP: usize = 2;
+pub const ROLLBACK: usize = 3;
+pub const FLUSH: usize = 4;
+pub const WHILE_DEPLOYED: usize = 2;
+pub const WHILE_FLUSHED: usize = 4;
+pub const DIFFERENCE: usize = 2;
+
 const SIGHTS: usize = TIMES.len() + PINGS.len() + MEMORY.len();
 
 /// What was measured with a number of libraries.

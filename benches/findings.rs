@@ -8,6 +8,7 @@ use crate::memory::Trace;
 use crate::row::{BySize, Row};
 use crate::servers::Identity;
 use crate::summary::Spread;
+use crate::trial::Rounds;
 
 /// All measurements of one server.
 pub struct Findings {
@@ -38,6 +39,8 @@ pub struct Findings {
     pub scripts: Vec<Row>,
     /// Microseconds in the server.
     pub script_computations: Vec<Row>,
+    /// Those in which the four before were measured.
+    pub rounds: Rounds,
     /// A row for each measured thing, in the unit that its name says.
     pub clients: Vec<Row>,
     /// Microseconds as a client sees them.

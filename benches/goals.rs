@@ -2,6 +2,7 @@
 
 use crate::calls;
 use crate::collector::{self, FEW};
+use crate::deploys::{self, Deploys};
 use crate::findings::Findings;
 use crate::inside::{self, COMMANDS_PROFILE, COMMANDS_UNDECLARED, Cost, EMPTY_LATENCY, FIB_PROFILE, Samples};
 use crate::interception::{PROCESSOR_AT_ONCE, PROCESSOR_ONE_AT_A_TIME, STATES};
@@ -30,7 +31,7 @@ struct Verdict {
     met: Option<bool>,
 }
 
-const GOALS: [Goal; 37] = [
+const GOALS: [Goal; 41] = [
     Goal {
         what: "FLUSH ASYNC of 100,000 libraries, in the server",
         target: "15 us at most",
@@ -74,6 +75,35 @@ const GOALS: [Goal; 37] = [
         what: "slowest PING while 1,000,000 are being freed, and without a flush",
         target: "within the range without",
         judge: |found| slowest_ping(found, MOST),
+    },
+    Goal {
+        what: "the swap of a DEPLOY, with any number of libraries",
+        target: "100 us at most",
+        judge: |found| {
+            let swaps = found.deploys.iter().map(|deploys| deploys.times()[deploys::SWAP].median);
+            at_most(swaps.fold(0.0, f64::max), 100.0, "us")
+        },
+    },
+    Goal {
+        what: "ROLLBACK of 100,000 libraries, beside FLUSH ASYNC",
+        target: "within the range of the flush",
+        judge: |found| {
+            let times = most_deployed(found).times();
+            within(times[deploys::ROLLBACK], times[deploys::FLUSH])
+        },
+    },
+    Goal {
+        what: "slowest PING during a DEPLOY of 100,000, and while as many are being freed",
+        target: "within the range while they are freed",
+        judge: |found| {
+            let pings = most_deployed(found).pings();
+            within(pings[deploys::WHILE_DEPLOYED], pings[deploys::WHILE_FLUSHED])
+        },
+    },
+    Goal {
+        what: "memory of two versions of 100,000, beside what INFO says",
+        target: "1 % apart at most",
+        judge: |found| at_most(most_deployed(found).memory()[deploys::DIFFERENCE].median, 1.0, "%"),
     },
     Goal {
         what: "slowest call that leaves garbage, beside 100,000 and beside 10",
@@ -282,6 +312,11 @@ fn slowest_ping(found: &Findings, libraries: usize) -> Verdict {
     let pings = found.scale.pings.iter().rev().find(|pings| pings.libraries <= libraries).expect("PINGs were measured");
     let [quiet, _, shadow] = pings.slowest;
     within(shadow, quiet)
+}
+
+/// What was measured with the most libraries.
+fn most_deployed(found: &Findings) -> &Deploys {
+    found.deploys.last().expect("deploys were measured")
 }
 
 /// The median of one thing beside the range of another. Single slow calls come from the machine, too, so that the

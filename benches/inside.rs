@@ -9,6 +9,7 @@ use crate::servers::Identity;
 use crate::side::Side;
 use crate::summary::Spread;
 use crate::support::{Client, Value, wait_until};
+use crate::trial;
 
 /// The states in which a call is measured. A difference between the first two is noise.
 pub const STATES: [&str; 3] = ["off", "off, again", "on"];
@@ -135,16 +136,16 @@ impl Subject {
 
     fn times(&self, client: &mut Client, plan: &Plan) -> Samples {
         let progress = Progress::of(self.name);
-        let (command, calls) = (self.prepare(client), calls::calls(self.calls, plan));
+        let (command, calls) = (self.prepare(client), trial::calls(self.calls, plan));
         self.in_turns(client, plan.inside_rounds, |client| {
             progress.step();
-            calls::timed(client, &command, calls, self.name)
+            trial::timed(client, &command, calls, self.name)
         })
     }
 
     fn instructions(&self, counter: &mut Instructions, client: &mut Client, plan: &Plan) -> Samples {
         let progress = Progress::of(&format!("{}, instructions", self.name));
-        let (command, calls) = (self.prepare(client), calls::calls(self.calls, plan));
+        let (command, calls) = (self.prepare(client), trial::calls(self.calls, plan));
         let commands = vec![command; calls];
         self.in_turns(client, plan.inside_counts, |client| {
             progress.step();

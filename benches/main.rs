@@ -5,7 +5,8 @@
 //! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that `make matrix` has
 //!   fetched of [`servers::FETCHED`].
 //! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing.
-//!   `BENCH_ONLY=deploys` and `BENCH_ONLY=idle`: the same for deploys, and for a server that nobody uses.
+//!   `BENCH_ONLY=calls`, `BENCH_ONLY=deploys` and `BENCH_ONLY=idle`: the same for calls of functions, for deploys, and
+//!   for a server that nobody uses.
 //! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that everything works. What it writes goes to `target/bench/`.
 //!
 //! A full run writes `docs/performance.md`, the plots beside it, and the comparison in `README.md`; the latter only if
@@ -46,6 +47,7 @@ mod side;
 mod summary;
 mod table;
 mod template;
+mod trial;
 
 use std::path::Path;
 
@@ -53,6 +55,7 @@ use findings::Findings;
 use plan::Plan;
 use servers::Identity;
 use side::Kind;
+use trial::Found;
 
 fn main() {
     let plan = Plan::from_environment();
@@ -62,6 +65,15 @@ fn main() {
         Ok("inside") => {
             let costs: Vec<_> = servers.iter().map(|server| (&*server.name, inside::measure(server, &plan))).collect();
             println!("{}", report::inside(costs.iter().map(|(name, costs)| (*name, &**costs))));
+            return;
+        }
+        Ok("calls") => {
+            let found: Vec<_> = servers.iter().map(|server| (&*server.name, calls::measure(server, &plan))).collect();
+            println!("{}", report::rounds(found.iter().map(|(name, found)| (*name, found.rounds))));
+            for part in 0..3 {
+                let rows: Vec<_> = found.iter().map(|(name, found)| (*name, &*found.parts[part])).collect();
+                println!("{}\n{}", report::paired(&rows), report::instructions(&rows));
+            }
             return;
         }
         Ok("idle") => {
@@ -108,8 +120,8 @@ fn write(root: &Path, path: &Path, text: &str) {
 /// Measures one server.
 fn measure(server: Identity, plan: &Plan) -> Findings {
     eprintln!("=== {} ===", server.name);
-    let [calls, computations, errors] = calls::measure(&server, plan);
-    let [scripts, script_computations] = scripts::measure(&server, plan);
+    let Found { parts: [calls, computations, errors], rounds } = calls::measure(&server, plan);
+    let Found { parts: [scripts, script_computations], rounds: script_rounds } = scripts::measure(&server, plan);
     let clients = clients::measure(&server, plan);
     let interception = interception::measure(&server, plan);
     let inside = inside::measure(&server, plan);
@@ -136,6 +148,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         errors,
         scripts,
         script_computations,
+        rounds: rounds + script_rounds,
         clients,
         collector,
         interception,

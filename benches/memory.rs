@@ -54,7 +54,7 @@ pub struct Sample {
 /// servers: leftovers of one registry must not count for the next.
 pub fn measure(identity: &Identity, plan: &Plan) -> (Vec<Row>, [Trace; 2]) {
     let progress = Progress::of(&format!("memory of {} libraries", count(plan.libraries)));
-    let mut rows = ROWS.map(|name| Row { name: name.to_owned(), pairs: Pairs::of(Better::Lower), floor: None });
+    let mut rows = ROWS.map(|name| Row { name: name.to_owned(), pairs: Pairs::of(Better::Lower), ..Row::default() });
     let mut traces = [const { Trace::new() }; 2];
     for round in 1..=plan.memory_rounds {
         let window = if round == plan.memory_rounds { plan.trace_window } else { Duration::ZERO };

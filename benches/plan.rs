@@ -18,7 +18,9 @@ pub struct Plan {
     pub memory_patience: Duration,
     /// How long memory is sampled after the last flush: until the allocator has given back what it gives back.
     pub trace_window: Duration,
-    /// How often each function is measured in the server.
+    /// How many servers are started to measure calls in the server.
+    pub call_starts: usize,
+    /// How often each call is measured in each of them.
     pub call_rounds: usize,
     /// How often by a client.
     pub client_rounds: usize,
@@ -75,7 +77,8 @@ const FULL: Plan = Plan {
     memory_rounds: 3,
     memory_patience: Duration::from_secs(5),
     trace_window: Duration::from_secs(10),
-    call_rounds: 21,
+    call_starts: 5,
+    call_rounds: 5,
     client_rounds: 7,
     call_divisor: 1,
     collector_rounds: 3,
@@ -99,7 +102,8 @@ const SHORT: Plan = Plan {
     memory_rounds: 1,
     memory_patience: Duration::from_secs(1),
     trace_window: Duration::from_secs(1),
-    call_rounds: 3,
+    call_starts: 2,
+    call_rounds: 2,
     client_rounds: 3,
     call_divisor: 10,
     collector_rounds: 1,

@@ -13,6 +13,7 @@ use crate::row::{BySize, Row};
 use crate::summary::{Spread, mean};
 use crate::table::Table;
 use crate::template::fill;
+use crate::trial::{DISTURBED, PATIENCE, Rounds};
 
 const TEMPLATE: &str = include_str!("performance.template");
 
@@ -53,6 +54,13 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("bytes", by_size(findings, |found| &found.scale.bytes)),
         ("lists", by_size(findings, |found| &found.scale.lists)),
         ("busy-flushes", by_size(findings, |found| &found.scale.flushes)),
+        ("rounds", rounds(findings.iter().map(|found| (&*found.server.name, found.rounds))).to_string()),
+        ("disturbed", percent(100.0 * DISTURBED)),
+        ("patience", number(PATIENCE as f64)),
+        ("call-starts", count(plan.call_starts)),
+        ("call-rounds", count(plan.call_rounds)),
+        ("instructions", instructions(&of_servers(findings, |found| &found.calls)).to_string()),
+        ("script-instructions", instructions(&of_servers(findings, |found| &found.scripts)).to_string()),
         ("calls", pairs(findings, |found| &found.calls)),
         ("floors", floors(findings, |found| &found.calls, "FCALL")),
         ("computations", computations(findings, |found| &found.computations)),
@@ -71,28 +79,55 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
     fill(TEMPLATE, &gaps).replace("\n\n\n", "\n\n")
 }
 
+/// The rows of each server, beside its name.
+type OfServers<'f> = [(&'f str, &'f [Row])];
+
+fn of_servers(findings: &[Findings], rows: fn(&Findings) -> &[Row]) -> Vec<(&str, &[Row])> {
+    findings.iter().map(|found| (&*found.server.name, rows(found))).collect()
+}
+
 /// A row for each row of the servers, with both sides' medians and their ratio for each server.
-fn paired<'f>(findings: &'f [Findings], rows: impl Fn(&'f Findings) -> Vec<Row>) -> Table {
-    let columns = findings.iter().flat_map(|found| [found.server.name.clone(), "ratio".to_owned()]);
-    let mut table = Table::new([String::new()].into_iter().chain(columns));
-    let all: Vec<Vec<Row>> = findings.iter().map(rows).collect();
-    for (index, row) in all[0].iter().enumerate() {
-        let cells = all.iter().flat_map(|rows| rows[index].pairs.cells());
+pub fn paired(servers: &OfServers) -> Table {
+    let columns = servers.iter().flat_map(|(name, _)| [name, "ratio"]);
+    let mut table = Table::new([""].into_iter().chain(columns));
+    for (index, row) in servers[0].1.iter().enumerate() {
+        let cells = servers.iter().flat_map(|(_, rows)| rows[index].pairs.cells());
         table.push([row.name.clone()].into_iter().chain(cells));
     }
     table
 }
 
+/// The instructions of each row of the servers.
+pub fn instructions(servers: &OfServers) -> Table {
+    let mut table = Table::new([""].into_iter().chain(servers.iter().map(|(name, _)| *name)));
+    for (index, row) in servers[0].1.iter().enumerate() {
+        let cells = servers.iter().map(|(_, rows)| rows[index].instructions.map_or("-".to_owned(), number));
+        table.push([row.name.clone()].into_iter().chain(cells));
+    }
+    table
+}
+
+/// How many rounds each server took.
+pub fn rounds<'f>(servers: impl Iterator<Item = (&'f str, Rounds)>) -> Table {
+    let mut table = Table::new(["", "rounds", "repeated", "disturbed all the same"]);
+    for (name, Rounds { counted, disturbed, repeated }) in servers {
+        table.push([name.to_owned(), count(counted), count(repeated), count(disturbed)]);
+    }
+    table
+}
+
 fn pairs(findings: &[Findings], rows: fn(&Findings) -> &[Row]) -> String {
-    paired(findings, |found| rows(found).to_vec()).to_string()
+    paired(&of_servers(findings, rows)).to_string()
 }
 
 fn by_size(findings: &[Findings], sizes: fn(&Findings) -> &[BySize]) -> String {
-    paired(findings, |found| sizes(found).iter().map(BySize::row).collect()).to_string()
+    let rows = |found: &Findings| sizes(found).iter().map(BySize::row).collect::<Vec<_>>();
+    let all: Vec<_> = findings.iter().map(|found| (&*found.server.name, rows(found))).collect();
+    paired(&all.iter().map(|(name, rows)| (*name, &**rows)).collect::<Vec<_>>()).to_string()
 }
 
 fn computations(findings: &[Findings], rows: fn(&Findings) -> &[Row]) -> String {
-    let mut table = paired(findings, |found| rows(found).to_vec());
+    let mut table = paired(&of_servers(findings, rows));
     let means = findings.iter().flat_map(|found| {
         let mean = mean(rows(found).iter().map(|row| row.pairs.ratio().median));
         [String::new(), ratio(mean)]

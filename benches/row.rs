@@ -4,12 +4,14 @@ use crate::number::count;
 use crate::summary::{Pairs, Spread};
 
 /// The row of a table.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Row {
     pub name: String,
     pub pairs: Pairs,
     /// The same commands without a function: the least that a module needs for them.
     pub floor: Option<Spread>,
+    /// Instructions of the module's side; None where they were not counted.
+    pub instructions: Option<f64>,
 }
 
 /// Samples of both sides with this many libraries.
@@ -21,7 +23,7 @@ pub struct BySize {
 impl BySize {
     /// The row of a table.
     pub fn row(&self) -> Row {
-        Row { name: count(self.libraries), pairs: self.pairs.clone(), floor: None }
+        Row { name: count(self.libraries), pairs: self.pairs.clone(), ..Row::default() }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::calls::{self, CALLS, COMPUTATIONS, Case};
 use crate::plan::Plan;
-use crate::row::Row;
 use crate::servers::Identity;
 use crate::side::Side;
 use crate::support::Client;
 use crate::support::scripts::digest;
+use crate::trial::{self, Command, Found, Subject};
 
 /// A script as job queues have them: several hashes, lists and sorted sets, options as MessagePack.
 const QUEUE: &str = include_str!("queue.lua");
@@ -45,13 +45,13 @@ pub fn name_of(row: &str) -> String {
 }
 
 /// The words of a call of a script by its digest.
-pub fn by_digest<'a>(side: Side, script: &str, words: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+pub fn by_digest<'a>(side: Side, script: &str, words: impl Iterator<Item = &'a [u8]>) -> Command {
     let head = [side.eval(true).as_bytes().to_vec(), digest(script).into_bytes()];
     head.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
 }
 
 /// The words of both sides' call of a script of 4 KiB that does next to nothing, by its text.
-pub fn long() -> [Vec<Vec<u8>>; 2] {
+pub fn long() -> [Command; 2] {
     let script = format!("{:-<LONG$}", "return 1 --");
     Side::BOTH.map(|side| [side.eval(false).as_bytes(), script.as_bytes(), b"0"].map(<[u8]>::to_vec).to_vec())
 }
@@ -64,25 +64,27 @@ pub fn load(client: &mut Client, script: &str) {
     }
 }
 
-/// The rows of calls, and those of computations: microseconds in the server.
-pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 2] {
-    let server = identity.start();
-    let mut client = server.client();
-    calls::prepare(&mut client);
-    let [mut scripts, computations] = [&CALLS, &COMPUTATIONS].map(|cases| {
-        let row = |case: &Case| {
-            let (name, script) = (name_of(case.name), case.script());
-            load(&mut client, &script);
-            let commands = Side::BOTH.map(|side| by_digest(side, &script, case.arguments().map(str::as_bytes)));
-            Row { name: name.clone(), ..case.measure(&mut client, &format!("EVALSHA: {name}"), &commands, plan) }
+/// The calls, and the computations: microseconds in the server.
+pub fn measure(identity: &Identity, plan: &Plan) -> Found<2> {
+    trial::measure(identity, plan, |client| {
+        calls::prepare(client);
+        let mut subject = |case: &Case| {
+            let script = case.script();
+            load(client, &script);
+            let words = || case.arguments().map(str::as_bytes);
+            case.subject(name_of(case.name), Side::BOTH.map(|side| by_digest(side, &script, words())))
         };
-        cases.iter().map(row).collect::<Vec<Row>>()
-    });
-    load(&mut client, QUEUE);
-    let queue = Side::BOTH.map(|side| by_digest(side, QUEUE, QUEUE_WORDS.into_iter()));
-    for (name, commands, calls) in [(QUEUE_NAME, queue, 500), (LONG_NAME, long(), 2_000)] {
-        let pairs = calls::measure_pairs(&mut client, name, &commands, calls::calls(calls, plan), plan);
-        scripts.push(Row { name: name.to_owned(), pairs, floor: None });
-    }
-    [scripts, computations]
+        let [mut subjects, computations] =
+            [&CALLS, &COMPUTATIONS].map(|cases| cases.iter().map(&mut subject).collect::<Vec<Subject>>());
+        load(client, QUEUE);
+        let queue = Side::BOTH.map(|side| by_digest(side, QUEUE, QUEUE_WORDS.into_iter()));
+        let others = [(QUEUE_NAME, queue, 500), (LONG_NAME, long(), 2_000)];
+        subjects.extend(others.map(|(name, commands, calls)| Subject {
+            name: name.to_owned(),
+            commands,
+            floor: None,
+            calls,
+        }));
+        [subjects, computations]
+    })
 }

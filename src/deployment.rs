@@ -29,24 +29,23 @@ pub enum Sources {
 }
 
 /// Texts one after the other: there may be many, and each by itself would be an allocation.
-#[derive(Default)]
 pub struct Texts {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl<'t> FromIterator<&'t [u8]> for Texts {
-    fn from_iter<I: IntoIterator<Item = &'t [u8]>>(texts: I) -> Self {
-        let mut all = Self::default();
-        for text in texts {
-            all.bytes.extend_from_slice(text);
-            all.ends.push(all.bytes.len());
-        }
-        all
-    }
-}
-
 impl Texts {
+    /// These texts.
+    pub fn new<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]> + Clone) -> Self {
+        let mut bytes = Vec::with_capacity(texts.clone().map(<[u8]>::len).sum());
+        let mut ends = Vec::with_capacity(texts.len());
+        for text in texts {
+            bytes.extend_from_slice(text);
+            ends.push(bytes.len());
+        }
+        Self { bytes, ends }
+    }
+
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
@@ -146,7 +145,7 @@ mod tests {
 
     fn deployment(texts: &[&str]) -> Deployment {
         Deployment {
-            sources: Sources::Texts(texts.iter().map(|text| text.as_bytes()).collect()),
+            sources: Sources::Texts(Texts::new(texts.iter().map(|text| text.as_bytes()))),
             dialect: Dialect::default(),
             memory_limit: 0,
             time_limit: Some(Duration::from_millis(500)),

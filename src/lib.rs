@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)] // The files that may have some say so, and SAFETY.md says why they are sound.
 
+mod block;
 mod c_string;
 mod clock;
 pub mod deployment;

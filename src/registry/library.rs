@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::callback::Callback;
 use super::flags::FunctionFlags;
+use crate::block;
 
 /// A loaded library. Never changes once it is registered, but for what is counted of its calls: a replacement is
 /// another library.
@@ -38,18 +39,19 @@ impl Library {
         hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Bytes that it takes outside of the VM: its source, its names and descriptions, and what finds them. Counted as
-    /// they were asked for, without what the allocator adds.
+    /// Bytes that it takes outside of the VM: its source, its names and descriptions, in the blocks that they are
+    /// in.
     pub fn bytes(&self) -> usize {
-        // Beside the library in an `Arc` stand two counts.
-        let functions = self.functions.iter().map(Function::bytes).sum::<usize>();
-        2 * size_of::<usize>() + size_of::<Self>() + self.name.len() + self.code.len() + functions
+        let functions = block::size(size_of_val(&*self.functions));
+        let texts = self.functions.iter().map(Function::bytes).sum::<usize>();
+        block::shared_size::<Self>() + block::size(self.name.len()) + block::size(self.code.len()) + functions + texts
     }
 }
 
 impl Function {
+    /// Bytes that its texts take.
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.name.len() + self.description.as_ref().map_or(0, |text| text.len())
+        block::size(self.name.len()) + block::size(self.description.as_ref().map_or(0, |text| text.len()))
     }
 }
 

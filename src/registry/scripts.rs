@@ -13,6 +13,7 @@ use super::callback::{Callback, Slot};
 use super::digest::Digest;
 use super::flags::FunctionFlags;
 use super::folded::{NameHasher, drop_in_order, is_same, spread};
+use crate::block;
 use crate::clock::Milliseconds;
 
 /// How a script came to the cache.
@@ -98,10 +99,9 @@ impl Script {
         Milliseconds(self.last_use.load(Relaxed)).elapsed().0
     }
 
-    /// Bytes that it takes outside of the VM. Counted as they were asked for, without what the allocator adds.
+    /// Bytes that it takes outside of the VM.
     pub fn bytes(&self) -> usize {
-        // Beside the script in an `Arc` stand two counts.
-        2 * size_of::<usize>() + size_of::<Self>() + self.name.len() + self.code.len()
+        block::shared_size::<Self>() + block::size(self.name.len()) + block::size(self.code.len())
     }
 }
 
@@ -164,7 +164,8 @@ impl ScriptCache {
 
     /// Bytes that all of it takes outside of the VM: see [`Script::bytes`], and what it needs to find each.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.count() * (2 * size_of::<Entry>())
+        let tables = [&self.by_digest, &self.by_code].map(|table| block::size(table.allocation_size()));
+        self.bytes + tables.iter().sum::<usize>()
     }
 
     /// Bytes that the scripts had taken in the VM when they were loaded.
@@ -172,9 +173,10 @@ impl ScriptCache {
         self.vm_bytes
     }
 
-    /// Bytes of all scripts, in the VM and outside of it.
+    /// Bytes of all scripts, in the VM and outside of it. With what finds each of them, but without the room that the
+    /// tables have for more: that stays when scripts go.
     pub fn all_bytes(&self) -> usize {
-        self.bytes() + self.vm_bytes
+        self.bytes + self.count() * 2 * size_of::<Entry>() + self.vm_bytes
     }
 
     /// The script of this digest, in any case.

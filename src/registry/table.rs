@@ -11,6 +11,7 @@ use super::folded::{NameHasher, drop_in_order, is_same, spread};
 use super::glob;
 use super::library::{Function, Library};
 use super::release::{Release, SetHash};
+use crate::block;
 
 /// Everything that is loaded.
 ///
@@ -95,8 +96,8 @@ impl Registry {
 
     /// Bytes that all of it takes: see [`Library::bytes`], and what it needs to find each.
     pub fn bytes(&self) -> usize {
-        let entries = self.functions.len() * size_of::<FunctionRef>() + self.library_count() * size_of::<LibraryRef>();
-        self.bytes + entries
+        let libraries = [&self.libraries, &self.variants].map(|table| block::size(table.allocation_size()));
+        self.bytes + block::size(self.functions.allocation_size()) + libraries.iter().sum::<usize>()
     }
 
     /// The deploy that has put the libraries in place, if it was one.

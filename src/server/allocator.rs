@@ -9,6 +9,7 @@ use std::ffi::c_void;
 use redis_module::raw;
 
 use super::api::Context;
+use crate::block;
 
 /// The alignment of a block whose size is a multiple of it. jemalloc as Redis builds it also has sizes of 24, 40 and
 /// 56, which it aligns to 8 only; so sizes are rounded up (`padded`).
@@ -113,6 +114,24 @@ unsafe fn aligned(layout: Layout, allocate: impl FnOnce(usize) -> *mut c_void) -
         block.sub(size_of::<usize>()).cast::<usize>().write_unaligned(start as usize);
         block
     }
+}
+
+/// Learns how the server's allocator rounds the sizes of blocks.
+pub fn learn_rounding() {
+    block::learn(|size| {
+        // SAFETY: the block goes back as it came; the server's functions for blocks are known together.
+        unsafe {
+            let (Some(allocate), Some(size_of_block), Some(free)) =
+                (raw::RedisModule_Alloc, raw::RedisModule_MallocSize, raw::RedisModule_Free)
+            else {
+                return size;
+            };
+            let block = allocate(size);
+            let rounded = size_of_block(block);
+            free(block);
+            rounded
+        }
+    });
 }
 
 /// Prepares glibc for blocks that the worker frees, if the server's memory comes from glibc.

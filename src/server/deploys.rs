@@ -38,8 +38,6 @@ pub struct Order {
     pub tries: bool,
     /// Who deploys, and when.
     pub author: Author,
-    /// The sources, as the command had them; None if it had none.
-    pub texts: Option<Vec<ServerString>>,
     /// Whether it comes from the master or out of a file.
     pub obeys: bool,
 }
@@ -368,7 +366,7 @@ fn complete(context: &Context, order: Order, outcome: Outcome) -> Result<String,
 
 /// Swaps in what was built, and sends it to replicas and files. Gives the version.
 fn put_in_place(context: &Context, built: Built, order: Order) -> Result<String, Error> {
-    let Order { if_version, tries, author, texts, obeys } = order;
+    let Order { if_version, tries, author, obeys } = order;
     let Built { mut generation, label, hash } = built;
     let checked = if context.state().contains(State::SLAVE) && !obeys {
         Err("READONLY You can't write against a read only replica.".into())
@@ -383,14 +381,7 @@ fn put_in_place(context: &Context, built: Built, order: Order) -> Result<String,
     let release = author.release(label, hash);
     generation.set_release(release.clone());
     module::write(context)?.deploy(context, generation);
-    // Apart, for the state is not to be borrowed while the server replicates.
-    match texts {
-        Some(texts) => {
-            let head = head(&release).map(|word| ServerString::new(&word));
-            context.replicate_words(COMMAND, &mut Words::new(head.iter().chain(&texts)));
-        }
-        None => send(context)?,
-    }
+    send(context)?;
     Ok(release.shown())
 }
 
@@ -419,17 +410,15 @@ fn current_version() -> Result<Option<String>, Error> {
 pub fn roll_back(context: &Context, label: Option<&Label>) -> Result<(), Error> {
     module::write(context)?.roll_back(context, label)?;
     let version = current_version()?;
-    if is_sent(context) {
-        send(context)?;
-        if !must_not_wait(context)
-            && let Some(version) = &version
-            && let Some(client) = BlockedClient::new::<Deploys>(context)
-        {
-            let stage = Stage::Answered(Ok(version.clone()));
-            module::read()?.deploys.add(client, None, stage, Arc::default());
-            reply_soon(context, true);
-            return Ok(());
-        }
+    if send(context)?
+        && !must_not_wait(context)
+        && let Some(version) = &version
+        && let Some(client) = BlockedClient::new::<Deploys>(context)
+    {
+        let stage = Stage::Answered(Ok(version.clone()));
+        module::read()?.deploys.add(client, None, stage, Arc::default());
+        reply_soon(context, true);
+        return Ok(());
     }
     match version {
         Some(version) => context.reply_bulk(version.as_bytes()),
@@ -438,28 +427,26 @@ pub fn roll_back(context: &Context, label: Option<&Label>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Whether anybody gets what this server sends: making that takes time.
-fn is_sent(context: &Context) -> bool {
-    let [replicas, backlog] = context.info(c"replication", [c"connected_slaves", c"repl_backlog_active"]);
-    context.state().contains(State::AOF) || [replicas, backlog].iter().any(|count| count.as_deref() != Some(b"0"))
-}
-
-/// Sends the current libraries as a deploy.
-fn send(context: &Context) -> Result<(), Error> {
+/// Sends the current libraries as a deploy. False if nobody gets what is sent: making it takes time.
+fn send(context: &Context) -> Result<bool, Error> {
     let module = module::read()?;
+    if !module.listeners.any(context) {
+        return Ok(false);
+    }
     let registry = module.functions.generation().registry();
     let Some(release) = registry.release() else {
         let payload = module.dump(context);
         drop(module);
         replicate_restore(context, &payload, Policy::Flush);
-        return Ok(());
+        return Ok(true);
     };
     let head = head(release);
     let texts = registry.libraries().map(|library| &*library.code);
     let words: Vec<ServerString> = head.iter().map(Vec::as_slice).chain(texts).map(ServerString::new).collect();
     drop(module);
+    // Apart, for the state is not to be borrowed while the server replicates.
     context.replicate_words(COMMAND, &mut Words::new(&words));
-    Ok(())
+    Ok(true)
 }
 
 /// The words of a deploy before its texts, as it is sent to replicas and files: with what a client cannot say.

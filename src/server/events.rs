@@ -51,7 +51,13 @@ impl Subscriber for Follower {
             Event::AsyncLoadEnds { complete: false } => report(loading::abort(context)),
             Event::AofBegins => rewrite::begin(),
             Event::FileEnds => rewrite::complete(context),
-            Event::Promoted => report(module::read().map(|module| module.cluster_reset.note_promotion(context))),
+            Event::RoleChanged { is_master } => report(module::read().map(|module| {
+                module.listeners.doubt();
+                if is_master {
+                    module.cluster_reset.note_promotion(context);
+                }
+            })),
+            Event::Forked => report(module::read().map(|module| module.listeners.doubt())),
             Event::FlushAll => report(follow_reset(context)),
             // A module may bring commands, or take them away.
             Event::ModulesChanged => {

@@ -19,6 +19,7 @@ mod info;
 mod intercept;
 mod kept_scripts;
 mod library_dir;
+mod listeners;
 mod load_host;
 mod main_thread;
 mod metrics;
@@ -88,6 +89,7 @@ fn start(context: &Context, arguments: Arguments) -> Result<(), String> {
             "Shadow Functions needs a server whose memory is aligned to 16 bytes, as that of jemalloc is".into()
         );
     }
+    allocator::learn_rounding();
     engine::fit_nesting_to_stack();
     settings::load(context, arguments)?;
     let dialect = dialect(context, version);

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::commands::categories_are_choosable;
 use crate::library_dir::Deployment;
 use crate::replication::{since_last_mark, with_aof};
-use crate::support::library::{load, names, numbered, source};
+use crate::support::library::{load, load_many, names, numbered, source};
 use crate::support::replicas::{follow, replica_of, replica_with, wait_in_step};
 use crate::support::{Client, Flavour, Options, Server, Value, wait_until};
 
@@ -110,6 +110,12 @@ fn used_memory(client: &mut Client) -> i64 {
     let text = client.run("INFO memory").text();
     let value = text.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("the field");
     value.parse().expect("a number")
+}
+
+/// Bytes that INFO tells of libraries, those that are kept included.
+fn told_memory(client: &mut Client) -> i64 {
+    let fields = ["shadow_registry_bytes", "shadow_vm_bytes", "shadow_kept_versions_bytes"];
+    fields.map(|field| client.info_number(field)).iter().sum()
 }
 
 fn wait_for_memory(client: &mut Client, before: i64) {
@@ -338,6 +344,25 @@ fn the_lines_that_bodies_log_are_written_up_to_a_bound() {
     let fails = "redis.log(redis.LOG_WARNING, 'before the error') error('x')";
     assert!(deploy(&mut client, "VERSION v2", &[source("x", fails)]).is_error());
     assert!(server.log().contains(" before the error\n"));
+}
+
+#[test]
+fn info_tells_what_libraries_take_of_the_memory_of_the_server() {
+    let server = Server::start();
+    let mut client = server.client();
+    wait_for_worker(&mut client);
+    let (used, told) = (used_memory(&mut client), told_memory(&mut client));
+    let told = |client: &mut Client| told_memory(client) - told;
+    load_many(&mut server.client(), 10_000);
+    wait_until("it is what was loaded", || is_within(used_memory(&mut client) - used, told(&mut client)));
+    deploy(&mut server.client(), "VERSION v1", &many(20_000));
+    assert!(client.info_number("shadow_kept_versions_bytes") > 5_000_000);
+    wait_until("it is both versions", || is_within(used_memory(&mut client) - used, told(&mut client)));
+}
+
+/// Whether a number of bytes is another one within one percent.
+fn is_within(bytes: i64, expected: i64) -> bool {
+    (bytes - expected).abs() <= expected / 100
 }
 
 #[test]
@@ -854,7 +879,9 @@ fn kept_versions_leave_when_a_setting_is_lowered() {
 fn a_rollback_brings_back_what_the_last_deploy_has_replaced() {
     let server = Server::start();
     let mut client = server.client();
+    assert_eq!(client.info("shadow_last_deploy_usec"), None);
     deploy_a(&mut client, "v1");
+    assert!(client.info("shadow_last_deploy_usec").is_some());
     let before = current(&mut client);
     deploy_a(&mut client, "v2");
     assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v1"));
@@ -866,9 +893,13 @@ fn a_rollback_brings_back_what_the_last_deploy_has_replaced() {
     assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v1"));
     assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v2"));
     assert_eq!(said(&mut client, "a"), "v2");
-    assert_eq!(client.info_number("shadow_rollbacks"), 4);
-    assert_eq!(client.info_number("shadow_deploys"), 2);
+    assert_eq!((client.info_number("shadow_rollbacks"), client.info_number("shadow_deploys")), (4, 2));
     assert_eq!(client.info("shadow_version").as_deref(), Some("v2"));
+    client.run("CONFIG RESETSTAT");
+    client.run("SHADOW.FUNCTION ROLLBACK");
+    let (swap, all) =
+        (client.info_number("shadow_last_deploy_usec"), client.command_stat("shadow.function|rollback", "usec"));
+    assert!(swap as f64 <= all + 1.0, "{swap} of {all}");
 }
 
 #[test]
@@ -1248,18 +1279,17 @@ fn a_version_is_written_whole_with_its_author() {
     deploy(&mut client, "TRY VERSION v1", &libraries);
     deploy(&mut client, "VERSION v1", &["no library".to_owned()]);
     assert_eq!(written(), [[""; 0]; 0], "what fails or is only tried");
-    deploy(&mut client, "", &libraries);
-    assert_eq!(written(), [whole(&mut client, &libraries)]);
-    let mut first = vec![whole(&mut client, &libraries)];
-    deploy_a(&mut client, "v2");
-    assert_eq!(written(), [whole(&mut client, &[answer("a", "v2")])]);
-    client.run("SHADOW.FUNCTION ROLLBACK");
     // Its libraries in whatever order.
     let sorted = |mut commands: Vec<Vec<String>>| {
         commands.iter_mut().for_each(|command| command[9..].sort());
         commands
     };
-    first = sorted(first);
+    deploy(&mut client, "", &libraries);
+    let first = sorted(vec![whole(&mut client, &libraries)]);
+    assert_eq!(sorted(written()), first);
+    deploy_a(&mut client, "v2");
+    assert_eq!(written(), [whole(&mut client, &[answer("a", "v2")])]);
+    client.run("SHADOW.FUNCTION ROLLBACK");
     assert_eq!(sorted(written()), first);
     assert!(client.run("SHADOW.FUNCTION ROLLBACK VERSION v0").is_error());
     client.run("SHADOW.FUNCTION VERSIONS");
@@ -1639,4 +1669,45 @@ fn rights_are_those_of_commands_that_write_and_of_one_that_reads() {
     assert_eq!(may("+shadow.function|deploy"), [true, false, false]);
     assert_eq!(may("+shadow.function|rollback"), [false, true, false]);
     assert_eq!(may("+shadow.function|versions"), [false, false, true]);
+}
+
+#[test]
+fn a_rollback_reaches_a_replica_whose_data_is_on_its_way() {
+    for diskless in ["yes", "no"] {
+        // A hundred keys, two hundredths of a second each.
+        let master = Options::new()
+            .set("rdb-key-save-delay", "20000")
+            .set("repl-diskless-sync", diskless)
+            .set("repl-diskless-sync-delay", "0")
+            .start();
+        let mut client = master.client();
+        client.run("DEBUG POPULATE 100");
+        deploy_a(&mut client, "v1");
+        deploy_a(&mut client, "v2");
+        assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v1"), "which nobody else gets");
+        let replica = Server::start();
+        follow(&replica, &master);
+        wait_until("the data is sent", || client.info_number("rdb_bgsave_in_progress") == 1);
+        assert_eq!(client.run("SHADOW.FUNCTION ROLLBACK"), bulk("v2"));
+        assert_eq!(client.info_number("rdb_bgsave_in_progress"), 1, "all that happened meanwhile");
+        client.run("CONFIG SET rdb-key-save-delay 0");
+        wait_in_step(&master, &replica);
+        assert_eq!(said(&mut replica.client(), "a"), "v2", "diskless {diskless}");
+    }
+}
+
+#[test]
+fn a_deploy_reaches_the_master_of_before_which_comes_back_without_full_synchronisation() {
+    let [first, second] = [Server::start(), Server::start()];
+    let mut client = second.client();
+    deploy_a(&mut client, "v1");
+    follow(&second, &first);
+    wait_in_step(&first, &second);
+    ok(&mut client, "REPLICAOF NO ONE");
+    follow(&first, &second);
+    wait_in_step(&second, &first);
+    assert_eq!(client.info_number("sync_full"), 0, "nothing was forked for it");
+    deploy_a(&mut client, "v2");
+    wait_in_step(&second, &first);
+    assert_eq!(said(&mut first.client(), "a"), "v2");
 }

@@ -28,8 +28,10 @@ pub enum Event {
     AofBegins,
     /// This process has written its part of a file.
     FileEnds,
-    /// The server has become a master.
-    Promoted,
+    /// The server has become a master, or a replica.
+    RoleChanged { is_master: bool },
+    /// A child was forked, to write a file or to send the data to a replica.
+    Forked,
     /// All databases are about to be emptied.
     FlushAll,
     /// A module was loaded or unloaded.
@@ -65,6 +67,7 @@ pub fn subscribe<S: Subscriber>(context: &Context) -> Result<(), Refused> {
         raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD,
         raw::REDISMODULE_EVENT_PERSISTENCE,
         raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
+        raw::REDISMODULE_EVENT_FORK_CHILD,
         raw::REDISMODULE_EVENT_FLUSHDB,
         raw::REDISMODULE_EVENT_MODULE_CHANGE,
     ] {
@@ -120,9 +123,10 @@ unsafe fn named(id: u64, subevent: u64, data: *mut c_void) -> Option<Event> {
         }
         (raw::REDISMODULE_EVENT_PERSISTENCE, raw::REDISMODULE_SUBEVENT_PERSISTENCE_AOF_START) => Event::AofBegins,
         (raw::REDISMODULE_EVENT_PERSISTENCE, raw::REDISMODULE_SUBEVENT_PERSISTENCE_ENDED) => Event::FileEnds,
-        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER) => {
-            Event::Promoted
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, role) => {
+            Event::RoleChanged { is_master: role == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER }
         }
+        (raw::REDISMODULE_EVENT_FORK_CHILD, raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN) => Event::Forked,
         (raw::REDISMODULE_EVENT_FLUSHDB, raw::REDISMODULE_SUBEVENT_FLUSHDB_START)
             // SAFETY: this is what the server gives with the event, alive during the callback.
             if unsafe { &*data.cast::<raw::RedisModuleFlushInfoV1>() }.dbnum == ALL_DATABASES =>

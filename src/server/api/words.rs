@@ -44,12 +44,6 @@ impl<'a> Arguments<'a> {
         unsafe { Words::of(words) }
     }
 
-    /// The strings from word `start` on, which outlive the command.
-    pub fn held(&self, start: usize) -> Vec<ServerString> {
-        // SAFETY: the words are alive.
-        self.0.iter().skip(start).filter_map(|&string| unsafe { ServerString::hold(string) }).collect()
-    }
-
     /// The word at `index`; empty beyond the end.
     pub fn get(&self, index: usize) -> &'a [u8] {
         // SAFETY: the strings live while the callback runs, which `'a` does not outlive.

@@ -9,7 +9,7 @@ use super::super::settings::LIBRARY_DIR;
 use super::call::decimal;
 use super::entry::Command;
 use super::{is_option, wrong_arguments};
-use crate::deployment::{Deployment, Sources};
+use crate::deployment::{Deployment, Sources, Texts};
 use crate::engine::LOAD_LIMIT;
 use crate::error::Error;
 use crate::registry::{Label, Release};
@@ -34,7 +34,7 @@ impl Command for Deploy {
             }
             Sources::Directory(PathBuf::from(OsStr::from_bytes(&path)))
         } else {
-            Sources::Texts(arguments.range(codes, arguments.len()).collect())
+            Sources::Texts(Texts::new(arguments.range(codes, arguments.len())))
         };
         let deployment = Deployment {
             sources,
@@ -44,8 +44,7 @@ impl Command for Deploy {
             time_limit: if obeys { None } else { Some(LOAD_LIMIT) },
             label,
         };
-        let texts = (!from_directory).then(|| arguments.held(codes));
-        deploys::begin(context, deployment, Order { if_version, tries, author, texts, obeys })
+        deploys::begin(context, deployment, Order { if_version, tries, author, obeys })
     }
 }
 

@@ -14,6 +14,7 @@ use super::command_keys::CommandKeys;
 use super::deploys::Deploys;
 use super::followed::Followed;
 use super::gate::Gate;
+use super::listeners::Listeners;
 use super::load_host::LoadHost;
 use super::main_thread::MainThread;
 use super::pace::Pace;
@@ -76,6 +77,7 @@ pub struct Module {
     pub scripts: Current<ScriptCache>,
     loading: Loading,
     pub gate: Gate,
+    pub listeners: Listeners,
     pub pace: Pace,
     pub followed: Followed,
     pub command_keys: CommandKeys,
@@ -116,6 +118,7 @@ impl Module {
             scripts,
             loading: Loading::default(),
             gate: Gate::new(),
+            listeners: Listeners::default(),
             pace: Pace::default(),
             followed: Followed::default(),
             command_keys: CommandKeys::default(),

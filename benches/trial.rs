@@ -1,0 +1,223 @@
+//! Commands of both sides, measured beside each other in several servers.
+//!
+//! Where a process lies in memory moves the times of a call by a fifth, so each command is measured in several starts of
+//! the server, and what is shown are medians over these. Whatever else runs on the machine moves them, too: each round
+//! measures the server's own command twice, and one in which that differs from itself is repeated.
+
+use std::iter::Sum;
+use std::ops::Add;
+
+use crate::instructions::Instructions;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::row::Row;
+use crate::servers::Identity;
+use crate::side::per_call;
+use crate::summary::{Better, Pairs, Spread};
+use crate::support::Client;
+
+/// The words of a command.
+pub type Command = Vec<Vec<u8>>;
+
+/// A round is disturbed when the server's own command takes more than this part longer than the same just before or
+/// after.
+pub const DISTURBED: f64 = 0.05;
+
+/// At most so many rounds are measured for each that counts.
+pub const PATIENCE: usize = 2;
+
+/// In a sample for the count of instructions there is one call for so many in a sample of times.
+const COUNTED: usize = 50;
+
+/// What is measured.
+pub struct Subject {
+    pub name: String,
+    /// The server's own command, and the module's.
+    pub commands: [Command; 2],
+    /// The same inner commands without a function or a script.
+    pub floor: Option<Command>,
+    /// Calls in a sample.
+    pub calls: usize,
+}
+
+/// What was measured.
+pub struct Found<const PARTS: usize> {
+    /// The rows of each part.
+    pub parts: [Vec<Row>; PARTS],
+    pub rounds: Rounds,
+}
+
+/// How many rounds there were.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rounds {
+    /// Those that count.
+    pub counted: usize,
+    /// Of these, the ones that are disturbed: there were no calm ones in their place.
+    pub disturbed: usize,
+    /// Those that were measured again.
+    pub repeated: usize,
+}
+
+impl Add for Rounds {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            counted: self.counted + other.counted,
+            disturbed: self.disturbed + other.disturbed,
+            repeated: self.repeated + other.repeated,
+        }
+    }
+}
+
+impl Sum for Rounds {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+/// Measures what `prepare` gives for a fresh server, in several.
+pub fn measure<const PARTS: usize>(
+    identity: &Identity,
+    plan: &Plan,
+    prepare: impl Fn(&mut Client) -> [Vec<Subject>; PARTS],
+) -> Found<PARTS> {
+    let mut rounds = Rounds::default();
+    let mut starts = Vec::new();
+    for _ in 0..plan.call_starts {
+        let server = identity.start();
+        let mut client = server.client();
+        let parts = prepare(&mut client).map(|subjects| {
+            let measure = |subject: &Subject| subject.measure(&mut client, plan, &mut rounds);
+            subjects.iter().map(measure).collect::<Vec<_>>()
+        });
+        starts.push(parts);
+    }
+    let mut counter = Instructions::of(identity);
+    let mut counted = counter.as_ref().map(Instructions::client);
+    let subjects = match &mut counted {
+        Some(client) => prepare(client),
+        None => prepare(&mut identity.start().client()),
+    };
+    let mut part = 0;
+    let parts = subjects.map(|subjects| {
+        let rows = subjects.iter().enumerate().map(|(index, subject)| {
+            let seen: Vec<&Seen> = starts.iter().map(|parts| &parts[part][index]).collect();
+            let instructions = counter.as_mut().zip(counted.as_mut());
+            let instructions = instructions.map(|(counter, client)| subject.instructions(counter, client, plan));
+            row(&subject.name, &seen, instructions)
+        });
+        let rows = rows.collect();
+        part += 1;
+        rows
+    });
+    Found { parts, rounds }
+}
+
+/// What was seen of a subject in one start of the server: medians, in microseconds.
+struct Seen {
+    pair: [f64; 2],
+    floor: Option<f64>,
+}
+
+/// The row of what was seen in each start.
+fn row(name: &str, seen: &[&Seen], instructions: Option<f64>) -> Row {
+    let mut pairs = Pairs::of(Better::Lower);
+    seen.iter().for_each(|seen| pairs.push(seen.pair));
+    let floors: Vec<f64> = seen.iter().filter_map(|seen| seen.floor).collect();
+    let floor = (!floors.is_empty()).then(|| Spread::of(&floors));
+    Row { name: name.to_owned(), pairs, floor, instructions }
+}
+
+/// The times of one round: the server's own command, the module's, and the server's own once more.
+struct Round([f64; 3]);
+
+impl Round {
+    fn pair(&self) -> [f64; 2] {
+        let Self([before, shadow, after]) = *self;
+        [f64::midpoint(before, after), shadow]
+    }
+
+    /// By how much of itself the time of the server's own command differs.
+    fn disturbance(&self) -> f64 {
+        let Self([before, _, after]) = *self;
+        (before - after).abs() / before.min(after)
+    }
+
+    fn is_disturbed(&self) -> bool {
+        self.disturbance() > DISTURBED
+    }
+}
+
+impl Subject {
+    /// Measures it in one start of the server.
+    fn measure(&self, client: &mut Client, plan: &Plan, rounds: &mut Rounds) -> Seen {
+        let (pair, taken) = self.times(client, plan);
+        *rounds = *rounds + taken;
+        Seen { pair, floor: self.floor_time(client, plan) }
+    }
+
+    /// The medians of both sides in this server, in microseconds.
+    fn times(&self, client: &mut Client, plan: &Plan) -> ([f64; 2], Rounds) {
+        let progress = Progress::of(&self.name);
+        let [stock, shadow] = &self.commands;
+        let calls = self.calls(plan);
+        let mut time = |command: &Command| timed(client, command, calls, &self.name);
+        // A round to warm up.
+        [stock, shadow].into_iter().for_each(|command| _ = time(command));
+        let mut rounds: Vec<Round> = Vec::new();
+        while rounds.iter().filter(|round| !round.is_disturbed()).count() < plan.call_rounds
+            && rounds.len() < PATIENCE * plan.call_rounds
+        {
+            rounds.push(Round([stock, shadow, stock].map(&mut time)));
+            progress.step();
+        }
+        let all = rounds.len();
+        rounds.sort_by(|one, other| one.disturbance().total_cmp(&other.disturbance()));
+        rounds.truncate(plan.call_rounds);
+        let median =
+            |side: usize| Spread::of(&rounds.iter().map(|round| round.pair()[side]).collect::<Vec<_>>()).median;
+        let counted = rounds.len();
+        let disturbed = rounds.iter().filter(|round| round.is_disturbed()).count();
+        ([0, 1].map(median), Rounds { counted, disturbed, repeated: all - counted })
+    }
+
+    /// The time of its inner commands alone in this server, in microseconds.
+    fn floor_time(&self, client: &mut Client, plan: &Plan) -> Option<f64> {
+        let command = self.floor.as_ref()?;
+        let calls = self.calls(plan);
+        let times: Vec<f64> = (0..=plan.call_rounds).map(|_| timed(client, command, calls, &self.name)).collect();
+        Some(Spread::of(&times[1..]).median)
+    }
+
+    /// How many instructions a call of the module takes.
+    fn instructions(&self, counter: &mut Instructions, client: &mut Client, plan: &Plan) -> f64 {
+        let calls = (self.calls(plan) / COUNTED).max(2);
+        let commands = vec![self.commands[1].clone(); calls];
+        // What becomes machine code does so before.
+        drop(client.pipeline(&commands));
+        counter.count(|| drop(client.pipeline(&commands))) / calls as f64
+    }
+
+    fn calls(&self, plan: &Plan) -> usize {
+        calls(self.calls, plan)
+    }
+}
+
+/// Calls in a sample under this plan, where the full one has `calls`.
+pub fn calls(calls: usize, plan: &Plan) -> usize {
+    (calls / plan.call_divisor).max(2)
+}
+
+/// The words of a command.
+pub fn command(words: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Command {
+    words.into_iter().map(|word| word.as_ref().to_vec()).collect()
+}
+
+/// A command in one pipeline, `calls` times; microseconds of each in the server.
+pub fn timed(client: &mut Client, command: &Command, calls: usize, what: &str) -> f64 {
+    client.run("CONFIG RESETSTAT");
+    let replies = client.pipeline(&vec![command.clone(); calls]);
+    assert!(!replies[0].is_error(), "{what}: {}", replies[0].text());
+    per_call(client, &String::from_utf8_lossy(&command[0]).to_ascii_lowercase(), calls)
+}
