@@ -161,8 +161,11 @@ pub struct Stack {
 
 extern "C-unwind" fn enter<F: Native>(state: *mut ffi::lua_State) -> c_int {
     let stack = Stack::frame(state);
-    raising::begun();
-    stack.finish(F::call(&stack))
+    let outcome = {
+        let _running = raising::Running::begin();
+        F::call(&stack)
+    };
+    stack.finish(outcome)
 }
 
 /// Entry of `protect`: runs the closure whose address is argument 1.
@@ -171,8 +174,11 @@ extern "C-unwind" fn enter_body(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: only `protect` calls this function, and passes the address of a live closure reference that nothing
     // else uses meanwhile.
     let body = unsafe { &mut **ffi::lua_tolightuserdata(state, 1).cast::<&mut dyn FnMut(&Stack) -> Outcome>() };
-    raising::begun();
-    stack.finish(body(&stack))
+    let outcome = {
+        let _running = raising::Running::begin();
+        body(&stack)
+    };
+    stack.finish(outcome)
 }
 
 impl Stack {

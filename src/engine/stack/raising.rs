@@ -92,9 +92,9 @@ global_asm!(
 );
 
 // `luaD_rawrunprotected` saves what a function keeps for its caller, makes a `Landing` of the end of its frame, and
-// runs the rest in C++ (`vm/raising.cpp`). `shadow_vm_land` cuts the stack to that frame, and goes on in the function as
-// if what it has called had returned. A coroutine that goes on where it left off (it has another status until it does)
-// returns from what is in its list already, and calls anew in its place: so nothing counts as in the list.
+// runs the rest in C++ (`vm/raising.cpp`). `shadow_vm_land` cuts the stack to that frame, and goes on in the function
+// as if what it has called had returned. A coroutine that goes on where it left off (it has another status until it
+// does) returns from what is in its list already, and calls anew in its place: so nothing counts as in the list.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".pushsection .text",
@@ -306,7 +306,7 @@ unsafe fn jump(state: *mut lua_State, finished: c_int) {
             return;
         }
         #[cfg(debug_assertions)]
-        assert_eq!(natives::below(landing), finished.unsigned_abs() as usize, "a jump over a native");
+        assert_eq!(natives::after(landing), 0, "a jump over a native");
         unpoison();
         #[cfg(test)]
         tests::JUMPS.set(tests::JUMPS.get() + 1);
@@ -344,11 +344,24 @@ pub(super) fn without_jumps<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// A native begins.
-#[inline(always)]
-pub(super) fn begun() {
-    #[cfg(debug_assertions)]
-    natives::begun();
+/// A native that runs. Builds that check know of all that do.
+pub(super) struct Running;
+
+impl Running {
+    /// A native begins. It has ended when what this gives is dropped, which a native that raises does before.
+    #[inline(always)]
+    pub(super) fn begin() -> Self {
+        #[cfg(debug_assertions)]
+        natives::begin();
+        Self
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Running {
+    fn drop(&mut self) {
+        natives::end();
+    }
 }
 
 /// The natives that run on this thread, in builds that check.
@@ -358,12 +371,12 @@ mod natives {
     use std::cell::RefCell;
 
     thread_local! {
-        /// Where the stack was when each began; those below where it is now have ended, however they did.
-        static BEGUN: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+        /// Where the stack was when each began.
+        static RUNNING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     }
 
     #[inline(always)]
-    fn stack_pointer() -> usize {
+    pub(super) fn begin() {
         let pointer;
         // SAFETY: reads a register.
         unsafe {
@@ -372,23 +385,16 @@ mod natives {
             #[cfg(target_arch = "aarch64")]
             asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags));
         }
-        pointer
+        RUNNING.with_borrow_mut(|running| running.push(pointer));
     }
 
-    #[inline(always)]
-    pub(super) fn begun() {
-        let here = stack_pointer();
-        BEGUN.with_borrow_mut(|begun| {
-            begun.retain(|&native| native > here);
-            begun.push(here);
-        });
+    pub(super) fn end() {
+        RUNNING.with_borrow_mut(Vec::pop);
     }
 
-    /// How many run that began after `landing` was there.
-    #[inline(always)]
-    pub(super) fn below<T>(landing: *const T) -> usize {
-        let here = stack_pointer();
-        BEGUN.with_borrow(|begun| begun.iter().filter(|&&native| native > here && native < landing.addr()).count())
+    /// How many began after `landing` was there.
+    pub(super) fn after<T>(landing: *const T) -> usize {
+        RUNNING.with_borrow(|running| running.iter().filter(|&&pointer| pointer < landing.addr()).count())
     }
 }
 
