@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test checked matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode metrics bench types lint deny advisories install deb deb-check clean
+.PHONY: help setup run demo build test checked matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode recordings metrics bench types lint deny advisories install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -94,6 +94,11 @@ realcode: ## run the Lua of real packages as functions, in the server's registry
 	cargo build --release
 	@scripts/packages.sh
 	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/realcode/main.py
+
+recordings: ## record what real packages send to a server, for make bench
+	@scripts/setup.sh node venv
+	@scripts/packages.sh
+	@SERVER='$(SERVER)' $(WITH_PACKAGES) tests/realcode/record.py
 
 metrics: ## check SHADOW.METRICS, and examples/prometheus, with Prometheus and its tools
 	@scripts/setup.sh node prometheus venv

@@ -41,6 +41,8 @@ pub struct Findings {
     pub script_computations: Vec<Row>,
     /// Those in which the four before were measured.
     pub rounds: Rounds,
+    /// Scripts of real packages: microseconds in the server. None if nothing was recorded.
+    pub packages: Option<(Vec<Row>, Rounds)>,
     /// A row for each measured thing, in the unit that its name says.
     pub clients: Vec<Row>,
     /// Microseconds as a client sees them.

@@ -5,8 +5,8 @@
 //! - `SERVERS`: binaries of servers, separated by spaces; default `redis-server` and those that `make matrix` has
 //!   fetched of [`servers::FETCHED`].
 //! - `BENCH_ONLY=inside`: measures only what it costs to look inside, shows the table of that, and writes nothing.
-//!   `BENCH_ONLY=calls`, `BENCH_ONLY=deploys` and `BENCH_ONLY=idle`: the same for calls of functions, for deploys, and
-//!   for a server that nobody uses.
+//!   `BENCH_ONLY=calls`, `packages`, `deploys` and `idle`: the same for calls of functions, for the scripts of real
+//!   packages, for deploys, and for a server that nobody uses.
 //! - `BENCH_SHORT=1`: fewer and smaller rounds, to see that everything works. What it writes goes to `target/bench/`.
 //!
 //! A full run writes `docs/performance.md`, the plots beside it, and the comparison in `README.md`; the latter only if
@@ -33,6 +33,7 @@ mod interception;
 mod machine;
 mod memory;
 mod number;
+mod packages;
 mod plan;
 mod plot;
 mod plots;
@@ -74,6 +75,15 @@ fn main() {
                 let rows: Vec<_> = found.iter().map(|(name, found)| (*name, &*found.parts[part])).collect();
                 println!("{}\n{}", report::paired(&rows), report::instructions(&rows));
             }
+            return;
+        }
+        Ok("packages") => {
+            let found: Vec<_> = servers
+                .iter()
+                .map(|server| (&*server.name, packages::measure(server, &plan).expect("make recordings has run")))
+                .collect();
+            println!("{}", report::rounds(found.iter().map(|(name, (_, rounds))| (*name, *rounds))));
+            println!("{}", report::paired(&found.iter().map(|(name, (rows, _))| (*name, &**rows)).collect::<Vec<_>>()));
             return;
         }
         Ok("idle") => {
@@ -122,6 +132,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
     eprintln!("=== {} ===", server.name);
     let Found { parts: [calls, computations, errors], rounds } = calls::measure(&server, plan);
     let Found { parts: [scripts, script_computations], rounds: script_rounds } = scripts::measure(&server, plan);
+    let packages = packages::measure(&server, plan);
     let clients = clients::measure(&server, plan);
     let interception = interception::measure(&server, plan);
     let inside = inside::measure(&server, plan);
@@ -149,6 +160,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         scripts,
         script_computations,
         rounds: rounds + script_rounds,
+        packages,
         clients,
         collector,
         interception,

@@ -68,6 +68,7 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("scripts", pairs(findings, |found| &found.scripts)),
         ("script-floors", floors(findings, |found| &found.scripts, "EVALSHA")),
         ("script-computations", computations(findings, |found| &found.script_computations)),
+        ("packages", packages(findings)),
         ("clients", pairs(findings, |found| &found.clients)),
         ("collector", pairs(findings, |found| &found.collector)),
         ("interception", interception(findings)),
@@ -114,6 +115,16 @@ pub fn rounds<'f>(servers: impl Iterator<Item = (&'f str, Rounds)>) -> Table {
         table.push([name.to_owned(), count(counted), count(repeated), count(disturbed)]);
     }
     table
+}
+
+fn packages(findings: &[Findings]) -> String {
+    let found = |found: &Findings| found.packages.as_ref().map(|(rows, rounds)| (rows.clone(), *rounds));
+    let Some(all) = findings.iter().map(found).collect::<Option<Vec<_>>>() else {
+        return "Not measured: `make recordings` had not run.".to_owned();
+    };
+    let names = || findings.iter().map(|found| &*found.server.name);
+    let rows: Vec<_> = names().zip(all.iter().map(|(rows, _)| &**rows)).collect();
+    format!("{}\n{}", rounds(names().zip(all.iter().map(|(_, rounds)| *rounds))), paired(&rows))
 }
 
 fn pairs(findings: &[Findings], rows: fn(&Findings) -> &[Row]) -> String {

@@ -1,8 +1,8 @@
 //! Commands of both sides, measured beside each other in several servers.
 //!
-//! Where a process lies in memory moves the times of a call by a fifth, so each command is measured in several starts of
-//! the server, and what is shown are medians over these. Whatever else runs on the machine moves them, too: each round
-//! measures the server's own command twice, and one in which that differs from itself is repeated.
+//! Where a process lies in memory moves the times of a call by a fifth, so each command is measured in several starts
+//! of the server, and what is shown are medians over these. Whatever else runs on the machine moves them, too: each
+//! round measures the server's own command twice, and one in which that differs from itself is repeated.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::row::Row;
 use crate::servers::Identity;
-use crate::side::per_call;
+use crate::side::{Side, per_call};
 use crate::summary::{Better, Pairs, Spread};
 use crate::support::Client;
 
@@ -129,24 +129,45 @@ fn row(name: &str, seen: &[&Seen], instructions: Option<f64>) -> Row {
     Row { name: name.to_owned(), pairs, floor, instructions }
 }
 
-/// The times of one round: the server's own command, the module's, and the server's own once more.
-struct Round([f64; 3]);
+/// The times of a round: of the server's own command, just before and after the module's.
+pub struct Round {
+    stock: [f64; 2],
+    shadow: f64,
+}
 
 impl Round {
-    fn pair(&self) -> [f64; 2] {
-        let Self([before, shadow, after]) = *self;
-        [f64::midpoint(before, after), shadow]
-    }
-
     /// By how much of itself the time of the server's own command differs.
     fn disturbance(&self) -> f64 {
-        let Self([before, _, after]) = *self;
+        let [before, after] = self.stock;
         (before - after).abs() / before.min(after)
     }
 
-    fn is_disturbed(&self) -> bool {
-        self.disturbance() > DISTURBED
+    fn is_calm(&self) -> bool {
+        self.disturbance() <= DISTURBED
     }
+}
+
+/// The median of the server's own command, and that of the module's.
+pub fn medians(rounds: &[Round]) -> [f64; 2] {
+    let median = |times: Vec<f64>| Spread::of(&times).median;
+    let stock = rounds.iter().map(|round| f64::midpoint(round.stock[0], round.stock[1])).collect();
+    [median(stock), median(rounds.iter().map(|round| round.shadow).collect())]
+}
+
+/// The calmest `wanted` rounds of those that it takes to have as many without disturbance, if there is an end to that.
+/// `time` measures one side.
+pub fn calm(wanted: usize, progress: &Progress, mut time: impl FnMut(Side) -> f64) -> (Vec<Round>, Rounds) {
+    let mut rounds: Vec<Round> = Vec::new();
+    while rounds.iter().filter(|round| round.is_calm()).count() < wanted && rounds.len() < PATIENCE * wanted {
+        let [before, shadow, after] = [Side::Stock, Side::Shadow, Side::Stock].map(&mut time);
+        rounds.push(Round { stock: [before, after], shadow });
+        progress.step();
+    }
+    let repeated = rounds.len() - wanted;
+    rounds.sort_by(|one, other| one.disturbance().total_cmp(&other.disturbance()));
+    rounds.truncate(wanted);
+    let disturbed = rounds.iter().filter(|round| !round.is_calm()).count();
+    (rounds, Rounds { counted: wanted, disturbed, repeated })
 }
 
 impl Subject {
@@ -162,24 +183,14 @@ impl Subject {
         let progress = Progress::of(&self.name);
         let [stock, shadow] = &self.commands;
         let calls = self.calls(plan);
-        let mut time = |command: &Command| timed(client, command, calls, &self.name);
+        let mut time = |side: Side| {
+            let command = if side == Side::Stock { stock } else { shadow };
+            timed(client, command, calls, &self.name)
+        };
         // A round to warm up.
-        [stock, shadow].into_iter().for_each(|command| _ = time(command));
-        let mut rounds: Vec<Round> = Vec::new();
-        while rounds.iter().filter(|round| !round.is_disturbed()).count() < plan.call_rounds
-            && rounds.len() < PATIENCE * plan.call_rounds
-        {
-            rounds.push(Round([stock, shadow, stock].map(&mut time)));
-            progress.step();
-        }
-        let all = rounds.len();
-        rounds.sort_by(|one, other| one.disturbance().total_cmp(&other.disturbance()));
-        rounds.truncate(plan.call_rounds);
-        let median =
-            |side: usize| Spread::of(&rounds.iter().map(|round| round.pair()[side]).collect::<Vec<_>>()).median;
-        let counted = rounds.len();
-        let disturbed = rounds.iter().filter(|round| round.is_disturbed()).count();
-        ([0, 1].map(median), Rounds { counted, disturbed, repeated: all - counted })
+        Side::BOTH.into_iter().for_each(|side| _ = time(side));
+        let (seen, rounds) = calm(plan.call_rounds, &progress, time);
+        (medians(&seen), rounds)
     }
 
     /// The time of its inner commands alone in this server, in microseconds.

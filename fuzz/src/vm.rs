@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use shadow::deployment::{Deployment, LogLines, Sources};
+use shadow::deployment::{Deployment, LogLines, Sources, Texts};
 use shadow::engine::{Callable, Dialect, NoServer};
 use shadow::error::Error;
 use shadow::generation::{Compilation, Functions};
@@ -117,7 +117,7 @@ impl Vm {
     /// DEPLOY: what is loaded goes for these libraries, which another thread loads.
     pub fn deploy(&mut self, codes: &[String]) -> Result<(), String> {
         let deployment = Deployment {
-            sources: Sources::Texts(codes.iter().map(|code| code.as_bytes()).collect()),
+            sources: Sources::Texts(Texts::new(codes.iter().map(|code| code.as_bytes()))),
             dialect: self.dialect.clone(),
             memory_limit: 0,
             time_limit: Some(LOAD_LIMIT),

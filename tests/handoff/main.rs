@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
-use shadow::deployment::{Deployment, LogLines, Sources};
+use shadow::deployment::{Deployment, LogLines, Sources, Texts};
 use shadow::engine::{CallMode, Callable, Caller, Dialect, Host, Item, Sink, Tick};
 use shadow::generation::{Functions, Scripts};
 use shadow::reclaim::{Depot, Reclaim, Task};
@@ -202,7 +202,7 @@ fn the_worker_builds_generations_while_functions_run_here() {
     for round in 0..rounds() {
         let texts: Vec<String> = (0..=round % 7).map(source).collect();
         let deployment = Deployment {
-            sources: Sources::Texts(texts.iter().map(|text| text.as_bytes()).collect()),
+            sources: Sources::Texts(Texts::new(texts.iter().map(|text| text.as_bytes()))),
             dialect: Dialect::default(),
             memory_limit: 0,
             time_limit: None,
@@ -229,7 +229,7 @@ fn work_that_is_not_done_is_dropped() {
     let (done, built) = unbounded();
     let main = full(1);
     let deployment = Deployment {
-        sources: Sources::Texts(std::iter::empty().collect()),
+        sources: Sources::Texts(Texts::new(std::iter::empty())),
         dialect: Dialect::default(),
         memory_limit: 0,
         time_limit: None,
