@@ -14,6 +14,11 @@ thread_local! {
     pub(super) static JUMPS: Cell<u32> = const { Cell::new(0) };
 }
 
+/// How many jumps there are where there are `jumps` without ThreadSanitizer, which has none.
+const fn expected(jumps: u32) -> u32 {
+    if cfg!(sanitized = "thread") { 0 } else { jumps }
+}
+
 /// How many jumps there are in `body`.
 fn jumps<T>(body: impl FnOnce() -> T) -> (T, u32) {
     let before = JUMPS.get();
@@ -64,16 +69,16 @@ fn there_is_a_jump_where_nothing_on_the_way_can_own_anything() {
             0,
         ),
     ];
-    for (code, expected) in cases {
+    for (code, usual) in cases {
         let (result, count) = jumps(|| run(&format!("{code} return 'done'")));
         assert_eq!(result, Ok("done".to_owned()), "{code}");
-        assert_eq!(count, expected, "{code}");
+        assert_eq!(count, expected(usual), "{code}");
     }
 }
 
 #[test]
 fn what_ends_a_call_jumps() {
-    for (code, expected) in [
+    for (code, usual) in [
         ("error('x')", 1),
         ("redis.call('ERROR')", 1),
         ("local t = nil + 1", 1),
@@ -83,7 +88,7 @@ fn what_ends_a_call_jumps() {
     ] {
         let (result, count) = jumps(|| run(code));
         assert!(result.is_err(), "{code}");
-        assert_eq!(count, expected, "{code}");
+        assert_eq!(count, expected(usual), "{code}");
     }
 }
 
@@ -251,7 +256,7 @@ fn a_panic_leaves_no_place_to_jump_to() {
         assert!(panicked.is_err(), "{body}");
         assert!(landing(&engine).is_null(), "{body}");
         let (result, count) = jumps(|| call(&engine, fine, &mut host));
-        assert_eq!((result, count), (Ok("false".to_owned()), 1), "after {body}");
+        assert_eq!((result, count), (Ok("false".to_owned()), expected(1)), "after {body}");
     }
 }
 
@@ -401,7 +406,7 @@ fn a_jump_leaves_what_an_exception_leaves() {
             most = most.max(count);
         }
     }
-    assert!(most > 100, "{most}");
+    assert!(most >= expected(100), "{most}");
 }
 
 /// Refused memory, at many places of a program that catches it.
