@@ -75,3 +75,45 @@ redis.register_function('bench_msgpack', function()
     prepare()
     return #cmsgpack.pack(cmsgpack.unpack(cmsgpack.pack(order)))
 end)
+
+redis.register_function('bench_error', function()
+    for _ = 1, 100 do pcall(error, 'x') end
+end)
+
+redis.register_function('bench_error_table', function()
+    for _ = 1, 100 do pcall(error, {err = 'x'}) end
+end)
+
+redis.register_function('bench_error_below', function()
+    local function fail(depth)
+        if depth == 0 then error('x') end
+        fail(depth - 1)
+        return depth
+    end
+    for _ = 1, 100 do pcall(fail, 3) end
+end)
+
+redis.register_function('bench_error_vm', function()
+    local function fail(t) return t.x.y end
+    for _ = 1, 100 do pcall(fail, {}) end
+end)
+
+redis.register_function('bench_error_json', function()
+    for _ = 1, 100 do pcall(cjson.decode, '{bad') end
+end)
+
+redis.register_function('bench_error_call', function(keys)
+    for _ = 1, 100 do pcall(redis.call, 'INCR', keys[1]) end
+end)
+
+redis.register_function('bench_error_reply', function(keys)
+    for _ = 1, 100 do redis.pcall('INCR', keys[1]) end
+end)
+
+redis.register_function('bench_error_argument', function()
+    for _ = 1, 100 do pcall(string.rep) end
+end)
+
+redis.register_function('bench_no_error', function()
+    for _ = 1, 100 do pcall(type, 'x') end
+end)

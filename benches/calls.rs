@@ -75,6 +75,27 @@ pub const COMPUTATIONS: [Case; 6] = [
     Case::computing("MessagePack there and back", "bench_msgpack", 300),
 ];
 
+/// A hundred errors that are raised and caught, or are replies.
+pub const ERRORS: [Case; 9] = [
+    Case::computing(ERROR_TEXT, "bench_error", 200),
+    Case::computing("`error` with a table", "bench_error_table", 200),
+    Case::computing("`error` four functions below", "bench_error_below", 200),
+    Case::computing("nil that is indexed", "bench_error_vm", 200),
+    Case::computing(ERROR_JSON, "bench_error_json", 200),
+    // Without a floor: a command that fails ends `SHADOW.DEBUG CALL`.
+    Case { arguments: "1 bench:text", ..Case::computing(ERROR_CALL, "bench_error_call", 200) },
+    Case { arguments: "1 bench:text", ..Case::computing("`redis.pcall` that fails", "bench_error_reply", 200) },
+    Case::computing("`string.rep` without arguments", "bench_error_argument", 200),
+    Case::computing("`pcall` without an error", "bench_no_error", 200),
+];
+
+/// The names of the rows that have goals.
+pub const ERROR_TEXT: &str = "`error` with a text";
+/// The same.
+pub const ERROR_JSON: &str = "`cjson.decode` of what is no JSON";
+/// The same.
+pub const ERROR_CALL: &str = "`redis.call` that fails";
+
 impl Case {
     /// The words of the call.
     pub fn command(&self, side: Side) -> Vec<&'static str> {
@@ -116,12 +137,12 @@ pub fn prepare(client: &mut Client) {
     client.run(&format!("HSET bench:hash{fields}"));
 }
 
-/// The calls and the computations: microseconds in the server.
-pub fn measure(identity: &Identity, plan: &Plan) -> Found<2> {
+/// The calls, the computations and the errors: microseconds in the server.
+pub fn measure(identity: &Identity, plan: &Plan) -> Found<3> {
     trial::measure(identity, plan, |client| {
         prepare(client);
         let subject =
             |case: &Case| case.subject(case.name.to_owned(), Side::BOTH.map(|side| command(case.command(side))));
-        [&CALLS, &COMPUTATIONS].map(|cases| cases.iter().map(subject).collect())
+        [&CALLS[..], &COMPUTATIONS, &ERRORS].map(|cases| cases.iter().map(subject).collect())
     })
 }

@@ -33,6 +33,8 @@ pub struct Findings {
     pub calls: Vec<Row>,
     /// Microseconds in the server.
     pub computations: Vec<Row>,
+    /// Errors that are raised and caught.
+    pub errors: Vec<Row>,
     /// Scripts: microseconds in the server.
     pub scripts: Vec<Row>,
     /// Microseconds in the server.

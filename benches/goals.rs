@@ -1,5 +1,6 @@
 //! The module's goals, and whether it meets them.
 
+use crate::calls;
 use crate::collector::{self, FEW};
 use crate::deploys::{self, Deploys};
 use crate::findings::Findings;
@@ -30,7 +31,7 @@ struct Verdict {
     met: Option<bool>,
 }
 
-const GOALS: [Goal; 38] = [
+const GOALS: [Goal; 41] = [
     Goal {
         what: "FLUSH ASYNC of 100,000 libraries, in the server",
         target: "15 us at most",
@@ -178,6 +179,17 @@ const GOALS: [Goal; 38] = [
         target: "1.5x",
         judge: |found| at_least(mean(found.script_computations.iter().map(|row| row.pairs.ratio().median)), Some(1.5)),
     },
+    Goal { what: "`error` that is caught", target: ERRORS, judge: |found| caught(found, calls::ERROR_TEXT) },
+    Goal {
+        what: "`cjson.decode` that fails and is caught",
+        target: ERRORS,
+        judge: |found| caught(found, calls::ERROR_JSON),
+    },
+    Goal {
+        what: "`redis.call` that fails and is caught",
+        target: ERRORS,
+        judge: |found| caught(found, calls::ERROR_CALL),
+    },
     Goal {
         what: "EVAL of a cached script of 4 KiB",
         target: "1x",
@@ -241,6 +253,13 @@ const COMMANDS: &str = "0.95x on Redis 7.0, 0.75x on Redis 8.2";
 /// That ratio for this server.
 fn ratio_of_commands(found: &Findings) -> Option<f64> {
     if is(found, "Redis 7.0") { Some(0.95) } else { is(found, "Redis 8.2").then_some(0.75) }
+}
+
+/// Twice the time of the server's own at most.
+const ERRORS: &str = "0.5x";
+
+fn caught(found: &Findings, name: &str) -> Verdict {
+    at_least(row(&found.errors, name).pairs.ratio().median, Some(0.5))
 }
 
 /// No worse than a function that does the same.

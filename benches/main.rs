@@ -71,7 +71,7 @@ fn main() {
         Ok("calls") => {
             let found: Vec<_> = servers.iter().map(|server| (&*server.name, calls::measure(server, &plan))).collect();
             println!("{}", report::rounds(found.iter().map(|(name, found)| (*name, found.rounds))));
-            for part in 0..2 {
+            for part in 0..3 {
                 let rows: Vec<_> = found.iter().map(|(name, found)| (*name, &*found.parts[part])).collect();
                 println!("{}\n{}", report::paired(&rows), report::instructions(&rows));
             }
@@ -130,7 +130,7 @@ fn write(root: &Path, path: &Path, text: &str) {
 /// Measures one server.
 fn measure(server: Identity, plan: &Plan) -> Findings {
     eprintln!("=== {} ===", server.name);
-    let Found { parts: [calls, computations], rounds } = calls::measure(&server, plan);
+    let Found { parts: [calls, computations, errors], rounds } = calls::measure(&server, plan);
     let Found { parts: [scripts, script_computations], rounds: script_rounds } = scripts::measure(&server, plan);
     let packages = packages::measure(&server, plan);
     let clients = clients::measure(&server, plan);
@@ -156,6 +156,7 @@ fn measure(server: Identity, plan: &Plan) -> Findings {
         traces,
         calls,
         computations,
+        errors,
         scripts,
         script_computations,
         rounds: rounds + script_rounds,

@@ -64,6 +64,7 @@ pub fn write(findings: &[Findings], plan: &Plan) -> String {
         ("calls", pairs(findings, |found| &found.calls)),
         ("floors", floors(findings, |found| &found.calls, "FCALL")),
         ("computations", computations(findings, |found| &found.computations)),
+        ("errors", pairs(findings, |found| &found.errors)),
         ("scripts", pairs(findings, |found| &found.scripts)),
         ("script-floors", floors(findings, |found| &found.scripts, "EVALSHA")),
         ("script-computations", computations(findings, |found| &found.script_computations)),

@@ -39,14 +39,18 @@ fi
 PATH=$tools/bin:$PATH
 
 # The VM's assertions are enabled, unlike in the module.
-flags="-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp -fno-omit-frame-pointer -g1"
+rust=
+flags="-include raising.h -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp -fno-omit-frame-pointer -g1"
 case $sanitizer in
 none) ;;
 # The VM marks its free memory for the sanitizer, for which it includes a header of the compiler.
-address) flags="$flags -fsanitize=address -idirafter $(gcc -print-file-name=include)" ;;
+address)
+    flags="$flags -fsanitize=address -idirafter $(gcc -print-file-name=include)"
+    rust='--cfg sanitized="address"'
+    ;;
 *) die "unknown sanitizer $sanitizer (known: address, none)" ;;
 esac
-RUSTC_BOOTSTRAP=1 CXX=clang++ LUAU_CXXFLAGS=$flags \
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} $rust" CXX=clang++ LUAU_CXXFLAGS=$flags \
     cargo fuzz build --fuzz-dir fuzz --target-dir "$dir/$sanitizer" --sanitizer "$sanitizer"
 programs=$dir/$sanitizer/$(rustc -vV | sed -n 's/^host: //p')/release
 

@@ -33,8 +33,8 @@ run_tests() {
     shift
     # As in the module the VM's assertions are out: a test has a panic cross its frames, which they do not allow. The VM
     # marks its free memory for the sanitizer, and includes its header for that. The compiler's own has it.
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$sanitizer -Cunsafe-allow-abi-mismatch=sanitizer" CXX=clang++ \
-        LUAU_CXXFLAGS="-DNDEBUG -fsanitize=$sanitizer -fno-omit-frame-pointer -g1 -idirafter $(gcc -print-file-name=include)" \
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$sanitizer -Cunsafe-allow-abi-mismatch=sanitizer --cfg sanitized=\"$sanitizer\"" CXX=clang++ \
+        LUAU_CXXFLAGS="-DNDEBUG -include raising.h -fsanitize=$sanitizer -fno-omit-frame-pointer -g1 -idirafter $(gcc -print-file-name=include)" \
         cargo test --release --config 'profile.release.debug="line-tables-only"' \
         --target "$host" --target-dir "target/sanitize/$sanitizer" "$@"
 }

@@ -15,8 +15,7 @@ use super::state::VmState;
 use super::struct_pack;
 
 /// Global functions of the VM that are as the server's.
-const GLOBALS: [&CStr; 14] = [
-    c"error",
+const GLOBALS: [&CStr; 13] = [
     c"gcinfo",
     c"getmetatable",
     c"ipairs",
@@ -114,6 +113,7 @@ fn copy(stack: &Stack, from: i32, to: i32, names: &[&CStr]) {
 
 /// Adds what Lua 5.1 as the server has it knows and the VM lacks, or does otherwise.
 fn add_missing(stack: &Stack, state: &VmState, globals: i32) {
+    native::<globals::Error>(stack, state, globals);
     native::<globals::Pcall>(stack, state, globals);
     native::<globals::Xpcall>(stack, state, globals);
     wrap::<builtin::ToNumber>(stack, state, globals);

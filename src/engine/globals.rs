@@ -1,5 +1,6 @@
 //! Global functions that the server has and Luau lacks or does otherwise.
 
+use super::argument;
 use super::compile;
 use super::error::{READONLY, translate};
 use super::stack::{Collect, Kind, Outcome, Raise, Stack, natives};
@@ -17,6 +18,7 @@ natives! {
     MissingGlobal = c"__index", missing_global;
     /// Assigning a global.
     LockedGlobal = c"__newindex", locked_global;
+    Error = c"error", error;
     Pcall = c"pcall", pcall;
     Xpcall = c"xpcall", xpcall;
     Assert = c"assert", assert;
@@ -40,6 +42,20 @@ fn missing_global(stack: &Stack) -> Outcome {
 
 fn locked_global(_: &Stack) -> Outcome {
     Err(Raise::at(READONLY))
+}
+
+/// Lua 5.1's `error`. The VM's own raises by itself, so that nobody knows that it owns nothing; a native's outcome is
+/// raised by a jump.
+fn error(stack: &Stack) -> Outcome {
+    const VALUE: i32 = 1;
+    let level = argument::optional_integer(stack, "error", VALUE + 1, 1)? as i32;
+    stack.set_top(VALUE);
+    if level > 0 && matches!(stack.kind(VALUE), Kind::String | Kind::Number) {
+        stack.push_position(level);
+        stack.insert(VALUE);
+        stack.join(2);
+    }
+    Err(Raise::Top)
 }
 
 /// The server's `pcall`: an error table with a text in `err` is flattened to that text. What else is in `err`, be it

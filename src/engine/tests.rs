@@ -81,7 +81,7 @@ pub fn call(engine: &FunctionEngine, slot: u32, host: &mut Echo) -> Result<Strin
     result.map(|()| last.0).map_err(|error| String::from_utf8_lossy(&error.0).into_owned())
 }
 
-fn run(body: &str) -> Result<String, String> {
+pub fn run(body: &str) -> Result<String, String> {
     let (mut engine, mut host) = (engine(), Echo::default());
     let slot = load(&mut engine, body, &mut host);
     call(&engine, slot, &mut host)

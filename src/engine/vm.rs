@@ -82,6 +82,10 @@ impl Vm {
         dialect: Dialect,
         build: impl FnOnce(&Stack, &VmState),
     ) -> Result<Self, mlua::Error> {
+        Stack::building(|| Self::build(callable, dialect, build))
+    }
+
+    fn build(callable: Callable, dialect: Dialect, build: impl FnOnce(&Stack, &VmState)) -> Result<Self, mlua::Error> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::COROUTINE;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let main = Stack::main_state(&lua)?;

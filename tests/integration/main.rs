@@ -39,6 +39,7 @@ mod module;
 mod native;
 mod persistence;
 mod profile;
+mod raising;
 mod redis_api;
 mod register;
 mod replication;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use mlua::ffi;
 
-use super::{Raise, Stack};
+use super::{Raise, Stack, raising};
 
 impl Stack {
     /// A safepoint inside a native that takes long: asks what the VM asks at its own. Without anything to ask it is one
@@ -124,8 +124,10 @@ extern "C-unwind" fn interrupt<I: Interrupt>(state: *mut ffi::lua_State, collect
         return;
     }
     let stack = Stack::frame(state);
-    if let Some(raise) = I::check(&stack) {
-        stack.raise_above(raise)
+    // The function that runs may be one of Lua, so nothing but this says that there are frames of ours.
+    let raised = raising::without_jumps(|| I::check(&stack).map(|raise| stack.push_raised(raise)));
+    if raised.is_some() {
+        stack.raise_top()
     }
 }
 

@@ -25,6 +25,7 @@ mod codegen;
 mod collation;
 mod compiler;
 mod conversion;
+mod raising;
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
@@ -160,13 +161,11 @@ pub struct Stack {
 
 extern "C-unwind" fn enter<F: Native>(state: *mut ffi::lua_State) -> c_int {
     let stack = Stack::frame(state);
-    match F::call(&stack) {
-        Ok(results) => {
-            stack.check_values(results);
-            results
-        }
-        Err(raise) => stack.raise(raise),
-    }
+    let outcome = {
+        let _running = raising::Running::begin();
+        F::call(&stack)
+    };
+    stack.finish(outcome)
 }
 
 /// Entry of `protect`: runs the closure whose address is argument 1.
@@ -175,13 +174,11 @@ extern "C-unwind" fn enter_body(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: only `protect` calls this function, and passes the address of a live closure reference that nothing
     // else uses meanwhile.
     let body = unsafe { &mut **ffi::lua_tolightuserdata(state, 1).cast::<&mut dyn FnMut(&Stack) -> Outcome>() };
-    match body(&stack) {
-        Ok(results) => {
-            stack.check_values(results);
-            results
-        }
-        Err(raise) => stack.raise(raise),
-    }
+    let outcome = {
+        let _running = raising::Running::begin();
+        body(&stack)
+    };
+    stack.finish(outcome)
 }
 
 impl Stack {
@@ -193,6 +190,11 @@ impl Stack {
         Self::frame(state)
     }
 
+    /// Runs `body`, which builds a VM: mlua has functions in it that do not say when they own something.
+    pub fn building<T>(body: impl FnOnce() -> T) -> T {
+        raising::without_jumps(body)
+    }
+
     /// The raw main state of the VM that `lua` owns.
     pub fn main_state(lua: &mlua::Lua) -> mlua::Result<*mut ffi::lua_State> {
         let mut state = std::ptr::null_mut();
@@ -201,26 +203,48 @@ impl Stack {
         Ok(state)
     }
 
-    /// Raises, from inside a native, whose values go: so there is room for the error, however many they are.
+    /// Ends a native: gives the number of its results to the VM, or raises.
+    #[inline(always)]
+    fn finish(&self, outcome: Outcome) -> c_int {
+        match outcome {
+            Ok(results) => {
+                self.check_values(results);
+                results
+            }
+            Err(raise) => {
+                self.replace_by_raised(raise);
+                // SAFETY: Raising. One value is on top. The native has returned, and what it raises is dropped: in
+                // `enter` and here there is nothing else to drop.
+                unsafe { raising::leave(self.state) }
+            }
+        }
+    }
+
+    /// Raises, from inside a native.
     fn raise(&self, raise: Raise) -> ! {
+        self.replace_by_raised(raise);
+        self.raise_top()
+    }
+
+    /// Raises the value on top.
+    fn raise_top(&self) -> ! {
+        // SAFETY: Raising. One value is on top.
+        unsafe { ffi::lua_error(self.state) }
+    }
+
+    /// Replaces the values of a native by what it raises: so there is room for that, however many they are.
+    #[cold]
+    fn replace_by_raised(&self, raise: Raise) {
         if !matches!(raise, Raise::Top) {
             self.set_top(0);
         }
-        self.raise_above(raise)
-    }
-
-    /// Raises, from inside a native or of the function that is running, above its values.
-    fn raise_above(&self, raise: Raise) -> ! {
         self.push_raised(raise);
-        // SAFETY: Raising. One value is on top.
-        unsafe { ffi::lua_error(self.state) }
     }
 
     fn push_raised(&self, raise: Raise) {
         match raise {
             Raise::Positioned(text) => {
-                // SAFETY: Alive; pushes one string.
-                unsafe { ffi::luaL_where(self.state, 1) };
+                self.push_position(1);
                 self.push_bytes(&text);
                 // SAFETY: two strings are on top; joining them leaves one.
                 unsafe { ffi::lua_concat(self.state, 2) };
@@ -464,8 +488,18 @@ impl Stack {
     /// Pushes the entry function that `protect` needs at `entry`. May raise.
     pub fn push_entry(&self) {
         self.check_room(1);
+        // Without an upvalue it would look like a function of the VM's to `raising::jump`.
+        self.push_nil();
+        // SAFETY: Alive, Bounds, Raising; the upvalue is consumed. The name is static.
+        unsafe { ffi::lua_pushcclosured(self.state, enter_body, ENTRY.as_ptr(), 1) }
+    }
+
+    /// Pushes the position of the function at `level`, `chunk:line: `; an empty string for one that is not written in
+    /// Lua, and where there is none. May raise.
+    pub fn push_position(&self, level: i32) {
+        self.check_room(1);
         // SAFETY: Alive, Bounds, Raising.
-        unsafe { ffi::lua_pushcclosured(self.state, enter_body, ENTRY.as_ptr(), 0) }
+        unsafe { ffi::luaL_where(self.state, level) }
     }
 
     /// The address that the running native was pushed with.
