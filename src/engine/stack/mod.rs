@@ -25,6 +25,7 @@ mod codegen;
 mod collation;
 mod compiler;
 mod conversion;
+mod pages;
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
