@@ -28,7 +28,7 @@ const CLASSES: usize = 40;
 const LARGEST: usize = 1024;
 
 /// A page is this part of what the VM holds.
-const PART: usize = 32;
+const PART: usize = 16;
 
 /// The smallest page and the largest, in bytes: powers of two.
 const LEAST_PAGE: usize = 1 << 10;
