@@ -714,3 +714,98 @@ unsafe extern "C" {
 static TAKEN: unsafe extern "C" fn(*mut Page) -> *mut Page = luaM_getnextpage;
 
 const _: () = assert!(size_of::<ffi::lua_Callbacks>() == 112 && std::mem::offset_of!(Global, categories) == CATEGORIES);
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{Echo, call, engine, load};
+    use super::super::super::{Dialect, Engine, ScriptEngine};
+    use super::super::Collect;
+    use super::*;
+
+    #[test]
+    fn each_size_has_the_smallest_class_that_holds_it() {
+        assert_eq!([class_of(0), class_of(LARGEST + 1), class_of(usize::MAX)], [None; 3]);
+        for size in 1..=LARGEST {
+            let class = class_of(size).unwrap();
+            assert!(class < SIZES.1 && SIZES.1 <= CLASSES);
+            assert!(usize::from(SIZES.0[class]) >= size, "{size}");
+            assert!(class == 0 || usize::from(SIZES.0[class - 1]) < size, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_a_part_of_what_the_vm_holds() {
+        for (total, block, blocks) in [
+            (0, 48, (1024 - 96) / 48),
+            (32 << 10, 48, (2048 - 96) / 48),
+            (100 << 10, 48, (4096 - 96) / 48),
+            (1 << 30, 48, (16384 - 96) / 48),
+            (0, 1032, 1),
+            (1 << 30, 1032, 15),
+        ] {
+            assert_eq!(blocks_of_page(total, block), blocks, "{total} {block}");
+        }
+    }
+
+    /// The layout of the VM's state is that of this version of the VM.
+    #[test]
+    fn the_vms_state_is_as_it_is_declared_here() {
+        let (mut engine, mut host) = (engine(), Echo::default());
+        for body in ["return 1", "return {KEYS[1]}"] {
+            load(&mut engine, body, &mut host);
+        }
+        let stack = &engine.vm().stack;
+        // SAFETY: the state is alive and nothing runs.
+        unsafe {
+            let global = (*stack.state.cast::<State>()).global;
+            assert_eq!((*global).total, stack.memory());
+            assert_eq!(&raw mut (*global).callbacks, ffi::lua_callbacks(stack.state));
+            for category in 0..=255_u8 {
+                assert_eq!((*global).categories[usize::from(category)], stack.memory_of(category), "{category}");
+            }
+            assert!((*global).categories[1] > 0 && (*global).categories[2] > 0);
+            assert!(!(*global).all.is_null() && (*(*global).all).all_before.is_null());
+        }
+    }
+
+    #[test]
+    fn an_empty_vm_holds_little() {
+        let scripts = ScriptEngine::new(Dialect::default()).unwrap();
+        for bytes in [engine().vm().memory(), scripts.vm().memory()] {
+            assert!((40 << 10..112 << 10).contains(&bytes), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn values_of_all_sizes_come_and_go() {
+        let (mut engine, mut host) = (engine(), Echo::default());
+        let body = "
+            local kept = {}
+            for round = 1, 3 do
+                for size = 0, 2100, round do
+                    local list = {}
+                    for place = 1, size % 150 do list[place] = size + place end
+                    kept[size] = {('x'):rep(size), list, function() return size end, coroutine.create(function() end)}
+                end
+                for size = 0, 2100, round do
+                    local text, list, f = unpack(kept[size])
+                    assert(#text == size and text == ('x'):rep(size) and f() == size)
+                    for place = 1, size % 150 do assert(list[place] == size + place) end
+                    if size % 3 > 0 then kept[size] = nil end
+                end
+                collectgarbage()
+            end
+            return 'done'";
+        let slot = load(&mut engine, body, &mut host);
+        let collect = |engine: &super::super::super::FunctionEngine| {
+            engine.vm().stack.collect(Collect::Full, 0);
+            engine.vm().memory()
+        };
+        let before = collect(&engine);
+        for _ in 0..3 {
+            assert_eq!(call(&engine, slot, &mut host), Ok("done".to_owned()));
+        }
+        let after = collect(&engine);
+        assert!(after < before + (64 << 10), "{before} to {after}");
+    }
+}
