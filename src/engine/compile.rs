@@ -165,13 +165,18 @@ mod tests {
             let name = name.to_str().unwrap();
             for source in [name.to_owned(), format!("return {name}.x"), format!("{name}('x')"), format!("x={name}")] {
                 let (mutable, replaced) = named(source.as_bytes());
-                assert_eq!((&*mutable, replaced.len()), (&[&*std::ffi::CString::new(name).unwrap()][..], 0), "{source}");
+                assert_eq!(
+                    (&*mutable, replaced.len()),
+                    (&[&*std::ffi::CString::new(name).unwrap()][..], 0),
+                    "{source}"
+                );
             }
             for source in [format!("{name}s"), format!("_{name}"), name.to_uppercase(), format!("x{name}1")] {
                 assert!(named(source.as_bytes()).0.is_empty(), "{source}");
             }
         }
-        for (source, count) in [("math.log(2)", 1), ("local m = math m.ldexp(1, 2) m.log(1) m.log(2)", 2), ("logs", 0)] {
+        for (source, count) in [("math.log(2)", 1), ("local m = math m.ldexp(1, 2) m.log(1) m.log(2)", 2), ("logs", 0)]
+        {
             assert_eq!(named(source.as_bytes()).1.len(), count, "{source}");
         }
     }

@@ -39,8 +39,7 @@ pub fn parse(code: &[u8], quoting: Quoting) -> Result<Header, RegistryError> {
         return Err(RegistryError::MissingMetadata);
     }
     // The server looks for the line's end in a C string: a NUL in front of it hides it.
-    let body =
-        memchr2(b'\n', 0, code).filter(|&end| code[end] == b'\n').ok_or(RegistryError::InvalidMetadata)?;
+    let body = memchr2(b'\n', 0, code).filter(|&end| code[end] == b'\n').ok_or(RegistryError::InvalidMetadata)?;
 
     let mut words = tokens::split(&code[..body], quoting).ok_or(RegistryError::InvalidMetadata)?.into_iter();
     let engine = words.next().ok_or(RegistryError::InvalidMetadata)?;

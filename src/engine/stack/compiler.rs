@@ -5,8 +5,8 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
-use std::{ptr, slice};
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::{ptr, slice};
 
 use mlua::ffi;
 use smallvec::SmallVec;
@@ -26,8 +26,7 @@ pub fn bytecode(source: &[u8], mutable: &[&CStr], replaced: &[&CStr]) -> Bytecod
     let mut length = 0;
     // SAFETY: the options point to C strings, and to the nulls that end their lists, which live until the call returns.
     // The compiler gives what is allocated by C's `malloc`, and its length.
-    let start =
-        unsafe { ffi::luau_compile_(source.as_ptr().cast(), source.len(), &raw mut options, &raw mut length) };
+    let start = unsafe { ffi::luau_compile_(source.as_ptr().cast(), source.len(), &raw mut options, &raw mut length) };
     assert!(!start.is_null(), "there is no memory for bytecode");
     Bytecode { start, length }
 }

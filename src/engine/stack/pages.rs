@@ -517,13 +517,7 @@ unsafe extern "C-unwind" fn free_plain(state: *mut State, block: *mut u8, size: 
     }
 }
 
-unsafe extern "C-unwind" fn free_value(
-    state: *mut State,
-    block: *mut u8,
-    size: usize,
-    category: u8,
-    page: *mut Page,
-) {
+unsafe extern "C-unwind" fn free_value(state: *mut State, block: *mut u8, size: usize, category: u8, page: *mut Page) {
     // SAFETY: see above. The VM says which page a value is in.
     unsafe {
         count_given(state, block, size, category);

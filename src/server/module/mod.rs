@@ -29,7 +29,7 @@ use crate::generation::{Bounds, Compilation, Contents, Functions, Generation, Sc
 use crate::reclaim::Supply;
 use crate::registry::{Digest, Label, Origin, Registry, Script, ScriptCache, payload};
 use loading::Loading;
-use threads::{Rehearsal, Threads};
+use threads::Threads;
 
 pub use current::{Current, Keep};
 
@@ -108,9 +108,6 @@ impl Module {
         let scripts = Current::new(&dialect).map_err(|error| error.to_string())?;
         let depots: [Arc<dyn Supply>; 2] = [functions.depot.clone(), scripts.depot.clone()];
         let threads = Threads::start(queue, depots.into())?;
-        // Without it, the first load only takes longer.
-        let _ = threads.reclaim.request(Box::new(Rehearsal(dialect.clone())));
-        threads.reclaim.deliver();
         threads.watch.set_alarm(Callable::Function, Some(functions.generation().alarm()));
         threads.watch.set_alarm(Callable::Script, Some(scripts.generation().alarm()));
         Ok(Self {

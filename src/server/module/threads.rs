@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::super::api::Context;
 use super::read;
-use crate::engine::{Dialect, NoServer};
-use crate::generation::Functions;
-use crate::reclaim::{self, Reclaim, Supply, Task};
+use crate::reclaim::{self, Reclaim, Supply};
 use crate::watch::{self, Watch};
 
 /// The watch and the worker.
@@ -52,20 +50,6 @@ impl Threads {
                 context.log(c"warning", line.as_bytes());
             }
             self.reclaim.recover();
-        }
-    }
-}
-
-/// Loads a library into a generation that nobody sees. The first load of a process takes many times as long as the
-/// next: the system has yet to bring the compiler's code into its memory. So it is the worker's.
-pub(super) struct Rehearsal(pub Dialect);
-
-impl Task for Rehearsal {
-    fn run(self: Box<Self>) {
-        const SOURCE: &[u8] = b"#!lua name=l\nredis.register_function('f', function(keys, args) return 1 end)";
-        if let Ok(mut generation) = Functions::new(self.0) {
-            let loaded = generation.load(SOURCE, false, None, &mut NoServer);
-            debug_assert!(loaded.is_ok());
         }
     }
 }
