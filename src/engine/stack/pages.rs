@@ -9,8 +9,8 @@
 //! but for the head of the list of all pages, which its collector reads. The declarations of the VM's state here are
 //! held against the VM by the tests below; a new release of `luau0-src` must be read for them.
 //!
-//! The invariants of `stack` hold: the VM calls these functions on the thread that uses it, and a block comes back once,
-//! with the size that it was asked for.
+//! The invariants of `stack` hold: the VM calls these functions on the thread that uses it, and a block comes back
+//! once, with the size that it was asked for.
 
 use std::arch::global_asm;
 use std::ffi::{c_char, c_int, c_void};
@@ -77,7 +77,7 @@ const CLASS_OF: [u8; LARGEST / 8 + 1] = {
     classes
 };
 
-/// The class of blocks of `size` bytes; None for one that has a page, or a block of the system, to itself, and for none.
+/// The class of blocks of `size` bytes; None for one that has a page or a block of the system to itself, and for none.
 #[inline]
 const fn class_of(size: usize) -> Option<usize> {
     if size.wrapping_sub(1) < LARGEST { Some(CLASS_OF[size.div_ceil(8)] as usize) } else { None }
@@ -306,7 +306,7 @@ unsafe fn free_page<K: Kind>(global: *mut Global, page: *mut Page) {
 unsafe fn take<K: Kind>(global: *mut Global, class: usize) -> *mut u8 {
     // SAFETY: the lists are the VM's, their pages are alive and have a free block.
     unsafe {
-        let head = (K::lists(global) as *mut *mut Page).add(class);
+        let head = (K::lists(global).cast::<*mut Page>()).add(class);
         let mut page = *head;
         if page.is_null() {
             let block = SIZES.0[class] as usize + K::BEFORE;
@@ -342,7 +342,7 @@ unsafe fn take<K: Kind>(global: *mut Global, class: usize) -> *mut u8 {
 unsafe fn give<K: Kind>(global: *mut Global, class: usize, page: *mut Page, block: *mut u8) {
     // SAFETY: the block is in use and is one of this page, which is in the list of the class unless it is full.
     unsafe {
-        let head = (K::lists(global) as *mut *mut Page).add(class);
+        let head = (K::lists(global).cast::<*mut Page>()).add(class);
         if (*page).is_full() {
             let after = *head;
             (*page).after = after;
