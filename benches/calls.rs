@@ -139,7 +139,8 @@ pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 2] {
     let server = identity.start();
     let mut client = server.client();
     prepare(&mut client);
-    [&CALLS, &COMPUTATIONS].map(|cases| cases.iter().map(|case| measure_case(&mut client, case, plan)).collect())
+    [CALLS.as_slice(), &COMPUTATIONS]
+        .map(|cases| cases.iter().map(|case| measure_case(&mut client, case, plan)).collect())
 }
 
 fn measure_case(client: &mut Client, case: &Case, plan: &Plan) -> Row {

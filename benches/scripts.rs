@@ -69,7 +69,7 @@ pub fn measure(identity: &Identity, plan: &Plan) -> [Vec<Row>; 2] {
     let server = identity.start();
     let mut client = server.client();
     calls::prepare(&mut client);
-    let [mut scripts, computations] = [&CALLS, &COMPUTATIONS].map(|cases| {
+    let [mut scripts, computations] = [CALLS.as_slice(), &COMPUTATIONS].map(|cases| {
         let row = |case: &Case| {
             let (name, script) = (name_of(case.name), case.script());
             load(&mut client, &script);
