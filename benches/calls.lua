@@ -66,6 +66,15 @@ redis.register_function('bench_building', function()
     return #table.concat(parts, ',')
 end)
 
+redis.register_function('bench_numbers', function()
+    local length, list = 0, {}
+    for number = 1, 100 do
+        length = length + #(number .. ':' .. number / 8) + #tostring(number / 3) + #string.format('%.14g', number / 7)
+        list[number * 2 - 1], list[number * 2] = number, number * 1.1
+    end
+    return length + #table.concat(list, ',')
+end)
+
 redis.register_function('bench_json', function()
     prepare()
     return #cjson.encode(cjson.decode(cjson.encode(order)))

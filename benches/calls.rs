@@ -66,11 +66,12 @@ pub const CALLS: [Case; 6] = [
 ];
 
 /// Computation alone.
-pub const COMPUTATIONS: [Case; 6] = [
+pub const COMPUTATIONS: [Case; 7] = [
     FIB,
     Case::computing("primes below 10,000", "bench_sieve", 50),
     Case::computing("counting 1,000 words", "bench_words", 100),
     Case::computing("building a string of 1,000 parts", "bench_building", 100),
+    Case::computing("600 numbers as text", "bench_numbers", 100),
     Case::computing("JSON there and back", "bench_json", 300),
     Case::computing("MessagePack there and back", "bench_msgpack", 300),
 ];

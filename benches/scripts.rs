@@ -75,7 +75,7 @@ pub fn measure(identity: &Identity, plan: &Plan) -> Found<2> {
             case.subject(name_of(case.name), Side::BOTH.map(|side| by_digest(side, &script, words())))
         };
         let [mut subjects, computations] =
-            [&CALLS, &COMPUTATIONS].map(|cases| cases.iter().map(&mut subject).collect::<Vec<Subject>>());
+            [CALLS.as_slice(), &COMPUTATIONS].map(|cases| cases.iter().map(&mut subject).collect::<Vec<Subject>>());
         load(client, QUEUE);
         let queue = Side::BOTH.map(|side| by_digest(side, QUEUE, QUEUE_WORDS.into_iter()));
         let others = [(QUEUE_NAME, queue, 500), (LONG_NAME, long(), 2_000)];

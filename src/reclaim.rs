@@ -80,6 +80,8 @@ pub struct Amount {
 /// What the worker keeps for one kind of generations: a spare for the next flush, and the count of those that left.
 pub struct Depot<G> {
     build: Box<dyn Fn() -> Option<G> + Send + Sync>,
+    /// Whether there has been anything to flush. Until then no spare is kept.
+    wanted: AtomicBool,
     /// A generation for the next flush. The main thread never waits for this lock: it goes without a spare.
     spare: Mutex<Option<Box<G>>>,
     /// Handed over and not yet freed.
@@ -92,7 +94,19 @@ impl<G: Retire> Depot<G> {
     /// Without a spare yet. `build` makes one, or None if it cannot now.
     pub fn new(build: impl Fn() -> Option<G> + Send + Sync + 'static) -> Arc<Self> {
         let build = Box::new(build);
-        Arc::new(Self { build, spare: Mutex::new(None), pending: Tally::default(), freed: Tally::default() })
+        let (wanted, spare) = (AtomicBool::new(false), Mutex::new(None));
+        Arc::new(Self { build, wanted, spare, pending: Tally::default(), freed: Tally::default() })
+    }
+
+    /// Says that there is something to flush: from now on the worker keeps a spare, the first once it is told to
+    /// prepare. True when this was not known.
+    pub fn want(&self) -> bool {
+        !self.is_wanted() && !self.wanted.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether there has been anything to flush.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// Takes the spare, if one is ready. The worker builds the next one before its next job.
@@ -123,13 +137,14 @@ impl<G: Retire> Depot<G> {
 
 /// A depot as the worker sees it.
 pub trait Supply: Send + Sync {
-    /// Builds the spare if there is none.
+    /// Builds the spare if there is none and one is wanted.
     fn prepare(&self, faults: &Faults);
 }
 
 impl<G: Retire> Supply for Depot<G> {
     fn prepare(&self, faults: &Faults) {
-        if !self.has_spare()
+        if self.is_wanted()
+            && !self.has_spare()
             && let Some(Some(spare)) = faults.catch(&self.build)
         {
             *self.spare.lock() = Some(Box::new(spare));
@@ -376,7 +391,9 @@ mod tests {
     use crate::generation::Functions;
 
     fn depot() -> Arc<Depot<Functions>> {
-        Depot::new(|| Functions::new(Dialect::default()).ok())
+        let depot = Depot::new(|| Functions::new(Dialect::default()).ok());
+        depot.want();
+        depot
     }
 
     fn start(capacity: usize, depot: &Arc<Depot<Functions>>) -> Reclaim {
@@ -425,6 +442,20 @@ mod tests {
     }
 
     #[test]
+    fn no_spare_is_built_before_there_is_anything_to_flush() {
+        let depot = Depot::new(|| Functions::new(Dialect::default()).ok());
+        let reclaim = start(4, &depot);
+        assert!(reclaim.hand_over(vec![loaded(1)], &depot).is_ok());
+        reclaim.deliver();
+        wait_until("the worker has been at work", || depot.freed().programs == 1);
+        assert!(!depot.has_spare());
+        assert_eq!([depot.want(), depot.want()], [true, false]);
+        reclaim.prepare();
+        reclaim.deliver();
+        wait_until("a spare is ready", || depot.has_spare());
+    }
+
+    #[test]
     fn a_full_queue_gives_the_generation_back() {
         let depot = depot();
         let reclaim = start(1, &depot);
@@ -468,6 +499,7 @@ mod tests {
     #[test]
     fn a_spare_whose_building_panics_ends_nothing() {
         let depot = Depot::new(|| panic!("no spare today"));
+        depot.want();
         let reclaim = start(4, &depot);
         assert!(reclaim.hand_over(vec![loaded(10)], &depot).is_ok());
         reclaim.deliver();

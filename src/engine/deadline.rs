@@ -27,16 +27,21 @@ pub fn reset_load_timeouts() {
 /// When a load is over.
 #[derive(Clone, Copy)]
 pub struct Deadline {
+    limit: Duration,
     /// When to check how much processor time the thread has had.
     next_check: Instant,
-    /// The thread's processor time at which the load is over.
-    over: Duration,
+    /// The thread's processor time at which the load is over. Nearly every load ends before it is worth asking the
+    /// system for that.
+    over: Option<Duration>,
 }
+
+/// How long a load may run before its processor time is counted.
+const UNCOUNTED: Duration = Duration::from_millis(1);
 
 impl Deadline {
     /// That of a load which begins now.
     pub fn new(limit: Duration) -> Self {
-        Self { next_check: Instant::now() + limit, over: processor_time() + limit }
+        Self { limit, next_check: Instant::now() + UNCOUNTED, over: None }
     }
 
     /// The text that ends the load once it is over, which is counted. The clock decides when to check, processor time
@@ -46,7 +51,8 @@ impl Deadline {
         if now < self.next_check {
             return None;
         }
-        let left = self.over.saturating_sub(processor_time());
+        let used = processor_time();
+        let left = self.over.get_or_insert(used + self.limit).saturating_sub(used);
         if left.is_zero() {
             TIMEOUTS.fetch_add(1, Ordering::Relaxed);
             return Some(TIMED_OUT);

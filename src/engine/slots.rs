@@ -3,14 +3,12 @@
 //! The collector walks one table in a single step, so 100,000 callbacks in one table would stop a call for
 //! milliseconds now and then. They lie in a tree instead: a root table of buckets, `BUCKET` callbacks each.
 
-use std::ffi::CStr;
-
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, Place, Stack};
 
 const BUCKET: u32 = 256;
 
-/// The name that the root table is registered under.
-const ROOT: &CStr = c"shadow.callbacks";
+/// Where the root table is.
+static ROOT: Place = Place::new();
 
 /// Hands out slot numbers; the slot that was freed last is used again first.
 #[derive(Debug, Default)]
@@ -28,12 +26,12 @@ impl Slots {
     /// Makes the root table of a new VM. May raise.
     pub fn create_root(stack: &Stack) {
         stack.push_table(0, 0);
-        stack.register(ROOT);
+        stack.register(&ROOT);
     }
 
     /// Pushes the root table.
     pub fn push_root(stack: &Stack) {
-        stack.push_registered(ROOT);
+        stack.push_registered(&ROOT);
     }
 
     /// Pops the callback on top of the stack into a free slot. `root` is the index of the root table. `parameters`: how

@@ -28,6 +28,17 @@ pub fn with_current<T>(body: impl FnOnce(&VmState) -> T) -> Option<T> {
     unsafe { CURRENT.get().as_ref() }.map(body)
 }
 
+/// Notes where the running call or load is when the VM on `stack` is refused memory: there may be none for the error
+/// handler either, which would note it.
+pub fn note_refusal(stack: &Stack) {
+    with_current(|state| {
+        if let Ok(mut failure) = state.failure.try_borrow_mut() {
+            let place = [0, 1, 2].into_iter().find_map(|level| stack.place(level));
+            *failure = place.map(|(chunk, line)| Place { chunk, line });
+        }
+    });
+}
+
 /// One per VM, at a fixed address: every native carries it.
 pub struct VmState {
     /// The host of the running call or load. Set by `running` for exactly that time.

@@ -56,7 +56,7 @@ fn read(
     }
     let (words, body) = words(code, quoting)?;
     let (engine, options) = words.split_first().ok_or_else(invalid_engine)?;
-    if engines == Engines::Lua && engine != b"#!lua" {
+    if engines == Engines::Lua && **engine != *b"#!lua" {
         return Err(text(b"Unexpected engine in script shebang: ", engine));
     }
     let mut flags = FunctionFlags::empty();
@@ -86,7 +86,7 @@ fn invalid_engine() -> RegistryError {
 }
 
 /// The words of the first line, and where it ends.
-fn words(code: &[u8], quoting: Quoting) -> Result<(Vec<Vec<u8>>, usize), RegistryError> {
+fn words(code: &[u8], quoting: Quoting) -> Result<(tokens::Words<'_>, usize), RegistryError> {
     // The server looks for the line's end in a C string: a NUL in front of it hides it.
     let end = code
         .iter()

@@ -1,5 +1,8 @@
 //! The first line of a library: `#!<engine> name=<name> [keys=declared]`. The last word is the module's own.
 
+use memchr::memchr2;
+use smallvec::SmallVec;
+
 use super::error::RegistryError;
 use super::name::is_valid_name;
 use super::tokens;
@@ -10,7 +13,7 @@ pub use super::tokens::Quoting;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The engine as the client spelled it; see [`check_engine`](Self::check_engine).
-    pub engine: Vec<u8>,
+    pub engine: SmallVec<[u8; 16]>,
     /// The name of the library, a valid one.
     pub name: Box<str>,
     /// Whether its functions may reach no keys but those that a call declares.
@@ -25,7 +28,7 @@ impl Header {
         if self.engine.eq_ignore_ascii_case(b"lua") {
             Ok(())
         } else {
-            Err(RegistryError::EngineNotFound(self.engine.clone()))
+            Err(RegistryError::EngineNotFound(self.engine.to_vec()))
         }
     }
 }
@@ -36,15 +39,11 @@ pub fn parse(code: &[u8], quoting: Quoting) -> Result<Header, RegistryError> {
         return Err(RegistryError::MissingMetadata);
     }
     // The server looks for the line's end in a C string: a NUL in front of it hides it.
-    let body = code
-        .iter()
-        .position(|&byte| byte == b'\n' || byte == 0)
-        .filter(|&end| code[end] == b'\n')
-        .ok_or(RegistryError::InvalidMetadata)?;
+    let body = memchr2(b'\n', 0, code).filter(|&end| code[end] == b'\n').ok_or(RegistryError::InvalidMetadata)?;
 
     let mut words = tokens::split(&code[..body], quoting).ok_or(RegistryError::InvalidMetadata)?.into_iter();
-    let mut engine = words.next().ok_or(RegistryError::InvalidMetadata)?;
-    engine.drain(..2);
+    let engine = words.next().ok_or(RegistryError::InvalidMetadata)?;
+    let engine = engine[2..].into();
 
     let (mut name, mut keys_declared) = (None, false);
     for word in words {
@@ -53,19 +52,19 @@ pub fn parse(code: &[u8], quoting: Quoting) -> Result<Header, RegistryError> {
             continue;
         }
         let Some(value) = name_value(&word) else {
-            return Err(RegistryError::UnknownMetadata(word));
+            return Err(RegistryError::UnknownMetadata(word.into_owned()));
         };
         if name.is_some() {
             return Err(RegistryError::RepeatedName);
         }
-        name = Some(value.to_vec());
+        name = Some(SmallVec::<[u8; 64]>::from_slice(value));
     }
     let name = name.ok_or(RegistryError::MissingName)?;
     if !is_valid_name(&name) {
         return Err(RegistryError::InvalidName);
     }
-    let name = String::from_utf8(name).map_err(|_| RegistryError::InvalidName)?;
-    Ok(Header { engine, name: name.into_boxed_str(), keys_declared, body })
+    let name = str::from_utf8(&name).map_err(|_| RegistryError::InvalidName)?;
+    Ok(Header { engine, name: name.into(), keys_declared, body })
 }
 
 /// What follows `name=`, in any case.
@@ -93,7 +92,7 @@ mod tests {
     fn a_plain_header_gives_engine_name_and_body() {
         let code = b"#!lua name=mylib\nreturn 1";
         let header = parse(code).unwrap();
-        assert_eq!(header.engine, b"lua");
+        assert_eq!(&*header.engine, b"lua");
         assert_eq!(&*header.name, "mylib");
         assert_eq!(&code[header.body..], b"\nreturn 1");
         assert_eq!(header.check_engine(), Ok(()));

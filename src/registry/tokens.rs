@@ -1,5 +1,9 @@
 //! Splitting a line into words, quotes understood: the way the server splits its own command lines.
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
 /// What quotes may enclose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quoting {
@@ -9,11 +13,14 @@ pub enum Quoting {
     Parts,
 }
 
+/// The words of a line. Those without quotes are where they stand.
+pub(super) type Words<'a> = SmallVec<[Cow<'a, [u8]>; 4]>;
+
 /// The words of `line`, or `None` if a quote does not close, or closes in front of what must not follow it.
 ///
 /// The server works on C strings; its callers stop at a NUL, so here `line` holds none.
-pub(super) fn split(line: &[u8], quoting: Quoting) -> Option<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
+pub(super) fn split(line: &[u8], quoting: Quoting) -> Option<Words<'_>> {
+    let mut words = Words::new();
     let mut rest = line;
     loop {
         while let [byte, after @ ..] = rest
@@ -24,9 +31,15 @@ pub(super) fn split(line: &[u8], quoting: Quoting) -> Option<Vec<Vec<u8>>> {
         if rest.is_empty() {
             return Some(words);
         }
+        let plain = rest.iter().position(|&byte| is_end(byte) || matches!(byte, b'"' | b'\'')).unwrap_or(rest.len());
+        if rest.get(plain).is_none_or(|&byte| is_end(byte)) {
+            words.push(Cow::Borrowed(&rest[..plain]));
+            rest = &rest[rest.len().min(plain + 1)..];
+            continue;
+        }
         let mut word = Vec::new();
         rest = take_word(rest, &mut word, quoting)?;
-        words.push(word);
+        words.push(Cow::Owned(word));
     }
 }
 
@@ -42,12 +55,16 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// Moves one word from the front of `rest` into `word`. A vertical tab or form feed does not end a word, although it
-/// may stand between two.
+/// Whether a byte ends a word. A vertical tab or form feed does not, although it may stand between two.
+fn is_end(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+/// Moves one word from the front of `rest` into `word`.
 fn take_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>, quoting: Quoting) -> Option<&'a [u8]> {
     while let [byte, after @ ..] = rest {
         rest = match byte {
-            b' ' | b'\n' | b'\r' | b'\t' => return Some(after),
+            _ if is_end(*byte) => return Some(after),
             b'"' => take_double_quoted(after, word, quoting)?,
             b'\'' => take_single_quoted(after, word, quoting)?,
             _ => {
@@ -120,7 +137,7 @@ mod tests {
 
     fn quoted(line: &str, quoting: Quoting) -> Option<Vec<String>> {
         let words = split(line.as_bytes(), quoting)?;
-        Some(words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect())
+        Some(words.into_iter().map(|word| String::from_utf8(word.into_owned()).unwrap()).collect())
     }
 
     fn words(line: &str) -> Option<Vec<String>> {

@@ -355,7 +355,10 @@ fn add_registry<C: Contents>(figures: &mut Vec<Figure>, names: &Names, registry:
                 freed.programs,
             ),
             (counter("freed_bytes", "What the worker has freed.").counted_in(Bytes), freed.bytes),
-            (gauge("spare_ready", "1 if a spare VM is ready for the next flush."), depot.has_spare().into()),
+            (
+                gauge("spare_ready", "1 if a spare VM is ready for the next flush, or nothing was loaded yet."),
+                (depot.has_spare() || !depot.is_wanted()).into(),
+            ),
             (counter("spares_missed", "Flushes that found no spare VM."), totals.spares_missed.get()),
         ]
         .map(number),

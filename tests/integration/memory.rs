@@ -218,3 +218,20 @@ fn all_of_the_vm_is_memory_of_the_server() {
     assert!(vm_grown > 10 * MIB);
     assert!(server_grown >= vm_grown && server_grown < vm_grown + vm_grown / 4, "{server_grown} for {vm_grown}");
 }
+
+#[test]
+fn a_module_that_nobody_uses_holds_two_small_vms_and_no_spares() {
+    let server = Server::start();
+    let mut client = server.client();
+    let most = 112 << 10;
+    for field in ["shadow_vm_bytes", "shadow_scripts_vm_bytes"] {
+        let bytes = client.info_number(field);
+        assert!((32 << 10..most).contains(&bytes), "{field}: {bytes}");
+    }
+    // What the first library and the first script take is the worker's spare, above all.
+    let before = client.info_number("used_memory");
+    load(&mut client, &numbered(1));
+    wait_until("a spare is ready", || client.info_number("shadow_spare_ready") == 1);
+    let after = client.info_number("used_memory");
+    assert!((32 << 10..2 * most).contains(&(after - before)), "{before} to {after}");
+}

@@ -4,17 +4,15 @@
 //! one. For the shared functions there is one for each library that has set something, found by the environment of the
 //! library's callbacks, and collected with it.
 
-use std::ffi::CStr;
-
 use crate::c_string::to_nul;
 use crate::engine::argument::bad;
 use crate::engine::number;
 use crate::engine::slots::{self, Slots};
-use crate::engine::stack::{Kind, Outcome, Raise, Stack};
+use crate::engine::stack::{Kind, Outcome, Place, Raise, Stack};
 use crate::engine::state::VmState;
 
-/// The name under which the settings of libraries are registered: a table with their environments as weak keys.
-const OWN: &CStr = c"shadow.cjson";
+/// Where the settings of libraries are: a table with their environments as weak keys.
+static OWN: Place = Place::new();
 
 /// The values that a setting can have, by the numbers they are stored as.
 const SWITCH: &[&str] = &["off", "on"];
@@ -141,7 +139,7 @@ pub fn register(stack: &Stack) {
     stack.push_bytes(b"k");
     stack.raw_set_field(-2, c"__mode");
     stack.set_metatable(-2);
-    stack.register(OWN);
+    stack.register(&OWN);
 }
 
 /// Pushes new settings. May raise.
@@ -155,7 +153,7 @@ pub fn push_default(stack: &Stack) {
 
 /// Pushes the settings of the library whose function runs, or nil. May raise.
 fn push_own(stack: &Stack) -> Kind {
-    stack.push_registered(OWN);
+    stack.push_registered(&OWN);
     push_library(stack);
     stack.raw_get(-2)
 }

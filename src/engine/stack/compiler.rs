@@ -4,8 +4,9 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::{ptr, slice};
 
 use mlua::ffi;
 use smallvec::SmallVec;
@@ -15,15 +16,41 @@ use smallvec::SmallVec;
 /// functions of libraries named in `replaced`.
 ///
 /// Optimisation level 1: level 2 inlines functions, which changes the lines that errors name.
-pub fn bytecode(source: &[u8], mutable: &[&CStr], replaced: &[&CStr]) -> Vec<u8> {
+pub fn bytecode(source: &[u8], mutable: &[&CStr], replaced: &[&CStr]) -> Bytecode {
     let (mutable, replaced) = (list(mutable), list(replaced));
     let mut options = ffi::lua_CompileOptions::default();
     options.optimizationLevel = 1;
     options.debugLevel = 1;
     options.mutableGlobals = mutable.as_ptr();
     options.disabledBuiltins = replaced.as_ptr();
+    let mut length = 0;
     // SAFETY: the options point to C strings, and to the nulls that end their lists, which live until the call returns.
-    unsafe { ffi::luau_compile(source, options) }
+    // The compiler gives what is allocated by C's `malloc`, and its length.
+    let start = unsafe { ffi::luau_compile_(source.as_ptr().cast(), source.len(), &raw mut options, &raw mut length) };
+    assert!(!start.is_null(), "there is no memory for bytecode");
+    Bytecode { start, length }
+}
+
+/// What the compiler has written, where it has written it.
+pub struct Bytecode {
+    start: *mut c_char,
+    length: usize,
+}
+
+impl Deref for Bytecode {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the bytes live as long as this.
+        unsafe { slice::from_raw_parts(self.start.cast(), self.length) }
+    }
+}
+
+impl Drop for Bytecode {
+    fn drop(&mut self) {
+        // SAFETY: the compiler allocated it by C's `malloc`, and it is freed once.
+        unsafe { libc::free(self.start.cast()) }
+    }
 }
 
 /// The names' addresses, and the null that ends the list.
@@ -89,8 +116,8 @@ mod tests {
         const STACK: usize = 4 << 20;
         let compiled = |source: String| {
             let thread = std::thread::Builder::new().stack_size(STACK / 2);
-            let code = thread.spawn(move || bytecode(source.as_bytes(), &[], &[])).unwrap().join().unwrap();
-            code[0] != 0
+            let code = thread.spawn(move || bytecode(source.as_bytes(), &[], &[])[0]).unwrap().join().unwrap();
+            code != 0
         };
         let limit = levels(Some(STACK as u64)) as usize;
         // SAFETY: as in `fit_nesting_to_stack`.

@@ -25,6 +25,7 @@ mod codegen;
 mod collation;
 mod compiler;
 mod conversion;
+mod pages;
 mod raising;
 
 #[cfg(debug_assertions)]
@@ -134,6 +135,16 @@ pub(super) use natives;
 /// How a protected call failed. The error value is on top of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
+
+/// Where a VM keeps a value outside of every script's reach: each has one for each of these, known by its address.
+pub struct Place(#[expect(dead_code, reason = "gives it an address of its own")] u8);
+
+impl Place {
+    /// A place, to be kept in a static.
+    pub const fn new() -> Self {
+        Self(0)
+    }
+}
 
 /// The name of the function through which `protect` enters its body.
 pub const ENTRY: &CStr = c"entry";
@@ -655,14 +666,18 @@ impl Stack {
         self.push_value(ffi::LUA_GLOBALSINDEX);
     }
 
-    /// Pushes the value that `register` keeps under `name` outside every script's reach.
-    pub fn push_registered(&self, name: &CStr) {
-        self.raw_get_field(ffi::LUA_REGISTRYINDEX, name);
+    /// Pushes the value that `register` keeps in `place`.
+    pub fn push_registered(&self, place: &'static Place) {
+        self.check_room(1);
+        // SAFETY: Alive, Bounds; the VM never follows the address.
+        unsafe { ffi::lua_rawgetp(self.state, ffi::LUA_REGISTRYINDEX, std::ptr::from_ref(place).cast()) };
     }
 
-    /// Pops a value and keeps it under `name` outside every script's reach. May raise.
-    pub fn register(&self, name: &CStr) {
-        self.raw_set_field(ffi::LUA_REGISTRYINDEX, name);
+    /// Pops a value and keeps it in `place`. May raise.
+    pub fn register(&self, place: &'static Place) {
+        self.check_values(1);
+        // SAFETY: Alive, Bounds, Raising; the VM never follows the address.
+        unsafe { ffi::lua_rawsetp(self.state, ffi::LUA_REGISTRYINDEX, std::ptr::from_ref(place).cast()) }
     }
 
     // ---- running --------------------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ unsafe extern "C-unwind" {
     fn land(landing: *const Landing, status: c_int) -> !;
     /// The VM's function for raising: the one above, or its own.
     #[link_name = "_Z10luaD_throwP9lua_Statei"]
-    fn throw(state: *mut lua_State, status: c_int) -> !;
+    pub(super) fn throw(state: *mut lua_State, status: c_int) -> !;
 }
 
 thread_local! {

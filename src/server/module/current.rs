@@ -140,12 +140,23 @@ impl<C: Contents> Current<C> {
         let fresh = match self.depot.take_spare() {
             Some(spare) => spare,
             None => {
-                self.totals.spares_missed.count();
+                // Before anything was loaded, none is kept.
+                if self.depot.is_wanted() {
+                    self.totals.spares_missed.count();
+                }
                 Box::new(Generation::new(self.dialect.clone())?)
             }
         };
         configure(&fresh);
         Ok(fresh)
+    }
+
+    /// Has the worker keep a spare from now on, if anything is loaded that a flush would throw away.
+    pub(super) fn expect_flush(&self, threads: &Threads, context: &Context) {
+        if self.generation.registry().count() > 0 && self.depot.want() {
+            threads.reclaim.prepare();
+            threads.deliver_soon(context);
+        }
     }
 
     /// Puts `fresh` in the place of the current generation, which ends here with those that could come back: nothing
@@ -159,6 +170,7 @@ impl<C: Contents> Current<C> {
         began: Ticks,
     ) {
         let old = self.supersede(threads, fresh);
+        self.expect_flush(threads, context);
         let programs = old.registry().count();
         let mut leaving = Vec::with_capacity(1 + self.kept.len());
         leaving.push(old);
@@ -194,6 +206,7 @@ impl<C: Contents> Current<C> {
         let began = Ticks::now();
         configure(&next);
         let old = self.supersede(threads, next);
+        self.expect_flush(threads, context);
         if old.registry().count() == 0 {
             self.dispose(threads, context, vec![old]);
         } else {

@@ -142,7 +142,11 @@ pub fn end(context: &Context, complete: bool) -> Result<(), Error> {
     let module = &mut *write(context)?;
     match module.loading.reload.take() {
         Some(reload) if !complete && !reload.keep => flush(module, context),
-        _ => Ok(()),
+        _ => {
+            module.functions.expect_flush(&module.threads, context);
+            module.scripts.expect_flush(&module.threads, context);
+            Ok(())
+        }
     }
 }
 

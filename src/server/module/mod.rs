@@ -141,7 +141,9 @@ impl Module {
         let obeys = context.state().obeys();
         let limit = if obeys { None } else { Some(LOAD_LIMIT) };
         let generation = self.functions.generation_mut();
-        fill(generation, context, obeys, |generation, host| generation.load(code, replace, limit, host))
+        let loaded = fill(generation, context, obeys, |generation, host| generation.load(code, replace, limit, host));
+        self.functions.expect_flush(&self.threads, context);
+        loaded
     }
 
     /// Deletes a library.
@@ -174,7 +176,7 @@ impl Module {
         match (fresh, &restored) {
             (Some(fresh), Ok(())) => functions.replace(threads, context, fresh, FlushMode::Async, Ticks::now()),
             (Some(failed), Err(_)) => functions.dispose(threads, context, vec![failed]),
-            (None, _) => {}
+            (None, _) => functions.expect_flush(threads, context),
         }
         restored
     }
@@ -234,23 +236,27 @@ impl Module {
     ) -> Result<Arc<Script>, Error> {
         let promotes = self.dialect.loading_keeps_scripts();
         let generation = self.scripts.generation_mut();
-        if context.state().obeys() {
-            return generation.without_memory_limit(|generation| generation.add(code, origin, promotes));
-        }
-        match generation.add(code, origin, promotes) {
-            Err(error) if error.text() == engine::out_of_memory(Callable::Script) => {
-                let (script, evicted) = generation.add_for_others(code, origin, spares_kept(), error)?;
-                self.note_evicted(&evicted);
-                Ok(script)
+        let result = if context.state().obeys() {
+            generation.without_memory_limit(|generation| generation.add(code, origin, promotes))
+        } else {
+            match generation.add(code, origin, promotes) {
+                Err(error) if error.text() == engine::out_of_memory(Callable::Script) => {
+                    let (script, evicted) = generation.add_for_others(code, origin, spares_kept(), error)?;
+                    self.note_evicted(&evicted);
+                    Ok(script)
+                }
+                result => result,
             }
-            result => result,
-        }
+        };
+        self.scripts.expect_flush(&self.threads, context);
+        result
     }
 
     /// Caches a script as the master or a file has it, whose files and replicas have it then, too. One that cannot be
     /// loaded answers why.
     pub fn follow_script(&mut self, context: &Context, code: &[u8], origin: Origin) {
         follow_script(self.scripts.generation_mut(), context, code, origin);
+        self.scripts.expect_flush(&self.threads, context);
     }
 
     /// Whether a script is yet to be kept after `origin` has brought it, or brought it again.
