@@ -10,7 +10,7 @@ use std::ptr;
 
 use redis_module::raw;
 
-use super::{CallReply, Context, ServerString, Word, api};
+use super::{CallReply, Context, InnerReply, ServerString, Word, api};
 
 /// The most words that are passed one by one. A command with more passes an array.
 const ONE_BY_ONE: usize = 32;
@@ -91,6 +91,20 @@ const fn few(words: usize) -> u32 {
 /// The letters of this number of words, 1 to [`FEW`], the first of which is a string of the server.
 const fn few_after_string(words: usize) -> u32 {
     few(words) & !0xff | b's' as u32
+}
+
+/// Runs an inner command as [`call`] does, and leaves its reply in `reply`. Returns the errno.
+pub fn run(
+    context: &Context,
+    name: &CStr,
+    words: &[&[u8]],
+    first: Option<Word>,
+    flags: Flags,
+    reply: &mut InnerReply,
+) -> c_int {
+    let (server, errno) = call(context, name, words, first, flags);
+    reply.take(server);
+    errno
 }
 
 /// Runs the command `name` with `words` after it, under `flags`. Returns the reply and the errno that the call left,
