@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
-use super::api::{Context, Flags, InnerReply, ServerString, User, Word, Words, run};
+use super::api::{Context, Flags, InnerCommand, InnerReply, ServerString, User, Word, Words};
 use super::busy;
 use super::cluster::{Keys, OneSlot};
 use super::declared_keys::DeclaredKeys;
@@ -193,7 +193,7 @@ impl<'a> CallHost<'a> {
         }
         let flags = if self.as_user { Flags::new(b"ESDC") } else { Flags::new(b"ESD") };
         let mut reply = InnerReply::default();
-        let errno = run(self.context, name, &words[1..], None, flags, &mut reply);
+        let errno = self.ask(name, &words[1..], flags, &mut reply);
         let text =
             if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") || refused(&reply, errno, libc::EACCES, b"") {
                 self.refusals().translate(arguments, reply.wire(), errno)
@@ -237,7 +237,7 @@ impl<'a> CallHost<'a> {
             }
         }
         let mut reply = InnerReply::default();
-        let errno = run(self.context, name, &arguments[1..], None, flags, &mut reply);
+        let errno = self.ask(name, &arguments[1..], flags, &mut reply);
         match errno {
             libc::EACCES | libc::ENOSPC | libc::EPERM | libc::EROFS | libc::ENETDOWN => {
                 let wire = reply.wire();
@@ -294,10 +294,17 @@ impl<'a> CallHost<'a> {
         let plain = script && self.as_user && !self.read_only && !self.lacks_memory && mode.is_plain();
         let flags = if plain { PLAIN_FLAGS } else { self.flags(mode, script) };
         // Commands keep no first word: it is a key, or a word like one. So the server is spared a copy of it.
-        run(self.context, name, &arguments[1..], key, flags, &mut self.reply)
+        let words = &arguments[1..];
+        let command = InnerCommand { context: self.context, name, words, first: key, flags, reply: &mut self.reply };
+        self.module.inner_calls.run(command)
     }
 
-    /// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
+    /// Runs a command to learn what the server has to say of it.
+    fn ask(&self, name: &CStr, words: &[&[u8]], flags: Flags, reply: &mut InnerReply) -> c_int {
+        self.module.inner_calls.run(InnerCommand { context: self.context, name, words, first: None, flags, reply })
+    }
+
+    /// The flags for a script's command: effects replicated (`!`, less what A and R leave out), errors as
     /// replies (E), refusing what scripts may not do (S), no writes (W), nothing that takes memory (M), as the caller's
     /// user (C), RESP3 (3).
     fn flags(&self, mode: CallMode, script: bool) -> Flags {
@@ -499,11 +506,12 @@ fn end(counter: &Counter, text: &'static str) -> Tick {
 
 impl Drop for CallHost<'_> {
     fn drop(&mut self) {
+        self.module.inner_calls.recycle(&mut self.reply);
         if let Some(db) = self.home_db {
             self.context.select_db(db);
         }
     }
 }
 
-/// The flags of `RM_Call` for the plainest of a script's commands.
+/// The flags for the plainest of a script's commands.
 pub const PLAIN_FLAGS: Flags = Flags::new(b"E!SC");

@@ -10,7 +10,7 @@ use std::ptr;
 
 use redis_module::raw;
 
-use super::{CallReply, Context, InnerReply, ServerString, Word, api};
+use super::{CallReply, Context, ServerString, Word, api};
 
 /// The most words that are passed one by one. A command with more passes an array.
 const ONE_BY_ONE: usize = 32;
@@ -35,6 +35,25 @@ fn length(words: &[&[u8]], at: usize) -> usize {
 pub struct Flags {
     letters: u64,
     count: u32,
+    /// The same as `VM_CallArgv` takes them.
+    bits: c_int,
+}
+
+/// The flag of `VM_CallArgv` that a letter stands for.
+const fn bit(letter: u8) -> c_int {
+    match letter {
+        b'!' => 1 << 0,
+        b'A' => 1 << 1,
+        b'R' => 1 << 2,
+        b'3' => 1 << 3,
+        b'C' => 1 << 5,
+        b'S' => 1 << 6,
+        b'W' => 1 << 7,
+        b'E' => 1 << 8,
+        b'M' => 1 << 9,
+        b'D' => 1 << 10,
+        _ => panic!("a letter that has no flag"),
+    }
 }
 
 /// The most flags of one call.
@@ -49,7 +68,7 @@ const FORMAT: usize = FLAGS + ONE_BY_ONE + 1;
 impl Flags {
     /// The flags that these letters stand for, at most eight.
     pub const fn new(flags: &[u8]) -> Self {
-        let mut these = Self { letters: 0, count: 0 };
+        let mut these = Self { letters: 0, count: 0, bits: 0 };
         let mut at = 0;
         while at < flags.len() {
             these.push(flags[at]);
@@ -62,6 +81,12 @@ impl Flags {
     pub const fn push(&mut self, flag: u8) {
         self.letters |= (flag as u64) << (8 * self.count);
         self.count += 1;
+        self.bits |= bit(flag);
+    }
+
+    /// The flags as `VM_CallArgv` takes them.
+    pub(super) const fn bits(self) -> c_int {
+        self.bits
     }
 
     /// The format of a call with few words. `letters` stands for them, the first in the lowest byte.
@@ -91,20 +116,6 @@ const fn few(words: usize) -> u32 {
 /// The letters of this number of words, 1 to [`FEW`], the first of which is a string of the server.
 const fn few_after_string(words: usize) -> u32 {
     few(words) & !0xff | b's' as u32
-}
-
-/// Runs an inner command as [`call`] does, and leaves its reply in `reply`. Returns the errno.
-pub fn run(
-    context: &Context,
-    name: &CStr,
-    words: &[&[u8]],
-    first: Option<Word>,
-    flags: Flags,
-    reply: &mut InnerReply,
-) -> c_int {
-    let (server, errno) = call(context, name, words, first, flags);
-    reply.take(server);
-    errno
 }
 
 /// Runs the command `name` with `words` after it, under `flags`. Returns the reply and the errno that the call left,

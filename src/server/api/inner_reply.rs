@@ -1,5 +1,9 @@
 //! The replies of inner commands.
 
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::mem;
+
 use super::CallReply;
 
 /// The reply of an inner command, as bytes.
@@ -53,6 +57,24 @@ impl InnerReply {
     /// Drops what there is.
     pub fn clear(&mut self) {
         self.holder = Holder::Nobody;
+    }
+
+    /// Takes the reply that `fill` puts into the buffer, with the errno that came with it; None if there was none.
+    /// `spare` has a buffer for a reply that has none yet. Returns the errno.
+    #[inline]
+    pub(super) fn fill(&mut self, spare: &Cell<Vec<u8>>, fill: impl FnOnce(&mut Vec<u8>) -> Option<c_int>) -> c_int {
+        if self.bytes.capacity() == 0 {
+            self.bytes = spare.take();
+        }
+        let errno = fill(&mut self.bytes);
+        self.holder = if errno.is_some() { Holder::Ourselves } else { Holder::Nobody };
+        errno.unwrap_or_default()
+    }
+
+    /// Drops what there is, and gives its buffer away.
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        self.clear();
+        mem::take(&mut self.bytes)
     }
 
     /// Takes the result of `RM_Call`.
