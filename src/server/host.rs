@@ -283,14 +283,7 @@ impl<'a> CallHost<'a> {
     /// Runs the command `arguments`, whose first is `name`, as a script would or as a client; the errno that a refusal
     /// left. `key`: its second word, if that is the call's first key.
     #[inline]
-    fn execute(
-        &mut self,
-        name: &CStr,
-        arguments: &[&[u8]],
-        key: Option<Word>,
-        mode: CallMode,
-        script: bool,
-    ) -> c_int {
+    fn execute(&mut self, name: &CStr, arguments: &[&[u8]], key: Option<Word>, mode: CallMode, script: bool) -> c_int {
         let plain = script && self.as_user && !self.read_only && !self.lacks_memory && mode.is_plain();
         let flags = if plain { PLAIN_FLAGS } else { self.flags(mode, script) };
         // Commands keep no first word: it is a key, or a word like one. So the server is spared a copy of it.

@@ -139,9 +139,9 @@ impl InnerCalls {
 /// A command, its name first, and its flags.
 type Case = (&'static [&'static [u8]], &'static [u8]);
 
-/// What both functions are compared by: commands that change nothing. Their replies are a string with bytes of all
-/// kinds, a number as a string, an array and its form in RESP3, an error of a command, and errors of the server in place
-/// of a command: of its arity, of a write, of a name that is none.
+/// What both functions are compared by: commands that change nothing. They reply a string with bytes of all kinds, a
+/// number as a string, an array and its form in RESP3, an error of a command, and errors of the server in place of a
+/// command: of its arity, of a write, of a name that is none.
 const CASES: [Case; 8] = [
     (&[b"ECHO", b"a\0\r\n\xff"], b"E"),
     (&[b"ECHO", b"12"], b"E!"),
@@ -175,8 +175,8 @@ fn do_the_same(context: &Context, function: CallArgv) -> bool {
     false
 }
 
-/// The first of [`CASES`] in which two ways of running a command differ: in the reply, in the errno, or in that there is
-/// no reply.
+/// The first of [`CASES`] in which two ways of running a command differ: in the reply, in the errno, or in that there
+/// is no reply.
 fn first_difference(
     one: impl Fn(Case) -> Option<(Vec<u8>, c_int)>,
     other: impl Fn(Case) -> Option<(Vec<u8>, c_int)>,
