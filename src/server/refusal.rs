@@ -99,6 +99,7 @@ impl Refusals<'_> {
 
 /// Whether the server refused a command itself, leaving this errno and a text that begins so. A command that ran may
 /// leave any errno behind, and must not be taken for a refused one and run again.
+#[inline]
 pub fn refused(reply: &InnerReply, errno: c_int, expected: c_int, text: &[u8]) -> bool {
     errno == expected && reply.is_error() && reply.wire().starts_with(text)
 }

@@ -116,14 +116,14 @@ impl InnerCalls {
     fn run_by(&self, function: CallArgv, command: InnerCommand, held: &mut [HeldWord], argv: &mut [Argument]) -> c_int {
         let InnerCommand { context, name, words, first, flags, reply } = command;
         held[0] = self.words.take(name.to_bytes());
+        argv[0] = held[0].raw();
         for (index, word) in (1..).zip(words) {
-            held[index] = match first {
+            let word = match first {
                 Some(first) if index == 1 => HeldWord::borrowed(first),
                 _ => self.words.take(word),
             };
-        }
-        for (argument, word) in argv.iter_mut().zip(&*held) {
-            *argument = word.raw();
+            held[index] = word;
+            argv[index] = word.raw();
         }
         // SAFETY: the strings live until they are given back below; so does `first`, which is a word of the command
         // that is running.
