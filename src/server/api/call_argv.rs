@@ -124,7 +124,7 @@ unsafe extern "C" fn keep(
 /// Whether the address is one of the program or library that offers the module API.
 fn is_of_server(address: *const c_void) -> bool {
     // SAFETY: Initialised. The addresses are compared and not called.
-    let call: *const c_void = unsafe { mem::transmute(api!(RedisModule_Call)) };
+    let call = unsafe { api!(RedisModule_Call) as *const c_void };
     !address.is_null() && base_of(address).is_some_and(|base| base_of(call) == Some(base))
 }
 

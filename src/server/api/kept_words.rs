@@ -30,7 +30,9 @@ struct Place {
 }
 
 impl Place {
-    const EMPTY: Self = Self { string: Cell::new(None), bytes: Cell::new([0; LONGEST]), length: Cell::new(None) };
+    const fn new() -> Self {
+        Self { string: Cell::new(None), bytes: Cell::new([0; LONGEST]), length: Cell::new(None) }
+    }
 
     fn has(&self, word: &[u8]) -> bool {
         self.length.get() == Some(word.len()) && self.bytes.get()[..word.len()] == *word
@@ -72,7 +74,7 @@ impl HeldWord {
 
 impl Default for KeptWords {
     fn default() -> Self {
-        Self([const { Place::EMPTY }; PLACES])
+        Self([const { Place::new() }; PLACES])
     }
 }
 
