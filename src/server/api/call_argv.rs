@@ -48,7 +48,7 @@ struct Handlers {
 }
 
 // Where the server's machine code looks for them.
-const _: () = assert!(mem::offset_of!(Handlers, available) == 0xb0 && mem::size_of::<Handlers>() == 0xb8);
+const _: () = assert!(mem::offset_of!(Handlers, available) == 0xb0 && size_of::<Handlers>() == 0xb8);
 
 // SAFETY: it never changes, and the addresses of others are null.
 unsafe impl Sync for Handlers {}
