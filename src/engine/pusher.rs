@@ -122,7 +122,18 @@ impl Sink for Pusher<'_> {
             Item::NullBulk => stack.push_boolean(false),
             Item::Boolean(value) => stack.push_boolean(value),
             Item::Integer(value) => stack.push_number(value as f64),
-            Item::Bulk(bytes) => stack.push_bytes(bytes),
+            Item::Bulk(bytes) => {
+                stack.push_bytes(bytes);
+                // What nearly all long replies consist of: one more of the values of an array.
+                if let Some(open) = self.open.last_mut()
+                    && open.container == Container::Array
+                    && open.remaining > 1
+                {
+                    open.taken += 1;
+                    open.remaining -= 1;
+                    return stack.raw_set_at(-2, open.taken);
+                }
+            }
             Item::Double(value) => push_wrapped(stack, c"double", || stack.push_number(value)),
             Item::Status(text) => push_wrapped(stack, c"ok", || stack.push_bytes(text)),
             Item::BigNumber(digits) => push_wrapped(stack, c"big_number", || stack.push_bytes(digits)),

@@ -181,6 +181,9 @@ fn of_functions(module: &Module) -> Vec<Figure> {
         ]
         .map(Figure::of_module),
     );
+    let path = module.inner_calls.path().word().to_owned();
+    let told = Figure::of_module((gauge("call_path", "How inner commands reach the server."), 0));
+    figures.push(Figure { value: Value::Text { label: "path", text: path }, ..told });
     figures
 }
 

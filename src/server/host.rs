@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
-use super::api::{CallReply, Context, Flags, ServerString, User, Word, Words, call};
+use super::api::{Context, Flags, InnerCommand, InnerReply, ServerString, User, Word, Words};
 use super::busy;
 use super::cluster::{Keys, OneSlot};
 use super::declared_keys::DeclaredKeys;
@@ -107,10 +107,8 @@ pub struct CallHost<'a> {
     as_user: bool,
     /// The database that was selected when the call began, once a script selects another.
     home_db: Option<c_int>,
-    /// The reply of the last command; None while it is one that the server did not write.
-    reply: Option<CallReply>,
-    /// That one.
-    own_reply: Vec<u8>,
+    /// The reply of the last command.
+    reply: InnerReply,
     /// The call that is running.
     running: &'a Running<'a>,
     /// Whether its commands are timed.
@@ -147,8 +145,7 @@ impl<'a> CallHost<'a> {
             lacks_memory: false,
             as_user: true,
             home_db: None,
-            reply: None,
-            own_reply: Vec::new(),
+            reply: InnerReply::default(),
             running,
             is_timed: module.followed.tracks_latency(),
             declared: DeclaredKeys::of(running),
@@ -195,11 +192,11 @@ impl<'a> CallHost<'a> {
             words[at] = arguments[keys[0]];
         }
         let flags = if self.as_user { Flags::new(b"ESDC") } else { Flags::new(b"ESD") };
-        let (reply, errno) = call(self.context, name, &words[1..], None, flags);
+        let mut reply = InnerReply::default();
+        let errno = self.ask(name, &words[1..], flags, &mut reply);
         let text =
             if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") || refused(&reply, errno, libc::EACCES, b"") {
-                let wire = reply.as_ref().map_or(&[][..], CallReply::wire);
-                self.refusals().translate(arguments, wire, errno)
+                self.refusals().translate(arguments, reply.wire(), errno)
             } else if self.permits(arguments) == Permission::Denied {
                 Some([b"ERR ", self.dialect.words.no_permission.as_bytes(), b"No permissions to access a key"].concat())
             } else {
@@ -239,10 +236,10 @@ impl<'a> CallHost<'a> {
                 return None;
             }
         }
-        let (reply, errno) = call(self.context, name, &arguments[1..], None, flags);
+        let mut reply = InnerReply::default();
+        let errno = self.ask(name, &arguments[1..], flags, &mut reply);
         match errno {
             libc::EACCES | libc::ENOSPC | libc::EPERM | libc::EROFS | libc::ENETDOWN => {
-                let reply = reply?;
                 let wire = reply.wire();
                 self.refusals()
                     .translate(arguments, wire, errno)
@@ -253,11 +250,7 @@ impl<'a> CallHost<'a> {
     }
 
     fn refuse(&mut self, text: &[u8]) {
-        self.reply = None;
-        self.own_reply.clear();
-        self.own_reply.push(b'-');
-        self.own_reply.extend_from_slice(text);
-        self.own_reply.extend_from_slice(b"\r\n");
+        self.reply.refuse(text);
     }
 
     /// When other clients are served. As in the server, 0 means never.
@@ -287,24 +280,24 @@ impl<'a> CallHost<'a> {
         })
     }
 
-    /// Runs the command `arguments`, whose first is `name`, as a script would or as a client; the reply and the errno
-    /// that a refusal left. `key`: its second word, if that is the call's first key.
+    /// Runs the command `arguments`, whose first is `name`, as a script would or as a client; the errno that a refusal
+    /// left. `key`: its second word, if that is the call's first key.
     #[inline]
-    fn execute(
-        &self,
-        name: &CStr,
-        arguments: &[&[u8]],
-        key: Option<Word>,
-        mode: CallMode,
-        script: bool,
-    ) -> (Option<CallReply>, c_int) {
+    fn execute(&mut self, name: &CStr, arguments: &[&[u8]], key: Option<Word>, mode: CallMode, script: bool) -> c_int {
         let plain = script && self.as_user && !self.read_only && !self.lacks_memory && mode.is_plain();
         let flags = if plain { PLAIN_FLAGS } else { self.flags(mode, script) };
         // Commands keep no first word: it is a key, or a word like one. So the server is spared a copy of it.
-        call(self.context, name, &arguments[1..], key, flags)
+        let words = &arguments[1..];
+        let command = InnerCommand { context: self.context, name, words, first: key, flags, reply: &mut self.reply };
+        self.module.inner_calls.run(command)
     }
 
-    /// The flags of `RM_Call` for a script's command: effects replicated (`!`, less what A and R leave out), errors as
+    /// Runs a command to learn what the server has to say of it.
+    fn ask(&self, name: &CStr, words: &[&[u8]], flags: Flags, reply: &mut InnerReply) -> c_int {
+        self.module.inner_calls.run(InnerCommand { context: self.context, name, words, first: None, flags, reply })
+    }
+
+    /// The flags for a script's command: effects replicated (`!`, less what A and R leave out), errors as
     /// replies (E), refusing what scripts may not do (S), no writes (W), nothing that takes memory (M), as the caller's
     /// user (C), RESP3 (3).
     fn flags(&self, mode: CallMode, script: bool) -> Flags {
@@ -327,8 +320,7 @@ impl<'a> CallHost<'a> {
 
     /// A script changed the database of its calls: the server forgets that after each call, so it is done here.
     fn follow_select(&mut self, arguments: &[&[u8]]) {
-        if !arguments[0].eq_ignore_ascii_case(b"select") || self.reply.as_ref().map(CallReply::wire) != Some(b"+OK\r\n")
-        {
+        if !arguments[0].eq_ignore_ascii_case(b"select") || self.reply.wire() != b"+OK\r\n" {
             return;
         }
         let db = arguments.get(1).and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
@@ -364,46 +356,43 @@ impl<'a> CallHost<'a> {
         }
         let ordered = ordered_sort(self.context, arguments);
         let arguments = ordered.as_deref().unwrap_or(arguments);
-        let (mut reply, mut errno) = self.execute(name, arguments, key, mode, true);
-        if self.as_user && refused(&reply, errno, libc::ENOTSUP, b"") {
+        let mut errno = self.execute(name, arguments, key, mode, true);
+        if self.as_user && refused(&self.reply, errno, libc::ENOTSUP, b"") {
             self.as_user = false;
-            (reply, errno) = self.execute(name, arguments, key, mode, true);
+            errno = self.execute(name, arguments, key, mode, true);
         }
         if self.lacks_memory
             && !self.dialect.runs_functions_by_module()
-            && refused(&reply, errno, libc::ENOSPC, b"-OOM")
+            && refused(&self.reply, errno, libc::ENOSPC, b"-OOM")
             && let Some(text) = stock::write_error(self.context).filter(|text| is_state_error(text))
         {
             // The server's own scripts are told of these first.
             return self.refuse(&text);
         }
-        if refused(&reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
-            (reply, errno) = self.execute(name, arguments, key, mode, false);
+        if refused(&self.reply, errno, libc::ESPIPE, b"-ERR command '") && scripts_are_unlocked(self.context) {
+            errno = self.execute(name, arguments, key, mode, false);
         }
         if [libc::ESPIPE, libc::ENOSPC].contains(&errno)
-            && let Some(refusal) = &reply
-            && refusal.wire().strip_prefix(b"-").is_some_and(is_state_error)
+            && self.reply.wire().strip_prefix(b"-").is_some_and(is_state_error)
         {
             // The state of the server stops only what has not written yet.
             if !self.running.has_written(self.context) {
-                let text = refusal.wire().trim_ascii_end()[1..].to_vec();
+                let text = self.reply.wire().trim_ascii_end()[1..].to_vec();
                 return self.refuse(&text);
             }
-            (reply, errno) = self.execute(name, arguments, key, mode, false);
+            errno = self.execute(name, arguments, key, mode, false);
         }
-        let was_refused = errno != 0 && reply.as_ref().is_some_and(|reply| reply.wire().starts_with(b"-"));
+        let was_refused = errno != 0 && self.reply.is_error();
         if let Some(slot) = &mut self.slot
             && !was_refused
         {
             slot.enter(keys);
         }
-        self.reply = reply;
         if refused(&self.reply, errno, libc::ENOSPC, b"-ERR Write command") {
             return self.refuse_write(name, arguments, false);
         }
         if errno != 0
-            && let Some(reply) = &self.reply
-            && let Some(text) = self.refusals().translate(arguments, reply.wire(), errno)
+            && let Some(text) = self.refusals().translate(arguments, self.reply.wire(), errno)
         {
             return self.refuse(&text);
         }
@@ -413,8 +402,8 @@ impl<'a> CallHost<'a> {
                 self.lacks_memory && (was_refused || !stock::command_writes(self.context, arguments[0]));
         }
         self.follow_select(arguments);
-        // Only a call without the flag E answers null.
-        if self.reply.is_none() {
+        // Only a call without the flag E has none.
+        if !self.reply.is_there() {
             self.refuse(b"ERR The command could not be run");
         }
     }
@@ -422,20 +411,20 @@ impl<'a> CallHost<'a> {
 
 impl Host for CallHost<'_> {
     fn call(&mut self, name: &CStr, arguments: &[&[u8]], mode: CallMode, caller: Caller) -> &[u8] {
-        self.reply = None;
+        self.reply.clear();
         let key = self.key.filter(|key| arguments.get(1).is_some_and(|&word| word == key.bytes()));
         if let Some(declared) = &mut self.declared
             && let Some(refusal) = declared.check(self.context, self.module, arguments, key.is_some(), caller)
         {
             self.refuse(&refusal);
-            return &self.own_reply;
+            return self.reply.wire();
         }
         let began = if self.is_timed { Some(Ticks::now()) } else { None };
         self.run(name, arguments, key, mode);
         if let Some(began) = began {
             self.running.commands.note(arguments[0], began.elapsed());
         }
-        self.reply.as_ref().map_or(&self.own_reply, CallReply::wire)
+        self.reply.wire()
     }
 
     fn permits(&mut self, arguments: &[&[u8]]) -> Permission {
@@ -510,11 +499,12 @@ fn end(counter: &Counter, text: &'static str) -> Tick {
 
 impl Drop for CallHost<'_> {
     fn drop(&mut self) {
+        self.module.inner_calls.recycle(&mut self.reply);
         if let Some(db) = self.home_db {
             self.context.select_db(db);
         }
     }
 }
 
-/// The flags of `RM_Call` for the plainest of a script's commands.
+/// The flags for the plainest of a script's commands.
 pub const PLAIN_FLAGS: Flags = Flags::new(b"E!SC");

@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use super::api::{CallReply, Context};
+use super::api::{Context, InnerReply};
 use super::cluster::{Keys, Serving, has_some_of_several_keys};
 use super::command_keys::CommandKeys;
 use crate::engine::Dialect;
@@ -99,10 +99,7 @@ impl Refusals<'_> {
 
 /// Whether the server refused a command itself, leaving this errno and a text that begins so. A command that ran may
 /// leave any errno behind, and must not be taken for a refused one and run again.
-pub fn refused(reply: &Option<CallReply>, errno: c_int, expected: c_int, text: &[u8]) -> bool {
-    errno == expected
-        && reply.as_ref().is_some_and(|reply| {
-            let wire = reply.wire();
-            wire.starts_with(b"-") && wire.starts_with(text)
-        })
+#[inline]
+pub fn refused(reply: &InnerReply, errno: c_int, expected: c_int, text: &[u8]) -> bool {
+    errno == expected && reply.is_error() && reply.wire().starts_with(text)
 }

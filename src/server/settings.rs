@@ -77,6 +77,23 @@ pub static UNDECLARED_KEYS: Setting = Setting::new(
     Change::Free,
 );
 
+/// How inner commands reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// The fastest way that the server has and the module knows.
+    Auto,
+    /// By `RM_Call`, as on every server.
+    RmCall,
+}
+
+/// Which of these.
+pub static CALL_PATH: Setting = Setting::new(
+    c"call-path",
+    Shape::Choice(&[(c"auto", Path::Auto as i64), (c"rm-call", Path::RmCall as i64)]),
+    Path::Auto as i64,
+    Change::Then(module::set_call_path),
+);
+
 /// Whether keys and arguments are left out of what the module keeps of calls.
 pub static HIDE_USER_DATA: Setting = Setting::new(c"hide-user-data", Shape::Switch, 0, Change::Free);
 
@@ -96,7 +113,7 @@ static JIT: Setting =
 pub static LIBRARY_DIR: Setting = Setting::new(c"library-dir", Shape::Path, 0, Change::Never);
 
 /// All settings, in the order of registration.
-static ALL: [&Setting; 13] = [
+static ALL: [&Setting; 14] = [
     &RECLAIM_QUEUE,
     &INTERCEPT,
     &ENABLE_DEBUG_COMMAND,
@@ -105,6 +122,7 @@ static ALL: [&Setting; 13] = [
     &SCRIPT_CACHE,
     &KEEP_SCRIPTS,
     &UNDECLARED_KEYS,
+    &CALL_PATH,
     &HIDE_USER_DATA,
     &KEEP_GENERATIONS,
     &KEEP_GENERATIONS_BYTES,

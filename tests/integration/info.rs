@@ -29,6 +29,7 @@ const FIELDS_OF_FUNCTIONS: &[&str] = &[
     "shadow_spare_ready",
     "shadow_spares_missed",
     "shadow_reclaim_alive",
+    "shadow_call_path",
 ];
 
 const FIELDS_OF_SCRIPTS: &[&str] = &[

@@ -5,6 +5,7 @@ mod support;
 
 mod bit;
 mod call;
+mod call_path;
 mod cjson;
 mod cluster;
 mod cmsgpack;

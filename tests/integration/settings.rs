@@ -12,7 +12,7 @@ fn setting(client: &mut Client, name: &str) -> String {
 }
 
 /// The settings and their defaults.
-const DEFAULTS: [(&str, &str); 13] = [
+const DEFAULTS: [(&str, &str); 14] = [
     ("reclaim-queue", "64"),
     ("intercept", "no"),
     ("enable-debug-command", "no"),
@@ -21,6 +21,7 @@ const DEFAULTS: [(&str, &str); 13] = [
     ("script-cache", "0"),
     ("keep-scripts", "no"),
     ("undeclared-keys", "off"),
+    ("call-path", "auto"),
     ("hide-user-data", "no"),
     ("keep-generations", "1"),
     ("keep-generations-bytes", "268435456"),
@@ -89,6 +90,8 @@ fn settings_can_be_changed_while_the_server_runs() {
         ("undeclared-keys", "Report", "report"),
         ("undeclared-keys", "deny", "deny"),
         ("undeclared-keys", "off", "off"),
+        ("call-path", "RM-Call", "rm-call"),
+        ("call-path", "auto", "auto"),
         ("hide-user-data", "yes", "yes"),
         ("hide-user-data", "no", "no"),
         ("jit", "Off", "off"),
@@ -111,6 +114,7 @@ fn a_wrong_value_is_refused_by_name_and_changes_nothing() {
         ("script-cache", "64", "argument must be 0 for no limit, or a memory value of 1mb or more"),
         ("keep-scripts", "maybe", "argument must be 'yes' or 'no'"),
         ("undeclared-keys", "yes", "argument(s) must be one of the following: off, report, deny"),
+        ("call-path", "call-argv", "argument(s) must be one of the following: auto, rm-call"),
         ("hide-user-data", "maybe", "argument must be 'yes' or 'no'"),
         ("read-only-timeout", "-1", "argument must be between 0 and"),
         ("read-only-timeout", "soon", "argument couldn't be parsed into an integer"),

@@ -103,6 +103,8 @@ fn every_line_of_info_is_one_that_an_exporter_reads() {
             if of_function { &mut functions } else { &mut scripts }.push(key);
         } else if key == "shadow_last_flush_mode" || key == "shadow_scripts_last_flush_mode" {
             assert_eq!(value, "async");
+        } else if key == "shadow_call_path" {
+            assert!(["rm-call", "call-argv"].contains(&value), "{line}");
         } else {
             assert!(value.parse::<u64>().is_ok(), "{line}");
         }

@@ -40,7 +40,7 @@ pub struct Options {
 
 impl Options {
     /// A server that keeps nothing on disk, with the module and its default load arguments. `JIT=always` in the
-    /// environment has every function compiled to machine code.
+    /// environment has every function compiled to machine code, `CALL_PATH=rm-call` every inner command run by that.
     pub fn new() -> Self {
         let mut options = Self {
             binary: server_binary(),
@@ -186,8 +186,10 @@ impl Options {
         if let Some(arguments) = &self.module {
             command.arg("--loadmodule").arg(module_path());
             // What a test says of it comes later and wins.
-            if let Ok(jit) = env::var("JIT") {
-                command.args(["jit", &jit]);
+            for (variable, setting) in [("JIT", "jit"), ("CALL_PATH", "call-path")] {
+                if let Ok(value) = env::var(variable) {
+                    command.args([setting, &value]);
+                }
             }
             command.args(arguments);
         }

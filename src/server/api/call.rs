@@ -35,6 +35,25 @@ fn length(words: &[&[u8]], at: usize) -> usize {
 pub struct Flags {
     letters: u64,
     count: u32,
+    /// The same as `VM_CallArgv` takes them.
+    bits: c_int,
+}
+
+/// The flag of `VM_CallArgv` that a letter stands for.
+const fn bit(letter: u8) -> c_int {
+    match letter {
+        b'!' => 1 << 0,
+        b'A' => 1 << 1,
+        b'R' => 1 << 2,
+        b'3' => 1 << 3,
+        b'C' => 1 << 5,
+        b'S' => 1 << 6,
+        b'W' => 1 << 7,
+        b'E' => 1 << 8,
+        b'M' => 1 << 9,
+        b'D' => 1 << 10,
+        _ => panic!("a letter that has no flag"),
+    }
 }
 
 /// The most flags of one call.
@@ -49,7 +68,7 @@ const FORMAT: usize = FLAGS + ONE_BY_ONE + 1;
 impl Flags {
     /// The flags that these letters stand for, at most eight.
     pub const fn new(flags: &[u8]) -> Self {
-        let mut these = Self { letters: 0, count: 0 };
+        let mut these = Self { letters: 0, count: 0, bits: 0 };
         let mut at = 0;
         while at < flags.len() {
             these.push(flags[at]);
@@ -62,6 +81,12 @@ impl Flags {
     pub const fn push(&mut self, flag: u8) {
         self.letters |= (flag as u64) << (8 * self.count);
         self.count += 1;
+        self.bits |= bit(flag);
+    }
+
+    /// The flags as `VM_CallArgv` takes them.
+    pub(super) const fn bits(self) -> c_int {
+        self.bits
     }
 
     /// The format of a call with few words. `letters` stands for them, the first in the lowest byte.

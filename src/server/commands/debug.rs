@@ -1,7 +1,7 @@
 use std::ffi::CString;
 use std::marker::PhantomData;
 
-use super::super::api::{self, Arguments, CallReply, Context};
+use super::super::api::{Arguments, Context, InnerCommand, InnerReply};
 use super::super::host::PLAIN_FLAGS;
 use super::super::intercept::{self, Scope};
 use super::super::{module, persistence};
@@ -44,9 +44,13 @@ fn call(context: &Context, arguments: Arguments) -> Result<(), Error> {
     let name = CString::new(arguments.get(3)).ok().filter(|name| !name.is_empty());
     let (times, name) = times.zip(name).ok_or("ERR CALL needs a number and a command")?;
     let words: Vec<&[u8]> = arguments.range(4, arguments.len()).collect();
+    let module = module::read()?;
+    let mut reply = InnerReply::default();
     for _ in 0..times {
-        let (reply, _) = api::call(context, &name, &words, None, PLAIN_FLAGS);
-        if let Some(refusal) = reply.as_ref().map(CallReply::wire).and_then(|wire| wire.strip_prefix(b"-")) {
+        let flags = PLAIN_FLAGS;
+        let command = InnerCommand { context, name: &name, words: &words, first: None, flags, reply: &mut reply };
+        module.inner_calls.run(command);
+        if let Some(refusal) = reply.wire().strip_prefix(b"-") {
             return Err(Error::new(refusal));
         }
     }

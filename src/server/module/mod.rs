@@ -8,7 +8,7 @@ use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use super::api::{Context, State};
+use super::api::{Context, InnerCalls, State};
 use super::cluster_reset::ClusterReset;
 use super::command_keys::CommandKeys;
 use super::deploys::Deploys;
@@ -20,7 +20,7 @@ use super::main_thread::MainThread;
 use super::pace::Pace;
 use super::payload_form::PayloadForm;
 use super::profile::Profiler;
-use super::settings::{KEEP_GENERATIONS, KEEP_GENERATIONS_BYTES};
+use super::settings::{CALL_PATH, KEEP_GENERATIONS, KEEP_GENERATIONS_BYTES, Path};
 use super::totals::CacheTotals;
 use crate::clock::{self, Ticks};
 use crate::directory::Directory;
@@ -89,6 +89,7 @@ pub struct Module {
     pub cluster_reset: ClusterReset,
     pub profiler: Profiler,
     pub deploys: Deploys,
+    pub inner_calls: InnerCalls,
     /// The libraries of `shadow.library-dir`, until they are loaded.
     pub directory: Option<Directory>,
 }
@@ -106,6 +107,8 @@ impl Module {
         queue: usize,
     ) -> Result<Self, String> {
         clock::detect_counter();
+        let inner_calls = InnerCalls::new(context, dialect.valkey.as_ref().map(|version| version.number));
+        inner_calls.prefer_call_argv(prefers_call_argv());
         let functions = Current::new(&dialect).map_err(|error| error.to_string())?;
         let scripts = Current::new(&dialect).map_err(|error| error.to_string())?;
         let depots: [Arc<dyn Supply>; 2] = [functions.depot.clone(), scripts.depot.clone()];
@@ -129,6 +132,7 @@ impl Module {
             cluster_reset: ClusterReset::default(),
             profiler: Profiler::default(),
             deploys: Deploys::new(context)?,
+            inner_calls,
             directory,
         })
     }
@@ -398,6 +402,18 @@ pub fn set_memory_limit(bytes: usize) {
 /// Bytes that each VM may hold; 0 for no limit.
 pub fn memory_limit() -> usize {
     MEMORY_LIMIT.get()
+}
+
+/// Says whether inner commands take the faster way, where there is one.
+pub fn set_call_path() {
+    if let Ok(module) = read() {
+        module.inner_calls.prefer_call_argv(prefers_call_argv());
+    }
+}
+
+/// Whether the setting permits the faster way.
+fn prefers_call_argv() -> bool {
+    CALL_PATH.get() == Path::Auto as u64
 }
 
 /// Says which functions and scripts are compiled to machine code, now and from now on.
