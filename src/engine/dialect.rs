@@ -79,6 +79,12 @@ impl Dialect {
         self.redis.is_at_least(7, 4) || self.is_valkey()
     }
 
+    /// Whether the server looks for every key in the slot of the client whose command is running, if that has one: what
+    /// a module's command does with keys of another slot would go to the wrong place.
+    pub const fn looks_in_the_slot_of_the_client(&self) -> bool {
+        self.is_like_7_4()
+    }
+
     /// Whether the server's functions are run by a module as well: what the module API says of a command reaches
     /// scripts as it is, but for a few texts, and texts end at a NUL.
     pub fn runs_functions_by_module(&self) -> bool {

@@ -42,6 +42,43 @@ impl OneSlot {
     }
 }
 
+/// The slot of the client whose command is running, in which the server looks for every key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientSlot {
+    /// It has none, or the server looks where the key is.
+    Free,
+    /// That of the declared keys.
+    Declared(u16),
+    /// In a transaction: that of the keys of all its commands, if they have any.
+    Unknown,
+}
+
+impl ClientSlot {
+    /// That of a client that has declared this key, or none.
+    pub fn of(declared: Option<&[u8]>, in_transaction: bool) -> Self {
+        match declared {
+            Some(key) => Self::Declared(slot_of(key)),
+            None if in_transaction => Self::Unknown,
+            None => Self::Free,
+        }
+    }
+
+    /// What is wrong with a command that has these keys.
+    pub fn refusal(self, keys: Keys) -> Option<&'static [u8]> {
+        match (self, keys) {
+            (Self::Declared(slot), Keys::In(other)) if other != slot => Some(
+                b"ERR Script attempted to access keys of another slot than its declared keys, which this server would \
+                  look for in the wrong slot; call it without keys",
+            ),
+            (Self::Unknown, Keys::In(_)) => Some(
+                b"ERR Script attempted to access undeclared keys in a transaction, which this server could look for in \
+                  the wrong slot; declare its keys",
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// Where the keys of a command are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {

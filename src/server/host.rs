@@ -3,9 +3,9 @@
 use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_int};
 
-use super::api::{Context, Flags, InnerCommand, InnerReply, ServerString, User, Word, Words};
+use super::api::{Context, Flags, InnerCommand, InnerReply, ServerString, State, User, Word, Words};
 use super::busy;
-use super::cluster::{Keys, OneSlot};
+use super::cluster::{ClientSlot, Keys, OneSlot};
 use super::declared_keys::DeclaredKeys;
 use super::gate::is_stale;
 use super::intercept::debug::scripts_are_unlocked;
@@ -125,6 +125,8 @@ pub struct CallHost<'a> {
     key: Option<Word<'a>>,
     /// In a cluster: what keeps the call to the keys of one slot.
     slot: Option<OneSlot>,
+    /// In a cluster: where the server looks for keys.
+    client_slot: ClientSlot,
     /// Keys in several slots must not reach the server.
     hides_scattered_keys: bool,
     /// The caller's user, once a script asks for its rights. It stays the same while the call runs.
@@ -154,6 +156,7 @@ impl<'a> CallHost<'a> {
             busy: None,
             key: running.arguments.word(HEAD).filter(|_| running.keys_end > HEAD),
             slot: None,
+            client_slot: ClientSlot::Free,
             hides_scattered_keys: false,
             user: OnceCell::new(),
         }
@@ -174,9 +177,14 @@ impl<'a> CallHost<'a> {
         self.slot = Some(OneSlot::new(declared));
     }
 
-    /// Makes it a call in a cluster, where the server checks that the keys of a command are in one slot.
-    pub fn in_cluster(&mut self) {
+    /// Makes it a call in a cluster, where the server checks that the keys of a command are in one slot. `declared`: the
+    /// first declared key.
+    pub fn in_cluster(&mut self, declared: Option<&[u8]>) {
         self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
+        if self.dialect.looks_in_the_slot_of_the_client() {
+            let in_transaction = self.context.state().contains(State::MULTI);
+            self.client_slot = ClientSlot::of(declared, in_transaction);
+        }
     }
 
     const fn refusals(&self) -> Refusals<'a> {
@@ -342,7 +350,7 @@ impl<'a> CallHost<'a> {
             let text = [b"ERR ", name.to_bytes(), b" command is not allowed with BLOCK option from scripts"].concat();
             return self.refuse(&text);
         }
-        let keys = if self.slot.is_some() || self.hides_scattered_keys {
+        let keys = if self.slot.is_some() || self.hides_scattered_keys || self.client_slot != ClientSlot::Free {
             Keys::of(&self.module.command_keys.places(self.context, arguments), arguments)
         } else {
             Keys::None
@@ -350,6 +358,9 @@ impl<'a> CallHost<'a> {
         if self.slot.as_ref().is_some_and(|slot| !slot.admits(keys)) {
             let text = self.refusals().other_slot(arguments, keys);
             return self.refuse(&text);
+        }
+        if let Some(text) = self.client_slot.refusal(keys) {
+            return self.refuse(text);
         }
         if self.hides_scattered_keys && keys == Keys::Scattered {
             return self.refuse_scattered(name, arguments);

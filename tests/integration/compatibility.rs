@@ -494,6 +494,7 @@ const PINNED_ELSEWHERE: &[(&str, &str)] = &[
     ("intercept-permissions", "intercept"),
     ("nan-sign", "native"),
     ("long-strings-order", "order"),
+    ("cross-slot-calls", "cluster"),
     ("long-transactions", "timeout"),
     ("killed-pcall", "kill"),
 ];

@@ -334,6 +334,11 @@ impl Server {
         client.info("valkey_version").map(|text| numbers(&text))
     }
 
+    /// Whether it keeps the keys of each slot of a cluster apart.
+    pub fn keeps_slots_apart(&self) -> bool {
+        self.version() >= (7, 4, 0) || self.flavour() == Flavour::Valkey
+    }
+
     /// Whether its scripts have `os.clock`.
     pub fn has_os_clock(&self) -> bool {
         self.version() >= (7, 4, 0) || self.flavour() == Flavour::Valkey

@@ -94,7 +94,7 @@ impl<'a> Call<'a> {
             host.deny_memory();
         }
         if state.contains(State::CLUSTER) && !state.obeys() {
-            host.in_cluster();
+            host.in_cluster(running.keys().next());
             if callee.flags.is_some_and(|flags| !flags.contains(FunctionFlags::ALLOW_CROSS_SLOT_KEYS)) {
                 host.keep_to_one_slot(running.keys().next());
             }
