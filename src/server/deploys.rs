@@ -427,10 +427,13 @@ pub fn roll_back(context: &Context, label: Option<&Label>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Sends the current libraries as a deploy. False if nobody gets what is sent: making it takes time.
+/// Sends the current libraries as a deploy. False if nobody gets what is sent: making it takes time, so the change is
+/// only counted.
 fn send(context: &Context) -> Result<bool, Error> {
     let module = module::read()?;
     if !module.listeners.any(context) {
+        drop(module);
+        context.replicate_to_replicas(c"PING");
         return Ok(false);
     }
     let registry = module.functions.generation().registry();

@@ -206,7 +206,8 @@ impl Context<'_> {
         unsafe { api!(RedisModule_Replicate)(self.raw, name.as_ptr(), c"v".as_ptr(), words.as_mut_ptr(), words.len()) };
     }
 
-    /// Sends a command of one word to the replicas alone.
+    /// Sends a command of one word to the replicas alone. Whether there are any or not, the server counts a change of
+    /// the data set, of which its save points depend.
     pub fn replicate_to_replicas(&self, name: &CStr) {
         // SAFETY: Living context, C strings; the format names nothing that follows, and leaves out the file (A).
         unsafe { api!(RedisModule_Replicate)(self.raw, name.as_ptr(), c"A".as_ptr()) };

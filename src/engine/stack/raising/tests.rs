@@ -413,7 +413,8 @@ fn a_jump_leaves_what_an_exception_leaves() {
 #[test]
 fn a_refusal_leaves_the_same() {
     let body = "
-        local function fill() local t = {} while true do t[#t + 1] = ('x'):rep(#t) end end
+        -- What does not fit leaves room for what is done with the error.
+        local function fill() local t = {} while true do t[#t + 1] = ('x'):rep(5000 + #t) end end
         local seen = {}
         for _, f in ipairs{fill, coroutine.wrap(fill), function() table.sort({2, 1}, fill) end,
             function() return setmetatable({}, {__index = fill}).x end, function() pcall(fill) error('again', 0) end,
