@@ -177,8 +177,8 @@ impl<'a> CallHost<'a> {
         self.slot = Some(OneSlot::new(declared));
     }
 
-    /// Makes it a call in a cluster, where the server checks that the keys of a command are in one slot. `declared`: the
-    /// first declared key.
+    /// Makes it a call in a cluster, where the server checks that the keys of a command are in one slot. `declared`:
+    /// the first declared key.
     pub fn in_cluster(&mut self, declared: Option<&[u8]>) {
         self.hides_scattered_keys = self.dialect.keeps_refusing_scattered_keys();
         if self.dialect.looks_in_the_slot_of_the_client() {

@@ -92,7 +92,8 @@ fn opened(step: &mut Step) -> Option<String> {
 }
 
 /// Whether `printed` is what `shown` says. In `shown`, `...` inside of a line stands for a run of characters without a
-/// space, or with spaces at the end of a text, and a line `...` for one line or more, but never for the first of a reply.
+/// space, or with spaces at the end of a text, and a line `...` for one line or more, but never for the first of a
+/// reply.
 pub fn is_shown(shown: &[String], printed: &[String]) -> bool {
     shown.first().is_none_or(|line| line.trim() != "...") && are_shown(shown, printed)
 }
