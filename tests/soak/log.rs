@@ -4,7 +4,7 @@ use crate::support::Server;
 
 /// Warnings that belong to what is done to the servers, by their beginnings: those at the start, those about links that
 /// are cut and histories that are changed, and those about functions that run long.
-const EXPECTED: [&str; 34] = [
+const EXPECTED: [&str; 35] = [
     "oO0OoO0OoO0Oo ",
     "Redis version=",
     "Configuration loaded",
@@ -19,6 +19,7 @@ const EXPECTED: [&str; 34] = [
     "Diskless rdb transfer, last replica dropped, killing fork child.",
     "Error condition on socket for SYNC: ",
     "Failed to read response from the server: ",
+    "Failed to read sync metadata",
     "Master did not reply to PSYNC, will try later",
     "I/O error reading bulk count from MASTER: ",
     "Error reply to PING from master: '-BUSY ",
