@@ -387,7 +387,7 @@ fn no_more_functions_are_listed_than_a_reply_can_bear() {
     let server = Server::start();
     let mut client = server.client();
     load_many(&mut client, 1_200);
-    load(&mut client, &callback("local n = 0 for i = 1, 1e6 do n = n + i % 7 end return n"));
+    load(&mut client, &callback("local n = 0 for i = 1, 2e7 do n = n + i % 7 end return n"));
     let calls: Vec<Vec<String>> =
         (0..1_200).map(|number| ["SHADOW.FCALL", &format!("f{number}"), "0"].map(str::to_owned).to_vec()).collect();
     client.pipeline(&calls);
