@@ -84,6 +84,8 @@ fn observe(identity: &Identity, libraries: usize) -> [f64; SIGHTS] {
     let time = |client: &mut Client, subcommand: &str| client.command_stat(&Side::Shadow.statistic(subcommand), "usec");
     // With this many, what is kept would be too much.
     expect(&client.run("CONFIG SET shadow.keep-generations-bytes 0"), "OK");
+    // From the first library on there is a spare.
+    Side::Shadow.fill(&mut server.client(), 1);
     settle(&mut client);
     let (used_before, told_before) = (memory::bytes(&mut client), told(&mut client));
     // On connections of their own, whose buffers go with them. The third deploy makes the first generation leave.
