@@ -14,19 +14,6 @@ use super::super::number::{self, TEXT_ROOM};
 
 // The names are those that the compiler of C++ makes of `luai_num2str(char*, double)` and `luai_int2str(char*,
 // int64_t)`. They are given here, not by attributes of the functions, because those would be exported from the module.
-#[cfg(target_arch = "x86_64")]
-macro_rules! jump {
-    () => {
-        "jmp"
-    };
-}
-#[cfg(target_arch = "aarch64")]
-macro_rules! jump {
-    () => {
-        "b"
-    };
-}
-
 global_asm!(
     ".pushsection .text",
     ".globl _Z12luai_num2strPcd, _Z12luai_int2strPcl",

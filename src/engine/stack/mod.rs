@@ -19,6 +19,20 @@
 
 #![allow(unsafe_code, reason = "calls the VM")]
 
+/// How the processor goes on at another place, for what gives our functions the names of the VM's.
+#[cfg(target_arch = "x86_64")]
+macro_rules! jump {
+    () => {
+        "jmp"
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! jump {
+    () => {
+        "b"
+    };
+}
+
 mod callbacks;
 mod checks;
 mod codegen;

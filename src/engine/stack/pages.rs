@@ -643,19 +643,6 @@ unsafe extern "C-unwind" fn visit_values(state: *mut State, context: *mut c_void
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-macro_rules! jump {
-    () => {
-        "jmp"
-    };
-}
-#[cfg(target_arch = "aarch64")]
-macro_rules! jump {
-    () => {
-        "b"
-    };
-}
-
 /// Gives functions the names that the VM has for them: those that the compiler of C++ makes. They are given here, not
 /// by attributes of the functions, because those would be exported from the module.
 macro_rules! named {

@@ -56,19 +56,6 @@ struct Landing {
     outer: *const Self,
 }
 
-#[cfg(target_arch = "x86_64")]
-macro_rules! jump {
-    ($name:literal) => {
-        concat!("jmp ", $name)
-    };
-}
-#[cfg(target_arch = "aarch64")]
-macro_rules! jump {
-    ($name:literal) => {
-        concat!("b ", $name)
-    };
-}
-
 // The names are those that the compiler of C++ makes of `luaD_rawrunprotected(lua_State*, void (*)(lua_State*, void*),
 // void*)` and `luaD_throw(lua_State*, int)`. They are weak here as well: of two such the linker takes the first, and
 // this file comes before the VM's library; a VM that was built without the header keeps its own. Both are here, so that
@@ -84,9 +71,9 @@ global_asm!(
     ".type shadow_vm_land, @function",
     ".type shadow_vm_jump, @function",
     "_Z10luaD_throwP9lua_Statei:",
-    jump!("shadow_vm_throw"),
+    concat!(jump!(), " shadow_vm_throw"),
     "shadow_vm_jump:",
-    jump!("{before_throw}"),
+    concat!(jump!(), " {before_throw}"),
     ".popsection",
     before_throw = sym before_throw,
 );

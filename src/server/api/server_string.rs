@@ -19,15 +19,6 @@ impl ServerString {
         if string.is_null() { None } else { Some(Self(string)) }
     }
 
-    /// The same string, which lives on as ours, too.
-    ///
-    /// # Safety
-    /// `string` is alive.
-    pub unsafe fn hold(string: *mut raw::RedisModuleString) -> Option<Self> {
-        // SAFETY: the caller's promise. Without a context the reference is ours alone.
-        unsafe { Self::own(api!(RedisModule_HoldString)(ptr::null_mut(), string)) }
-    }
-
     /// A copy of `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
         // SAFETY: without a context the string is the caller's alone; the server copies the bytes.
