@@ -1,6 +1,7 @@
 //! Deploys and rollbacks: how long they keep the main thread, what other clients see of them, and what they leave in
 //! memory.
 
+use std::fs;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,17 +25,27 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// What is measured, in the order of [`observe`]'s result: microseconds in the server, then the slowest PINGs of
 /// another client in microseconds, then memory.
-pub const TIMES: [&str; 5] =
-    ["FUNCTION RESTORE FLUSH", "DEPLOY: the command", "DEPLOY: the swap", "ROLLBACK", "FLUSH ASYNC"];
-pub const PINGS: [&str; 5] = ["nothing", "FUNCTION RESTORE FLUSH", "DEPLOY", "ROLLBACK", "FLUSH ASYNC"];
+pub const TIMES: [&str; 7] = [
+    "FUNCTION RESTORE FLUSH",
+    "DEPLOY: the command",
+    "DEPLOY: the swap",
+    "DEPLOY DIR: the command",
+    "DEPLOY DIR: the swap",
+    "ROLLBACK",
+    "FLUSH ASYNC",
+];
+pub const PINGS: [&str; 7] =
+    ["nothing", "FUNCTION RESTORE FLUSH", "an ECHO with as much", "DEPLOY", "DEPLOY DIR", "ROLLBACK", "FLUSH ASYNC"];
 pub const MEMORY: [&str; 3] = ["used_memory, MiB", "what INFO says, MiB", "difference, %"];
 
 /// Places in these.
-pub const SWAP: usize = 2;
-pub const ROLLBACK: usize = 3;
-pub const FLUSH: usize = 4;
-pub const WHILE_DEPLOYED: usize = 2;
-pub const WHILE_FLUSHED: usize = 4;
+pub const SWAPS: [usize; 2] = [2, 4];
+pub const ROLLBACK: usize = 5;
+pub const FLUSH: usize = 6;
+pub const WHILE_ECHOED: usize = 2;
+pub const WHILE_DEPLOYED: usize = 3;
+pub const WHILE_FILES_DEPLOYED: usize = 4;
+pub const WHILE_FLUSHED: usize = 6;
 pub const DIFFERENCE: usize = 2;
 
 const SIGHTS: usize = TIMES.len() + PINGS.len() + MEMORY.len();
@@ -79,36 +90,53 @@ fn measure_size(identity: &Identity, libraries: usize, rounds: usize) -> Deploys
 
 fn observe(identity: &Identity, libraries: usize) -> [f64; SIGHTS] {
     let (restore, while_restored) = restore(&identity.start(), libraries);
-    let server = identity.start();
+    let server = identity.start_for_files();
+    // From the first library on there is a spare, and for the first deploy the server makes a client, which it keeps.
+    Side::Shadow.fill(&mut server.client(), 1);
+    expect(&server.client().call(&words("SHADOW.FUNCTION DEPLOY TRY VERSION v0", 1)), "v0");
+    let (used_before, told_before) = memory_of(&server);
     let mut client = server.client();
     let time = |client: &mut Client, subcommand: &str| client.command_stat(&Side::Shadow.statistic(subcommand), "usec");
     // With this many, what is kept would be too much.
     expect(&client.run("CONFIG SET shadow.keep-generations-bytes 0"), "OK");
-    // From the first library on there is a spare.
-    Side::Shadow.fill(&mut server.client(), 1);
-    settle(&mut client);
-    let (used_before, told_before) = (memory::bytes(&mut client), told(&mut client));
     // On connections of their own, whose buffers go with them. The third deploy makes the first generation leave.
     for version in ["v1", "v2"] {
         deploy(&mut server.client(), version, libraries);
     }
     let quiet = slowest_ping(&server, || {});
+    let while_echoed = slowest_ping(&server, || {
+        // It takes one word only: the server reads all of them, refuses them and frees them.
+        let reply = server.client().call(&words("ECHO", libraries));
+        assert!(matches!(reply, Value::Error(_)), "{reply:?}");
+    });
     client.run("CONFIG RESETSTAT");
     let while_deployed = slowest_ping(&server, || deploy(&mut server.client(), "v3", libraries));
     let command = time(&mut client, "deploy");
     let swap = client.info_number("shadow_last_deploy_usec") as f64;
     settle(&mut client);
-    let used = (memory::bytes(&mut client) - used_before) / MEBIBYTE;
-    let told = (told(&mut client) - told_before) / MEBIBYTE;
-    let while_rolled_back = slowest_ping(&server, || expect(&client.run("SHADOW.FUNCTION ROLLBACK"), "v2"));
+    for number in 0..libraries {
+        let path = server.directory().join(format!("{number}.lua"));
+        fs::write(path, Kind::Libraries.source(number)).expect("a file can be written");
+    }
+    let while_files_deployed = slowest_ping(&server, || {
+        expect(&server.client().run("SHADOW.FUNCTION DEPLOY DIR VERSION v4"), "v4");
+    });
+    let files_command = time(&mut client, "deploy") - command;
+    let files_swap = client.info_number("shadow_last_deploy_usec") as f64;
+    drop(client);
+    let (used_after, told_after) = memory_of(&server);
+    let (used, told) = ((used_after - used_before) / MEBIBYTE, (told_after - told_before) / MEBIBYTE);
+    let mut client = server.client();
+    let while_rolled_back = slowest_ping(&server, || expect(&client.run("SHADOW.FUNCTION ROLLBACK"), "v3"));
     let rollback = time(&mut client, "rollback");
     expect(&client.run("CONFIG SET shadow.keep-generations 0"), "OK");
     wait_until("nothing is kept", || client.info_number("shadow_kept_versions") == 0);
     settle(&mut client);
     let while_flushed = slowest_ping(&server, || Side::Shadow.flush(&mut client, Mode::Async));
     let flush = time(&mut client, "flush");
-    let times = [restore, command, swap, rollback, flush];
-    let pings = [quiet, while_restored, while_deployed, while_rolled_back, while_flushed];
+    let times = [restore, command, swap, files_command, files_swap, rollback, flush];
+    let pings =
+        [quiet, while_restored, while_echoed, while_deployed, while_files_deployed, while_rolled_back, while_flushed];
     let memory = [used, told, 100.0 * (used - told).abs() / told];
     let all: Vec<f64> = [&times[..], &pings, &memory].concat();
     all.try_into().expect("as many as there are names")
@@ -127,10 +155,14 @@ fn restore(server: &Server, libraries: usize) -> (f64, f64) {
 }
 
 fn deploy(client: &mut Client, version: &str, libraries: usize) {
-    let head = [Side::Shadow.function(), "DEPLOY", "VERSION", version].map(str::to_owned);
-    let words: Vec<String> =
-        head.into_iter().chain((0..libraries).map(|number| Kind::Libraries.source(number))).collect();
-    expect(&client.call(&words), version);
+    let head = format!("{} DEPLOY VERSION {version}", Side::Shadow.function());
+    expect(&client.call(&words(&head, libraries)), version);
+}
+
+/// The words of a command that is given all sources.
+fn words(head: &str, libraries: usize) -> Vec<String> {
+    let head = head.split_whitespace().map(str::to_owned);
+    head.chain((0..libraries).map(|number| Kind::Libraries.source(number))).collect()
 }
 
 /// Panics at another reply: nothing after it would be worth measuring.
@@ -138,10 +170,14 @@ fn expect(reply: &Value, text: &str) {
     assert_eq!(reply.text(), text);
 }
 
-/// What INFO says that the libraries take, those that are kept included.
-fn told(client: &mut Client) -> f64 {
+/// `used_memory`, and what INFO says that the libraries take, those that are kept included; once all is freed. Asked on a
+/// new connection: the server frees buffers of one that is there for longer.
+fn memory_of(server: &Server) -> (f64, f64) {
+    let mut client = server.client();
+    settle(&mut client);
     let fields = ["shadow_registry_bytes", "shadow_vm_bytes", "shadow_kept_versions_bytes"];
-    fields.iter().map(|field| client.info_number(field) as f64).sum()
+    let told = fields.iter().map(|field| client.info_number(field) as f64).sum();
+    (memory::bytes(&mut client), told)
 }
 
 /// The slowest of another client's PINGs until `meanwhile` is done, and for a moment longer.

@@ -45,6 +45,11 @@ impl Identity {
         start(&self.binary)
     }
 
+    /// One with the module, which deploys the files of the directory that it runs in.
+    pub fn start_for_files(&self) -> Server {
+        with_module(&self.binary).module_arguments("library-dir .").start()
+    }
+
     /// The same server without it.
     pub fn start_without_module(&self) -> Server {
         Options::new().binary(&self.binary).set("latency-tracking", "no").without_module().start()

@@ -2,7 +2,8 @@
 //!
 //! What is held is counted by this, so that it agrees with the server's `used_memory`.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// How an allocator rounds the size of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,14 @@ const PROBES: [usize; 5] = [24, 100, 200, 1_500, 5_000];
 /// How the allocator in use rounds. It is written before there is anything to count.
 static ROUNDING: AtomicU8 = AtomicU8::new(Rounding::Exact as u8);
 
+/// How many threads measure at the moment: nothing is counted while none does.
+static MEASURING: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// What the blocks of this thread have taken less what they have given back, while any thread was measuring.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
 /// How many bytes a block takes that was asked for with `size`. 0 for no block.
 pub fn size(size: usize) -> usize {
     ROUNDINGS[usize::from(ROUNDING.load(Ordering::Relaxed))].round(size)
@@ -35,6 +44,36 @@ pub fn size(size: usize) -> usize {
 /// How many bytes a value takes in a block of its own that two counts stand before, as in an `Arc`.
 pub fn shared_size<T>() -> usize {
     size(2 * size_of::<usize>() + size_of::<T>())
+}
+
+/// Runs `body`, and gives the bytes of the blocks that it has allocated on this thread and not freed.
+pub fn measured<T>(body: impl FnOnce() -> T) -> (T, usize) {
+    /// Measures no more, however `body` ends.
+    struct Measured;
+    impl Drop for Measured {
+        fn drop(&mut self) {
+            MEASURING.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    MEASURING.fetch_add(1, Ordering::Relaxed);
+    let _measured = Measured;
+    let before = HELD.get();
+    let result = body();
+    (result, usize::try_from(HELD.get() - before).unwrap_or(0))
+}
+
+/// The allocator tells of each block that it makes, frees or moves: the size that it was asked for before and the new
+/// one, 0 for no block.
+#[inline]
+pub fn note(old: usize, new: usize) {
+    if MEASURING.load(Ordering::Relaxed) > 0 {
+        count(old, new);
+    }
+}
+
+#[cold]
+fn count(old: usize, new: usize) {
+    HELD.set(HELD.get() + size(new).cast_signed() - size(old).cast_signed());
 }
 
 /// Learns how the allocator rounds; `size_of_block` allocates one and asks for its size.
@@ -72,6 +111,21 @@ mod tests {
         assert_eq!(rounded(Rounding::Jemalloc), [0, 8, 8, 16, 32, 80, 128, 160, 1_280, 20_480]);
         assert_eq!(rounded(Rounding::FineJemalloc), [0, 8, 8, 16, 24, 80, 128, 160, 1_280, 20_480]);
         assert_eq!(rounded(Rounding::Glibc), [0, 24, 24, 24, 24, 72, 136, 136, 1_032, 16_392]);
+    }
+
+    #[test]
+    fn what_a_thread_allocates_and_keeps_is_measured() {
+        let (kept, bytes) = measured(|| {
+            drop(vec![0_u8; 300]);
+            let (inner, bytes) = measured(|| Box::new([0_u8; 64]));
+            assert_eq!(bytes, 64);
+            let mut grown = vec![0_u8; 100];
+            grown.reserve_exact(900);
+            std::thread::spawn(|| drop(vec![0_u8; 5_000])).join().unwrap();
+            (inner, grown)
+        });
+        assert!((1_064..1_500).contains(&bytes), "{bytes}");
+        assert_eq!(measured(|| drop(kept)).1, 0, "less than nothing is nothing");
     }
 
     #[test]

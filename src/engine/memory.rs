@@ -89,7 +89,7 @@ impl Memory {
     /// Runs `body`, a load, and measures the bytes that it leaves in the VM: what it took, less what it gave back.
     ///
     /// What the collector frees meanwhile of other things is left out: the load has a memory category of its own. There
-    /// are few of them, so each is used again after 255 loads; only what such an earlier load has left may be missing.
+    /// are few of them, so each is used again after 254 loads; only what such an earlier load has left may be missing.
     pub fn measured<T>(&self, stack: &Stack, body: impl FnOnce() -> T) -> (T, usize) {
         /// Goes back to the category of all else however `body` ends.
         struct Leave<'a>(&'a Stack);
@@ -98,7 +98,7 @@ impl Memory {
                 self.0.set_memory_category(0);
             }
         }
-        let category = self.category.get().checked_add(1).unwrap_or(1);
+        let category = self.category.get() % Stack::LAST_CATEGORY + 1;
         self.category.set(category);
         let before = stack.memory_of(category);
         stack.set_memory_category(category);

@@ -20,6 +20,7 @@ use super::sink::Sink;
 use super::slots::{self, Slots};
 use super::stack::{Failed, Kind, Outcome, Raise, Stack, natives};
 use super::state::VmState;
+use crate::block;
 
 /// Fixed slots at the bottom of the main stack: the error handler, the entry of protected code, the root of the
 /// callbacks.
@@ -50,6 +51,8 @@ pub struct Vm {
     lua: Lua,
     pub(super) stack: Stack,
     pub(super) state: Box<VmState>,
+    /// Bytes that building it took and the VM does not count: what mlua and the engine keep beside it.
+    beside: usize,
 }
 
 // SAFETY: a `Vm` is the only owner of its VM, and of the raw addresses into it: `stack` points to the VM's main state,
@@ -82,7 +85,10 @@ impl Vm {
         dialect: Dialect,
         build: impl FnOnce(&Stack, &VmState),
     ) -> Result<Self, mlua::Error> {
-        Stack::building(|| Self::build(callable, dialect, build))
+        let (vm, held) = block::measured(|| Stack::building(|| Self::build(callable, dialect, build)));
+        let mut vm = vm?;
+        vm.beside = held.saturating_sub(vm.held());
+        Ok(vm)
     }
 
     fn build(callable: Callable, dialect: Dialect, build: impl FnOnce(&Stack, &VmState)) -> Result<Self, mlua::Error> {
@@ -101,7 +107,7 @@ impl Vm {
                 build(&stack, address);
             })
         }?;
-        let vm = Self { lua, stack, state };
+        let vm = Self { lua, stack, state, beside: 0 };
         vm.fix_slots();
         Ok(vm)
     }
@@ -343,9 +349,15 @@ impl Vm {
         Alarm::new(&self.stack)
     }
 
-    /// Bytes that the VM holds.
+    /// Bytes that the VM holds, as it counts against its limit.
     pub fn memory(&self) -> usize {
         self.lua.used_memory()
+    }
+
+    /// Bytes that the VM takes of the process's memory: what it holds in blocks as large as the allocator makes them,
+    /// and what is kept beside it.
+    pub fn held(&self) -> usize {
+        self.memory() + self.stack.memory_added() + self.beside
     }
 
     /// Runs `body`. A panic inside has crossed the VM's frames, which know nothing of it: the main stack is put back

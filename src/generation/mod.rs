@@ -116,9 +116,14 @@ impl<C: Contents> Generation<C> {
         self.engine.vm().alarm()
     }
 
-    /// Bytes that the VM holds.
+    /// Bytes that the VM holds, as it counts against its limit.
     pub fn vm_memory(&self) -> usize {
         self.engine.vm().memory()
+    }
+
+    /// Bytes that the VM takes of the process's memory, without its machine code.
+    pub fn vm_bytes(&self) -> usize {
+        self.engine.vm().held()
     }
 
     /// Bytes that the VM held when nothing was loaded.
@@ -138,7 +143,7 @@ impl<C: Contents> Generation<C> {
 
     /// Bytes that the VM, its machine code and the registry hold together.
     pub fn bytes(&self) -> usize {
-        self.engine.vm().memory() + self.engine.vm().native_code().bytes + self.registry.bytes()
+        self.vm_bytes() + self.engine.vm().native_code().bytes + self.registry.bytes()
     }
 
     /// The machine code in the VM.

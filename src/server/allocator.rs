@@ -27,6 +27,7 @@ pub struct ServerAllocator;
 // undone in `dealloc` by the same rule.
 unsafe impl GlobalAlloc for ServerAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        block::note(0, layout.size());
         // SAFETY: the statics are written once, on the main thread, before any other thread of ours runs. The caller
         // gives a valid layout.
         unsafe {
@@ -41,6 +42,7 @@ unsafe impl GlobalAlloc for ServerAllocator {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        block::note(layout.size(), 0);
         // SAFETY: as in `alloc`; the block was made there with this layout.
         unsafe {
             let Some(free) = raw::RedisModule_Free else {
@@ -65,6 +67,7 @@ unsafe impl GlobalAlloc for ServerAllocator {
                 }
                 return new;
             }
+            block::note(layout.size(), size);
             match raw::RedisModule_TryRealloc.or(raw::RedisModule_Realloc) {
                 Some(reallocate) => reallocate(block.cast(), padded(size, layout.align())).cast(),
                 None => System.realloc(block, layout, size),

@@ -277,7 +277,7 @@ fn add_registry<C: Contents>(figures: &mut Vec<Figure>, names: &Names, registry:
     let number = |told| Figure { prefix: names.prefix, callable: Some(callable), ..Figure::of_module(told) };
     figures.extend(
         [
-            (gauge("vm_bytes", "What the current VM holds.").counted_in(Bytes), generation.vm_memory() as u64),
+            (gauge("vm_bytes", "What the current VM holds.").counted_in(Bytes), generation.vm_bytes() as u64),
             (
                 gauge("native_code_bytes", "Machine code, beside what the VM holds.").counted_in(Bytes),
                 native.bytes as u64,

@@ -363,6 +363,27 @@ fn info_tells_what_libraries_take_of_the_memory_of_the_server() {
     wait_until("it is both versions", || is_within(used_memory(&mut client) - used, told(&mut client)));
 }
 
+#[test]
+fn info_tells_exactly_what_the_vm_of_a_few_libraries_takes() {
+    let server = Server::start();
+    let mut client = server.client();
+    ok(&mut client, "CONFIG SET shadow.keep-generations 16");
+    let mut deploy_few = |version: usize| {
+        deploy(&mut server.client(), &format!("VERSION v{version}"), &many(10));
+        wait_for_worker(&mut client);
+        wait_until("the spare is ready", || client.info_number("shadow_spare_ready") == 1);
+    };
+    deploy_few(0);
+    // On new connections: the server frees buffers of one that is there for longer.
+    let look = || (used_memory(&mut server.client()), told_memory(&mut server.client()));
+    let (used, told) = look();
+    (1..=16).for_each(&mut deploy_few);
+    wait_until("it is what sixteen VMs take", || {
+        let (used_now, told_now) = look();
+        told_now - told > 1_000_000 && is_within(used_now - used, told_now - told)
+    });
+}
+
 /// Whether a number of bytes is another one within one percent.
 fn is_within(bytes: i64, expected: i64) -> bool {
     (bytes - expected).abs() <= expected / 100

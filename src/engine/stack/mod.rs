@@ -837,13 +837,21 @@ impl Stack {
         unsafe { ffi::lua_totalbytes(self.state, -1) }
     }
 
+    /// The last memory category that something can be allocated under.
+    pub const LAST_CATEGORY: u8 = pages::ADDED - 1;
+
     /// Bytes of the VM that were allocated under a memory category, and are not freed.
     pub fn memory_of(&self, category: u8) -> usize {
         // SAFETY: Alive; every number of eight bits is a category.
         unsafe { ffi::lua_totalbytes(self.state, category.into()) }
     }
 
-    /// Makes this state allocate under a memory category.
+    /// Bytes that the allocator has added to what the VM asked it for, since the VM is there.
+    pub fn memory_added(&self) -> usize {
+        self.memory_of(pages::ADDED)
+    }
+
+    /// Makes this state allocate under a memory category, at most [`LAST_CATEGORY`](Self::LAST_CATEGORY).
     pub fn set_memory_category(&self, category: u8) {
         // SAFETY: as in `memory_of`.
         unsafe { ffi::lua_setmemcat(self.state, category.into()) }

@@ -21,6 +21,7 @@ use mlua::ffi;
 use super::super::state::note_refusal;
 use super::Stack;
 use super::raising::throw;
+use crate::block;
 
 /// How many sizes of blocks the VM has lists for.
 const CLASSES: usize = 40;
@@ -43,6 +44,10 @@ const OWNER: usize = size_of::<*mut Page>();
 
 /// The VM's number for a free block in a page of values: the type of nil.
 const FREE: u8 = 0;
+
+/// The memory category in which nothing is allocated: it counts what the allocator adds to the sizes that it is asked
+/// for.
+pub const ADDED: u8 = u8::MAX;
 
 /// What the VM says a block is that is no value (`LUA_T_ALL`). Nobody reads it here.
 const NO_TYPE: c_int = 17;
@@ -265,6 +270,22 @@ const fn blocks_of_page(total: usize, block: usize) -> usize {
     if count == 0 { 1 } else { count }
 }
 
+/// Asks the VM's allocator for a block, for another size or, by a size of 0, to free it. The block is aligned to 16
+/// bytes; null when there is no memory. Counts what the allocator adds to the size.
+#[inline]
+unsafe fn allocate(global: *mut Global, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
+    // SAFETY: the block is the allocator's, of that size, or null with a size of 0.
+    unsafe {
+        let result = ((*global).allocate)((*global).allocator, block, old, new);
+        if new == 0 || !result.is_null() {
+            let added = &raw mut (*global).categories[usize::from(ADDED)];
+            let after = (*added).wrapping_add(block::size(new).wrapping_sub(new));
+            *added = after.wrapping_sub(block::size(old).wrapping_sub(old));
+        }
+        result
+    }
+}
+
 /// A page with `count` blocks of `block` bytes; null when there is no memory.
 #[cold]
 unsafe fn new_page<K: Kind>(global: *mut Global, block: usize, count: usize) -> *mut Page {
@@ -272,7 +293,7 @@ unsafe fn new_page<K: Kind>(global: *mut Global, block: usize, count: usize) -> 
     let bytes = size_of::<Page>() + length;
     // SAFETY: the VM's allocator gives memory of this size, aligned to 16 bytes, or null.
     unsafe {
-        let page = ((*global).allocate)((*global).allocator, ptr::null_mut(), 0, bytes).cast::<Page>();
+        let page = allocate(global, ptr::null_mut(), 0, bytes).cast::<Page>();
         if !page.is_null() {
             page.write(Page {
                 before: ptr::null_mut(),
@@ -298,7 +319,7 @@ unsafe fn free_page<K: Kind>(global: *mut Global, page: *mut Page) {
     // SAFETY: no block of the page is in use.
     unsafe {
         K::leave(global, page);
-        ((*global).allocate)((*global).allocator, page.cast(), (*page).bytes as usize, 0);
+        allocate(global, page.cast(), (*page).bytes as usize, 0);
     }
 }
 
@@ -380,7 +401,7 @@ unsafe fn take_plain(global: *mut Global, size: usize) -> *mut u8 {
                 let block = take::<Plain>(global, class);
                 if block.is_null() { block } else { block.add(OWNER) }
             }
-            None => ((*global).allocate)((*global).allocator, ptr::null_mut(), 0, size).cast(),
+            None => allocate(global, ptr::null_mut(), 0, size).cast(),
         }
     }
 }
@@ -396,7 +417,7 @@ unsafe fn give_plain(global: *mut Global, block: *mut u8, size: usize) {
                 give::<Plain>(global, class, block.cast::<*mut Page>().read(), block);
             }
             None => {
-                ((*global).allocate)((*global).allocator, block.cast(), size, 0);
+                allocate(global, block.cast(), size, 0);
             }
         }
     }
@@ -547,7 +568,7 @@ unsafe extern "C-unwind" fn resize_plain(
         }
         let (from, to) = (class_of(old), class_of(new));
         let result = if from.is_none() && to.is_none() {
-            let result = ((*global).allocate)((*global).allocator, block.cast(), old, new).cast();
+            let result = allocate(global, block.cast(), old, new).cast();
             if new > 0 { or_raise(state, result) } else { result }
         } else if from == to {
             block
