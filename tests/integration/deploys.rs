@@ -252,11 +252,19 @@ fn words_that_make_no_command_are_refused() {
         let reply = client.run(line).text();
         assert!(reply.contains("wrong number of arguments") || reply.starts_with("ERR unknown subcommand"), "{reply}");
     }
-    // What only a master says of a deploy is no option for a client: it is taken for a library.
-    for options in ["AT 5", "BY client user"] {
-        let reply = deploy(&mut client, options, &[answer("a", "1")]);
-        assert_eq!(reply, error("ERR Library number 1: Missing library metadata"), "{options}");
+    // What only a master says of a deploy is no option for a client, nor is anything twice.
+    for (options, word) in [
+        ("AT 5", "AT"),
+        ("BY client user", "BY"),
+        ("VERSON v1", "VERSON"),
+        ("VERSION v1 TRY VERSION v2", "VERSION"),
+        ("TRY REPLACE", "REPLACE"),
+    ] {
+        let reply = deploy(&mut client, options, &[answer("a", "1"), answer("b", "1")]);
+        assert_eq!(reply, error(&format!("ERR Unknown option given: {word}")), "{options}");
     }
+    let reply = deploy(&mut client, "VERSION v1", &["VERSON".to_owned()]);
+    assert_eq!(reply, error("ERR Library number 1: Missing library metadata"), "the last word is a library");
     assert_eq!(labels(&mut client), [""]);
 }
 

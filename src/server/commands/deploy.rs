@@ -99,6 +99,14 @@ impl Options {
         if options.from_directory != (options.codes == arguments.len()) {
             return Err(wrong_arguments(arguments));
         }
+        // Every library begins with its first line: what is before the first one that does was meant as an option.
+        let is_code = |word: &[u8]| word.starts_with(b"#!");
+        let mut words = arguments.range(options.codes, arguments.len());
+        if let Some(word) = words.next().filter(|word| !is_code(word))
+            && words.any(is_code)
+        {
+            return Err(Error::new([b"ERR Unknown option given: ", word].concat()));
+        }
         Ok(options)
     }
 }
