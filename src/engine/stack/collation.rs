@@ -5,10 +5,11 @@
 //! file here (build.rs). In a program that is linked without that, nobody calls these.
 
 use std::arch::global_asm;
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::slice;
+use std::ffi::{CStr, c_int};
 
-use mlua::ffi::{LUA_TSTRING, lua_State};
+use mlua::ffi::lua_State;
+
+use super::layout::{Value, VmString, bytes};
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! jump {
@@ -64,42 +65,6 @@ unsafe extern "C-unwind" {
     fn vm_less_equal(state: *mut lua_State, left: *const Value, right: *const Value) -> c_int;
 }
 
-/// A string as the VM keeps it (`TString`), up to its bytes, which a NUL follows.
-#[repr(C)]
-struct VmString {
-    /// Type, mark, category of memory; the number that a host gives to a string.
-    _header: [u8; 8],
-    _next: *mut c_void,
-    _hash: u32,
-    length: u32,
-    bytes: [c_char; 0],
-}
-
-/// A value as the VM keeps it (`TValue`).
-#[repr(C)]
-struct Value {
-    /// Of a string: where it is.
-    string: *const VmString,
-    _extra: c_int,
-    kind: c_int,
-}
-
-impl Value {
-    const fn is_string(&self) -> bool {
-        self.kind == LUA_TSTRING
-    }
-}
-
-/// The bytes of a string and the NUL behind them.
-///
-/// # Safety
-/// A live string of the VM, which stays for as long as the bytes are used.
-unsafe fn bytes<'a>(string: *const VmString) -> &'a [u8] {
-    // SAFETY: the VM's layout, which tests of the order of strings would miss; as many bytes as it says are there, and
-    // a NUL.
-    unsafe { slice::from_raw_parts((&raw const (*string).bytes).cast(), (*string).length as usize + 1) }
-}
-
 /// Strings longer than this, in bytes, are in the order of their bytes whatever the locale: KILL does not reach into a
 /// comparison, and by a locale it takes up to 0.2 s a MiB.
 const LONGEST: usize = 1 << 20;
@@ -150,8 +115,8 @@ unsafe extern "C" fn compare_strings(left: *const VmString, right: *const VmStri
 unsafe extern "C-unwind" fn less_than(state: *mut lua_State, left: *const Value, right: *const Value) -> c_int {
     // SAFETY: the VM passes two of its values; what is no pair of strings is its own affair.
     unsafe {
-        if (*left).is_string() && (*right).is_string() {
-            return c_int::from(compare_strings((*left).string, (*right).string) < 0);
+        if let (Some(left), Some(right)) = ((*left).string(), (*right).string()) {
+            return c_int::from(compare_strings(left, right) < 0);
         }
         vm_less_than(state, left, right)
     }
@@ -160,8 +125,8 @@ unsafe extern "C-unwind" fn less_than(state: *mut lua_State, left: *const Value,
 unsafe extern "C-unwind" fn less_equal(state: *mut lua_State, left: *const Value, right: *const Value) -> c_int {
     // SAFETY: as above.
     unsafe {
-        if (*left).is_string() && (*right).is_string() {
-            return c_int::from(compare_strings((*left).string, (*right).string) <= 0);
+        if let (Some(left), Some(right)) = ((*left).string(), (*right).string()) {
+            return c_int::from(compare_strings(left, right) <= 0);
         }
         vm_less_equal(state, left, right)
     }

@@ -39,6 +39,7 @@ mod codegen;
 mod collation;
 mod compiler;
 mod conversion;
+mod layout;
 mod pages;
 mod raising;
 
@@ -48,6 +49,8 @@ use std::ffi::{CStr, c_int, c_void};
 use std::slice;
 
 use mlua::ffi;
+
+use layout::{State, Value};
 
 pub use callbacks::{Callback, Growth, Interrupt, InterruptSlot};
 pub use codegen::Compiled;
@@ -320,8 +323,12 @@ impl Stack {
     }
 
     /// The type of the value at `index`; [`Kind::None`] above the top.
+    #[inline]
     pub fn kind(&self, index: i32) -> Kind {
         self.check_readable(index);
+        if index > 0 {
+            return self.value(index).map_or(Kind::None, |value| Kind::of(value.kind));
+        }
         // SAFETY: Alive, Bounds.
         Kind::of(unsafe { ffi::lua_type(self.state, index) })
     }
@@ -336,6 +343,17 @@ impl Stack {
 
     // ---- reading --------------------------------------------------------------------------------------------
 
+    /// The value in a slot of the function that runs, from 1 on; None above the top.
+    #[inline(always)]
+    fn value(&self, slot: i32) -> Option<&Value> {
+        // SAFETY: Alive. Below the top there are values, and the caller keeps this one there while it reads it.
+        unsafe {
+            let state = self.state.cast::<State>();
+            let value = (*state).base.wrapping_add(slot as usize - 1);
+            (value < (*state).top).then(|| &*value)
+        }
+    }
+
     /// The bytes of a string; None for every other type. They live as long as the string stays on the stack.
     #[inline]
     pub fn bytes(&self, index: i32) -> Option<&[u8]> {
@@ -346,6 +364,10 @@ impl Stack {
     #[inline]
     pub fn bytes_with_nul(&self, index: i32) -> Option<&[u8]> {
         self.check_readable(index);
+        if index > 0 {
+            // SAFETY: the caller keeps the string on the stack.
+            return Some(unsafe { layout::bytes(self.value(index)?.string()?) });
+        }
         let mut length = 0;
         // SAFETY: Alive, Bounds. The VM returns the address of `length` bytes and a NUL that live as long as the
         // string, which the caller keeps on the stack; null for what is no string.
@@ -375,8 +397,14 @@ impl Stack {
     }
 
     /// A number, or a string that reads as one.
+    #[inline]
     pub fn number(&self, index: i32) -> Option<f64> {
         self.check_readable(index);
+        if index > 0
+            && let Some(number) = self.value(index)?.number()
+        {
+            return Some(number);
+        }
         let mut is_number = 0;
         // SAFETY: Alive, Bounds.
         let number = unsafe { ffi::lua_tonumberx(self.state, index, &mut is_number) };

@@ -20,6 +20,7 @@ use mlua::ffi;
 
 use super::super::state::note_refusal;
 use super::Stack;
+use super::layout::State;
 use super::raising::throw;
 use crate::block;
 
@@ -89,16 +90,7 @@ const fn class_of(size: usize) -> Option<usize> {
     if size.wrapping_sub(1) < LARGEST { Some(CLASS_OF[size.div_ceil(8)] as usize) } else { None }
 }
 
-/// `lua_State`, up to what is read of it.
-#[repr(C)]
-struct State {
-    _head: [u8; 8],
-    _top: *mut c_void,
-    _base: *mut c_void,
-    global: *mut Global,
-}
-
-/// `global_State`, up to what is read of it.
+/// What all states of a VM share (`global_State`), up to what is read of it.
 #[repr(C)]
 struct Global {
     _strings: [usize; 2],
@@ -117,6 +109,13 @@ struct Global {
     callbacks: ffi::lua_Callbacks,
     _after: [u8; CATEGORIES - CALLBACKS - size_of::<ffi::lua_Callbacks>()],
     categories: [usize; 256],
+}
+
+/// What the VM of a state has in common.
+#[inline(always)]
+unsafe fn global_of(state: *mut State) -> *mut Global {
+    // SAFETY: `state` is a state of a VM that is alive.
+    unsafe { (*state).global.cast() }
 }
 
 const CALLBACKS: usize = 1_640;
@@ -428,7 +427,7 @@ unsafe fn give_plain(global: *mut Global, block: *mut u8, size: usize) {
 unsafe fn count_taken(state: *mut State, block: *mut u8, old: usize, new: usize, category: u8, what: [c_int; 2]) {
     // SAFETY: `state` is a state of a VM that is alive.
     unsafe {
-        let global = (*state).global;
+        let global = global_of(state);
         (*global).total = (*global).total - old + new;
         let counted = &raw mut (*global).categories[usize::from(category)];
         *counted = (*counted).wrapping_sub(old).wrapping_add(new);
@@ -443,7 +442,7 @@ unsafe fn count_taken(state: *mut State, block: *mut u8, old: usize, new: usize,
 unsafe fn count_given(state: *mut State, block: *mut u8, size: usize, category: u8) {
     // SAFETY: as in `count_taken`.
     unsafe {
-        let global = (*state).global;
+        let global = global_of(state);
         if let Some(report) = (*global).callbacks.onfree {
             report(state.cast(), block.cast());
         }
@@ -479,7 +478,7 @@ fn refuse(state: *mut State) -> ! {
 unsafe extern "C-unwind" fn new_plain(state: *mut State, size: usize, category: u8) -> *mut u8 {
     // SAFETY: see above.
     unsafe {
-        let block = take_plain((*state).global, size);
+        let block = take_plain(global_of(state), size);
         if size > 0 {
             or_raise(state, block);
         }
@@ -491,7 +490,7 @@ unsafe extern "C-unwind" fn new_plain(state: *mut State, size: usize, category: 
 unsafe extern "C-unwind" fn try_new_plain(state: *mut State, size: usize, category: u8) -> *mut u8 {
     // SAFETY: see above.
     unsafe {
-        let block = take_plain((*state).global, size);
+        let block = take_plain(global_of(state), size);
         if !block.is_null() {
             count_taken(state, block, 0, size, category, [NO_TYPE, 0]);
         }
@@ -508,7 +507,7 @@ unsafe extern "C-unwind" fn new_value(
 ) -> *mut u8 {
     // SAFETY: see above. A page for one large block has its block in use from the start.
     unsafe {
-        let global = (*state).global;
+        let global = global_of(state);
         let block = match class_of(size) {
             Some(class) => or_raise(state, take::<Values>(global, class)),
             None => {
@@ -532,7 +531,7 @@ unsafe extern "C-unwind" fn free_plain(state: *mut State, block: *mut u8, size: 
     // SAFETY: see above.
     unsafe {
         count_given(state, block, size, category);
-        give_plain((*state).global, block, size);
+        give_plain(global_of(state), block, size);
     }
 }
 
@@ -540,7 +539,7 @@ unsafe extern "C-unwind" fn free_value(state: *mut State, block: *mut u8, size: 
     // SAFETY: see above. The VM says which page a value is in.
     unsafe {
         count_given(state, block, size, category);
-        let global = (*state).global;
+        let global = global_of(state);
         match class_of(size) {
             Some(class) => {
                 (*block.cast::<Value>()).kind = FREE;
@@ -560,7 +559,7 @@ unsafe extern "C-unwind" fn resize_plain(
 ) -> *mut u8 {
     // SAFETY: see above. What is copied is in both blocks.
     unsafe {
-        let global = (*state).global;
+        let global = global_of(state);
         if let Some(report) = (*global).callbacks.onfree
             && !block.is_null()
         {
@@ -655,7 +654,7 @@ unsafe extern "C-unwind" fn visit_page(page: *mut Page, context: *mut c_void, vi
 unsafe extern "C-unwind" fn visit_values(state: *mut State, context: *mut c_void, visit: Visit) {
     // SAFETY: see above. The page may go by the visit.
     unsafe {
-        let mut page = (*(*state).global).all;
+        let mut page = (*global_of(state)).all;
         while !page.is_null() {
             let next = (*page).all_after;
             visit_page(page, context, visit);
@@ -757,7 +756,7 @@ mod tests {
         let stack = &engine.vm().stack;
         // SAFETY: the state is alive and nothing runs.
         unsafe {
-            let global = (*stack.state.cast::<State>()).global;
+            let global = global_of(stack.state.cast());
             assert_eq!((*global).total, stack.memory());
             assert_eq!(&raw mut (*global).callbacks, ffi::lua_callbacks(stack.state));
             for category in 0..=255_u8 {

@@ -16,37 +16,18 @@
 
 use std::arch::global_asm;
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::mem::{MaybeUninit, offset_of};
 
 use mlua::ffi::{self, lua_State};
 
-/// The beginning of a state of the VM (`lua_State`): of what is in it, the fields that have a name here are read.
-#[repr(C)]
-struct State {
-    _header: [u8; 3],
-    /// 0 while it runs; something else where a coroutine goes on.
-    status: u8,
-    _flags: [u8; 4],
-    _top: *mut c_void,
-    _base: *mut c_void,
-    _global: *mut c_void,
-    /// The last entry of the list of calls.
-    call: *mut c_void,
-    _stack: [*mut c_void; 3],
-    /// The first one, which is no call.
-    first_call: *mut c_void,
-    _sizes: [c_int; 4],
-    _lists: [*mut c_void; 5],
-    /// What `lua_setthreaddata` sets. The VM does not look at it: here it is the innermost place where the state
-    /// catches, null for none.
-    landing: *const Landing,
-}
+use super::layout::State;
 
 /// The size of an entry of the list of calls (`CallInfo`), in bytes.
 const CALL: isize = 48;
 
-/// A place where the VM catches: a frame of the function below that runs `body(state, data)`.
+/// A place where the VM catches: a frame of the function below that runs `body(state, data)`. The innermost one of a
+/// state is its data; null for none.
 #[repr(C)]
 struct Landing {
     /// How long the state's list of calls was, in bytes. None of what was in it runs before this place is left.
@@ -150,7 +131,7 @@ global_asm!(
     "jmp 3b",
     ".size shadow_vm_land, . - shadow_vm_land",
     ".popsection",
-    landing = const offset_of!(State, landing),
+    landing = const offset_of!(State, data),
     call = const offset_of!(State, call),
     first_call = const offset_of!(State, first_call),
     status = const offset_of!(State, status),
@@ -231,7 +212,7 @@ global_asm!(
     "b 3b",
     ".size shadow_vm_land, . - shadow_vm_land",
     ".popsection",
-    landing = const offset_of!(State, landing),
+    landing = const offset_of!(State, data),
     call = const offset_of!(State, call),
     first_call = const offset_of!(State, first_call),
     status = const offset_of!(State, status),

@@ -133,9 +133,9 @@ fn a_state_of_the_vm_is_laid_out_as_it_is_read_here() {
     // SAFETY: the main state, in which nothing runs, and a coroutine of it that yields at once.
     unsafe {
         let state = main.state.cast::<State>();
-        assert_eq!(((*state).landing, (*state).status), (std::ptr::null(), 0));
+        assert_eq!(((*state).data, (*state).status), (std::ptr::null_mut(), 0));
         ffi::lua_setthreaddata(main.state, mark.cast());
-        assert_eq!((*state).landing, mark.cast_const());
+        assert_eq!((*state).data, mark.cast());
         ffi::lua_setthreaddata(main.state, std::ptr::null_mut());
 
         unsafe extern "C-unwind" fn yields(state: *mut lua_State) -> c_int {
@@ -144,11 +144,11 @@ fn a_state_of_the_vm_is_laid_out_as_it_is_read_here() {
         }
         let mut results = 0;
         let coroutine = ffi::lua_newthread(main.state);
-        assert_eq!((*coroutine.cast::<State>()).landing, std::ptr::null());
+        assert!((*coroutine.cast::<State>()).data.is_null());
         ffi::lua_pushcfunction(coroutine, yields);
         assert_eq!(ffi::lua_resume(coroutine, main.state, 0, &raw mut results), ffi::LUA_YIELD);
         assert_eq!(c_int::from((*coroutine.cast::<State>()).status), ffi::LUA_YIELD);
-        assert_eq!((*coroutine.cast::<State>()).landing, std::ptr::null());
+        assert!((*coroutine.cast::<State>()).data.is_null());
     }
     main.pop(1);
 }
@@ -235,7 +235,7 @@ fn what_scripts_reach_without_an_upvalue_is_of_the_vms_libraries() {
 }
 
 /// Where the main state catches, null for nowhere.
-fn landing(engine: &FunctionEngine) -> *mut c_void {
+fn landing(engine: &FunctionEngine) -> *mut std::ffi::c_void {
     // SAFETY: the VM is alive.
     unsafe { ffi::lua_getthreaddata(engine.vm().stack.state) }
 }
