@@ -117,6 +117,12 @@ impl Dialect {
         self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 0))
     }
 
+    /// Whether the server looks for a client by its number among the callers without a connection as well, which other
+    /// modules are (Valkey from 9.0 on): asked for the address of one, it ends itself.
+    pub fn finds_callers_without_connection(&self) -> bool {
+        self.valkey.as_ref().is_some_and(|own| own.is_at_least(9, 0))
+    }
+
     /// Whether the server remembers for client-side caching what a client read by the flag of its command alone, rather
     /// than by those of inner commands.
     pub const fn tracks_by_the_outer_command(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::api::{CallReply, CommandInfo, Context, Flags, call};
+use super::api::{CallReply, ClientId, CommandInfo, Context, Flags, call};
 
 /// Plain commands: no reply but a value.
 const PLAIN: Flags = Flags::new(b"");
@@ -74,6 +74,15 @@ pub fn runs_script(context: &Context, source: &[u8]) -> bool {
 /// Whether the key holds a set.
 pub fn is_set(context: &Context, key: &[u8]) -> bool {
     run(context, c"TYPE", &[key], PLAIN).is_some_and(|reply| reply.wire() == b"+set\r\n")
+}
+
+/// The address of a client, as `CLIENT LIST` shows it; None for one that is not in that list, and where CLIENT was
+/// renamed away.
+pub fn client_address(context: &Context, client: ClientId) -> Option<Vec<u8>> {
+    let number = itoa::Buffer::new().format(client.get()).as_bytes().to_vec();
+    let reply = run(context, c"CLIENT", &[b"LIST", b"ID", &number], ERRORS)?;
+    let mut fields = reply.string(&[])?.split(|byte| *byte == b' ');
+    fields.find_map(|field| field.strip_prefix(b"addr=")).map(<[u8]>::to_vec)
 }
 
 /// `CLUSTER SLOTS`: a range of slots in each element.

@@ -38,6 +38,7 @@ mod memory;
 mod metrics;
 mod module;
 mod native;
+mod neighbours;
 mod persistence;
 mod profile;
 mod raising;

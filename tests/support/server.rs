@@ -488,16 +488,27 @@ fn refuse_new_code() -> io::Result<()> {
 ///
 /// When there is none.
 pub fn module_path() -> PathBuf {
-    let path = env::var_os("SHADOW_MODULE").map_or_else(
-        || {
-            let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| manifest.join("target"), PathBuf::from);
-            manifest.join(target).join("release").join("libshadow.so")
-        },
-        PathBuf::from,
-    );
+    let path = env::var_os("SHADOW_MODULE").map_or_else(|| built("libshadow.so"), PathBuf::from);
     fs::canonicalize(&path)
         .unwrap_or_else(|_| panic!("there is no module at {}: run `make build` first", path.display()))
+}
+
+/// The module of `tests/neighbour/`.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn neighbour_path() -> PathBuf {
+    let path = built("examples/libneighbour.so");
+    let build = "cargo build --release --example neighbour";
+    fs::canonicalize(&path).unwrap_or_else(|_| panic!("there is nothing at {}: run `{build}` first", path.display()))
+}
+
+/// Where cargo puts what it builds.
+fn built(name: &str) -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| manifest.join("target"), PathBuf::from);
+    manifest.join(target).join("release").join(name)
 }
 
 /// A port that was free a moment ago.

@@ -25,7 +25,7 @@ impl ClientId {
     }
 
     /// The number.
-    pub(super) const fn get(self) -> u64 {
+    pub const fn get(self) -> u64 {
         self.0
     }
 

@@ -128,7 +128,7 @@ impl<'a> Call<'a> {
             commands: running.commands.count(),
             commands_spent: usec(running.commands.spent()),
             slowest: running.commands.slowest().map(|(command, took)| (command, usec(took))),
-            address: address(context, client),
+            address: address(context, module, client),
             client: client.name(context),
         };
         slow_log(module, running.callee.callable).add(call, module.followed.slow_calls());
@@ -137,7 +137,10 @@ impl<'a> Call<'a> {
 
 /// The address of a client. The server's slow log shows the path of its socket for one that is connected there; modules
 /// are told that it is one.
-fn address(context: &Context, client: ClientId) -> Vec<u8> {
+fn address(context: &Context, module: &Module, client: ClientId) -> Vec<u8> {
+    if module.dialect.finds_callers_without_connection() {
+        return stock::client_address(context, client).unwrap_or_default();
+    }
     let address = client.address();
     if address.starts_with(b"/")
         && let Some(path) = stock::setting(context, c"unixsocket")
