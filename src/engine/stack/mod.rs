@@ -41,6 +41,8 @@ mod compiler;
 mod conversion;
 mod pages;
 mod raising;
+#[cfg(test)]
+pub mod refusing;
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
