@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test checked matrix crash payloads differential soak fuzz sanitize conformance conformance-persistence clients realcode recordings metrics bench types lint deny advisories install deb deb-check clean
+.PHONY: help setup run demo build test checked matrix crash payloads corpus refusals differential soak fuzz sanitize conformance conformance-persistence clients realcode recordings metrics bench types lint deny advisories install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -59,6 +59,13 @@ crash: build ## kill the server ROUNDS times (200) and check that nothing is los
 
 payloads: build ## send COUNT (100000) corrupted payloads to RESTORE; SEED=number repeats them
 	SERVER='$(SERVER)' COUNT='$(or $(COUNT),100000)' SEED='$(SEED)' cargo test --release --test payloads -- --nocapture
+
+refusals: setup ## refuse the VM every request for memory of every operation once; make test does so, too
+	cargo test --release --lib refusals -- --nocapture
+
+corpus: build ## write the files of this version on each server to tests/corpus/, once for each release
+	@scripts/setup.sh pip
+	@scripts/corpus.sh $(ON)
 
 differential: ## compare COUNT random programs (100000) with the server's own functions and scripts; SEED=number, ON="name ..."
 	@scripts/setup.sh pip

@@ -41,6 +41,8 @@ mod vm;
 mod words;
 
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;
 
 pub use alarm::Alarm;
@@ -55,5 +57,7 @@ pub use memory::{out_of_memory, refusals, reset_refusals};
 pub use registration::Registration;
 pub use scripts::{Compiled, ScriptEngine};
 pub use sink::{Item, Sink};
+#[cfg(test)]
+pub use stack::refusing::refusing;
 pub use stack::{COMPILER_STACK, fit_nesting_to_stack};
 pub use vm::{Engine, Vm};

@@ -1,6 +1,8 @@
 //! A generation: everything that one flush throws away.
 
 mod functions;
+#[cfg(test)]
+mod refusals;
 mod scripts;
 
 use crate::engine::{Alarm, Callable, Dialect, Engine, FunctionEngine, NativeCode, ScriptEngine};

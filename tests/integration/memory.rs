@@ -151,6 +151,96 @@ fn every_new_vm_has_the_limit() {
     assert!(evaluate(&mut client, LARGE).text().starts_with(OOM));
 }
 
+/// The payload of DUMP.
+fn dump(client: &mut Client) -> Vec<u8> {
+    match client.run("SHADOW.FUNCTION DUMP") {
+        Value::Bulk(payload) => payload,
+        other => panic!("no payload: {other:?}"),
+    }
+}
+
+/// What is done in a VM under limits from what it holds up, in steps smaller than its pages, until it gets through:
+/// what the server does in between, and its replies, are real here. `src/engine/refusals.rs` refuses every request.
+#[test]
+fn what_is_done_under_each_limit_is_done_or_refused_and_others_go_on() {
+    const STEP: usize = 2_048;
+    const MOST: i64 = 8 * MIB;
+    let server = limited("0");
+    let mut client = server.client();
+    for command in [
+        "RPUSH list one two 3 4.5",
+        "HSET hash a 1 b two",
+        "ZADD sorted 1.5 one 2 two",
+        "SADD set one two",
+        "XADD stream 1-1 field value",
+    ] {
+        assert!(!client.run(command).is_error(), "{command}");
+    }
+    let commands = "
+        redis.setresp(RESP)
+        local replies = {}
+        local function note(...) replies[#replies + 1] = redis.pcall(...) end
+        note('LRANGE', 'list', 0, -1) note('HGETALL', 'hash') note('ZRANGE', 'sorted', 0, -1, 'WITHSCORES')
+        note('SMEMBERS', 'set') note('XRANGE', 'stream', '-', '+') note('GET', 'list') note('GET', 'nosuch')
+        note('SET', 'key', ('y'):rep(3000)) note('GET', 'key') note('nosuch') note('PING')
+        return {cjson.encode(replies), replies}";
+    let library = |resp: &str| callback(&commands.replace("RESP", resp));
+    load(&mut client, &numbered(1));
+    load(&mut client, &library("2"));
+    let payload = dump(&mut client);
+    // Limits are of a MiB at least, so both VMs hold more; what is deployed does, too.
+    load(&mut client, &keeper("kept", 2 << 20));
+    for number in 0..70 {
+        let reply = client.call(&["SHADOW.SCRIPT", "LOAD", &format!("return '{number} {}'", "x".repeat(20_000))]);
+        assert!(!reply.is_error(), "{reply:?}");
+    }
+    let all = [keeper("kept", 1 << 20), numbered(1), library("3")].map(String::into_bytes);
+    let words = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    let with = |line: &str, last: &[u8]| [words(line), vec![last.to_vec()]].concat();
+    let functions = "shadow_vm_bytes";
+    let scripts = "shadow_scripts_vm_bytes";
+    let eval = |resp: &str| [words("SHADOW.EVAL"), vec![commands.replace("RESP", resp).into(), "0".into()]].concat();
+    let mut refused = 0;
+    for (field, command) in [
+        (functions, words("SHADOW.FCALL f 0")),
+        (functions, with("SHADOW.FUNCTION LOAD REPLACE", library("3").as_bytes())),
+        (functions, words("SHADOW.FCALL f 0")),
+        (functions, [words("SHADOW.FUNCTION RESTORE"), vec![payload, b"REPLACE".to_vec()]].concat()),
+        (functions, [words("SHADOW.FUNCTION DEPLOY VERSION v1"), all.to_vec()].concat()),
+        (scripts, eval("2")),
+        (scripts, eval("3")),
+        (scripts, with("SHADOW.SCRIPT LOAD", b"return 'another ' .. #KEYS")),
+    ] {
+        let name = String::from_utf8_lossy(&command[..2].join(&b' ')).trim().lines().next().map(str::to_owned);
+        let name = name.expect("the name of a command");
+        let bytes = client.info_number(field);
+        assert!(bytes > MIB, "{name}: {bytes}");
+        // The limit of what is deployed is that of its own VM.
+        let least = if name.ends_with("DEPLOY") { MIB } else { bytes };
+        for more in (0..MOST).step_by(STEP) {
+            set_limit(&mut client, &(least + more).to_string());
+            let reply = client.call(&command);
+            set_limit(&mut client, "0");
+            assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1), "{name}: after {more}");
+            assert_eq!(client.call(&["SHADOW.EVAL", "return 1", "0"]), Value::Integer(1), "{name}: after {more}");
+            if !reply.is_error() {
+                break;
+            }
+            assert!(reply.text().contains("OOM "), "{name}, {more}: {reply:?}");
+            assert!(client.info_number(field) < bytes + MIB / 4, "{name}: after {more}");
+            assert!(more < MOST / 2, "{name} needs no more than that");
+            refused += 1;
+        }
+    }
+    assert!(refused > 30, "{refused}");
+    set_limit(&mut client, "1mb");
+    for flush in ["SHADOW.FUNCTION FLUSH SYNC", "SHADOW.SCRIPT FLUSH SYNC"] {
+        assert_eq!(client.run(flush).text(), "OK");
+    }
+    load(&mut client, &numbered(1));
+    assert_eq!(client.run("SHADOW.FCALL f1 0"), Value::Integer(1));
+}
+
 #[test]
 fn garbage_is_not_held_against_a_call() {
     let server = limited("8mb");

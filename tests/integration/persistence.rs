@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::support::library::{callback, load, load_many, names, numbered, source};
 use crate::support::server::module_path;
+use crate::support::snapshot::{field, find, make_newer};
 use crate::support::{Client, Flavour, Options, Server, Value, wait_until};
 
 /// Saves nothing by itself; files are such that a test can change bytes in them.
@@ -64,19 +65,6 @@ fn patch(server: &Server, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(snapshot(server)).expect("the snapshot");
     change(&mut bytes);
     fs::write(snapshot(server), bytes).expect("the snapshot is written");
-}
-
-fn find(bytes: &[u8], part: &[u8]) -> usize {
-    bytes.windows(part.len()).position(|window| window == part).expect("it is in the file")
-}
-
-/// Where the module's field is: behind its opcode, the type's id follows as a number of eight bytes. The upper 54 bits
-/// of that are the name, six for each letter, and the lower ten the version of the layout.
-fn field(bytes: &[u8]) -> usize {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let digit = |letter: &u8| LETTERS.iter().position(|known| known == letter).expect("a letter of names") as u64;
-    let name = b"shadow-fn".iter().fold(0, |name, letter| name << 6 | digit(letter));
-    find(bytes, &[b"\xf7\x81".as_slice(), &(name << 10 | 1).to_be_bytes()].concat())
 }
 
 /// What the server logs when it does not start on its files.
@@ -452,11 +440,7 @@ fn two_libraries_of_one_name_stop_the_load() {
 #[test]
 fn a_field_of_a_newer_version_is_refused_in_clear_words() {
     let mut server = saved(&[numbered(1)]);
-    patch(&server, |bytes| {
-        let lowest = field(bytes) + 9;
-        assert_eq!(bytes[lowest], 1, "the version that is written");
-        bytes[lowest] = 2;
-    });
+    patch(&server, |bytes| make_newer(bytes));
     let log = refusal(&mut server, &plain_files());
     assert_logged(
         &log,

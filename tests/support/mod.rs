@@ -12,6 +12,7 @@ pub mod replicas;
 pub mod resp;
 pub mod scripts;
 pub mod server;
+pub mod snapshot;
 pub mod walk;
 pub mod words;
 

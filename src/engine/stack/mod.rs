@@ -42,6 +42,8 @@ mod conversion;
 mod layout;
 mod pages;
 mod raising;
+#[cfg(test)]
+pub mod refusing;
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;

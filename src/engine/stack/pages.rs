@@ -390,11 +390,25 @@ unsafe fn give<K: Kind>(global: *mut Global, class: usize, page: *mut Page, bloc
     }
 }
 
+/// Whether a test has the request that comes now refused.
+#[inline(always)]
+#[cfg_attr(not(test), allow(unused_variables, reason = "only tests refuse a request"))]
+unsafe fn is_refused(global: *mut Global) -> bool {
+    // SAFETY: `global` is that of a VM that is alive, whose allocator is mlua's.
+    #[cfg(test)]
+    return unsafe { super::refusing::is_due((*global).allocator) };
+    #[cfg(not(test))]
+    false
+}
+
 /// Memory for `size` bytes that are no value; null when there is none, or nothing is asked for.
 #[inline(always)]
 unsafe fn take_plain(global: *mut Global, size: usize) -> *mut u8 {
     // SAFETY: `global` is that of a VM that is alive. A block of the class has room for its owner and `size` bytes.
     unsafe {
+        if size > 0 && is_refused(global) {
+            return ptr::null_mut();
+        }
         match class_of(size) {
             Some(class) => {
                 let block = take::<Plain>(global, class);
@@ -508,6 +522,9 @@ unsafe extern "C-unwind" fn new_value(
     // SAFETY: see above. A page for one large block has its block in use from the start.
     unsafe {
         let global = global_of(state);
+        if is_refused(global) {
+            refuse(state);
+        }
         let block = match class_of(size) {
             Some(class) => or_raise(state, take::<Values>(global, class)),
             None => {
@@ -567,6 +584,9 @@ unsafe extern "C-unwind" fn resize_plain(
         }
         let (from, to) = (class_of(old), class_of(new));
         let result = if from.is_none() && to.is_none() {
+            if new > old && is_refused(global) {
+                refuse(state);
+            }
             let result = allocate(global, block.cast(), old, new).cast();
             if new > 0 { or_raise(state, result) } else { result }
         } else if from == to {
