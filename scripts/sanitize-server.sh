@@ -90,11 +90,12 @@ for name in "$@"; do
     printf '\nTesting on %s (%s) with the sanitizer\n' "$name" "$version"
     began=$(date +%s)
     status=0
-    # A server leaves most of its memory to the end of its process. One that is sent a payload with an absurd length
-    # asks for as much, and does without.
+    # A server looks for leaks when it shuts down. One that is sent a payload with an absurd length asks for as much, and
+    # does without.
     # shellcheck disable=SC2046,SC2086 # one word per test
-    SERVER=$program SHADOW_MODULE=$module \
-        ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$reports/report" \
+    SERVER=$program SHADOW_MODULE=$module END=orderly \
+        ASAN_OPTIONS="allocator_may_return_null=1:log_path=$reports/report" \
+        LSAN_OPTIONS="suppressions=$PWD/scripts/sanitizers/leaks.txt:print_suppressions=0" \
         cargo test --release --test integration -- ${TESTS:-} $(printf -- '--skip %s ' $left_out) >"$log" 2>&1 ||
         status=$?
     seconds=$(($(date +%s) - began))
