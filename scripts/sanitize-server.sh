@@ -45,6 +45,10 @@ fetch_source() {
 
 # build_server NAME: sets `program` to that server, built with the sanitizer.
 build_server() {
+    case " $all_servers " in
+    *" $1 "*) ;;
+    *) die "unknown server $1 (known: $all_servers)" ;;
+    esac
     source_of "$1" "${1#*-}.0"
     program=$PWD/$built/$1/src/$package-server
     [ ! -x "$program" ] || return 0
