@@ -25,7 +25,7 @@ WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test checked matrix crash payloads corpus refusals differential soak fuzz sanitize conformance conformance-persistence clients realcode recordings metrics bench types lint deny advisories install deb deb-check clean
+.PHONY: help setup run demo build test checked matrix crash payloads corpus refusals differential soak fuzz sanitize sanitize-server conformance conformance-persistence clients realcode recordings metrics bench types lint deny advisories install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -81,6 +81,10 @@ fuzz: ## run the fuzz targets for TIME seconds each (60); ON="target ..." picks 
 sanitize: ## run the unit tests and the hand-off to the worker under sanitizers; ON="address thread" picks some
 	@scripts/setup.sh clang
 	@ROUNDS='$(ROUNDS)' scripts/sanitize.sh $(ON)
+
+sanitize-server: ## run the integration tests on servers built with AddressSanitizer; ON="name ..." picks some, TESTS="name" tests
+	@scripts/setup.sh clang deb locales
+	@TESTS='$(TESTS)' scripts/sanitize-server.sh $(ON)
 
 conformance: ## run the servers' own suites on the module, on each server of the matrix; ON="name ..." picks some
 	@scripts/setup.sh pip tcl

@@ -2,7 +2,8 @@
 # Installs what is missing to build and run the module: a server and its client,
 # a C++ compiler, libclang. Arguments add to that:
 #
-#   clang       the C++ compiler whose sanitizers are those of Rust
+#   clang       the C++ compiler whose sanitizers are those of Rust, and what reads
+#               their reports
 #   deb         what builds a Debian package
 #   lintian     what checks one
 #   locales     what a locale is made of
@@ -70,7 +71,11 @@ done
 have_libclang || packages="$packages libclang-dev"
 for extra in "$@"; do
     case $extra in
-    clang) have clang++ || packages="$packages clang" ;;
+    clang)
+        have clang++ || packages="$packages clang"
+        # It names the functions of a report, by which some are left out.
+        have llvm-symbolizer || packages="$packages llvm"
+        ;;
     deb) have dpkg-shlibdeps || packages="$packages dpkg-dev" ;;
     lintian) have lintian || packages="$packages lintian" ;;
     locales) [ -e /usr/share/i18n/locales/en_US ] || packages="$packages locales" ;;

@@ -9,15 +9,37 @@
 
 dir=target/conformance
 
-# fetch_suite PACKAGE SERIES RELEASE...: puts the source of that series, from the
-# first of these releases of Debian that has it, at
-# target/conformance/suite-PACKAGE-SERIES.
-fetch_suite() {
-    package=$1 series=$2
+# source_of NAME VERSION: sets `package`, `series` and `releases`: the source package
+# that has that server's suites, and the releases of Debian that may have it.
+source_of() {
+    case ${1##*/} in
+    valkey*) package=valkey ;;
+    *) package=redis ;;
+    esac
+    case $package-$2 in
+    redis-7.*) series=7.0 releases=bookworm ;;
+    redis-8.[0-5].*) series=8.0 releases=trixie ;;
+    # What is in experimental moves to testing and unstable.
+    redis-*) series=8.6 releases="experimental sid forky" ;;
+    valkey-[78].*) series=8.1 releases=trixie ;;
+    *) series=9.1 releases="forky sid" ;;
+    esac
+}
+
+# is_of_series TREE: whether that source of `package` is of `series`.
+is_of_series() {
     # Valkey's file also names the Redis version that it emulates.
     own=$(echo "$package" | tr '[:lower:]' '[:upper:]')_VERSION
-    shift 2
-    for release in "$@"; do
+    case $(sed -n "s/^#define $own \"\(.*\)\"/\1/p" "$1/src/version.h") in
+    "$series".*) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# fetch_suite: puts the source of `package` and `series`, from the first of
+# `releases` that has it, at target/conformance/suite-PACKAGE-SERIES.
+fetch_suite() {
+    for release in $releases; do
         printf 'Fetching the suites of %s %s from Debian %s\n' "$package" "$series" "$release"
         part=$dir/suite-$package-$series.part
         rm -rf "$part"
@@ -25,35 +47,22 @@ fetch_suite() {
         # Upstream's archive has the tests; Debian's changes are to the server.
         (in_debian "$release" deb-src "$part" source --download-only --tar-only --only-source "$package") || continue
         tar -xf "$part/$package"_*.orig.tar.* -C "$part/tree" --strip-components=1
-        case $(sed -n "s/^#define $own \"\(.*\)\"/\1/p" "$part/tree/src/version.h") in
-        "$series".*)
+        if is_of_series "$part/tree"; then
             rm -rf "$dir/suite-$package-$series"
             mv "$part/tree" "$dir/suite-$package-$series"
             rm -rf "$part"
             return
-            ;;
-        esac
+        fi
         rm -rf "$part"
     done
-    die "$package $series is in none of these releases of Debian: $*"
+    die "$package $series is in none of these releases of Debian: $releases"
 }
 
 # suite_for NAME VERSION: sets `suite` to the directory of that server's suites.
 suite_for() {
-    case ${1##*/} in
-    valkey*) package=valkey ;;
-    *) package=redis ;;
-    esac
-    case $package-$2 in
-    redis-7.*) set -- 7.0 bookworm ;;
-    redis-8.[0-5].*) set -- 8.0 trixie ;;
-    # What is in experimental moves to testing and unstable.
-    redis-*) set -- 8.6 experimental sid forky ;;
-    valkey-[78].*) set -- 8.1 trixie ;;
-    *) set -- 9.1 forky sid ;;
-    esac
-    suite=$dir/suite-$package-$1
-    [ -x "$suite/runtest" ] || fetch_suite "$package" "$@"
+    source_of "$1" "$2"
+    suite=$dir/suite-$package-$series
+    [ -x "$suite/runtest" ] || fetch_suite
 }
 
 # suite_moves NAME: whether only unreleased versions of Debian have that server's

@@ -63,6 +63,7 @@ fn load(context: &Context, arguments: Arguments) -> bool {
         Err(reason) => {
             context.log(c"warning", reason.as_bytes());
             module::install(None);
+            settings::reset();
             false
         }
     }
@@ -72,6 +73,7 @@ fn load(context: &Context, arguments: Arguments) -> bool {
 fn unload(context: &Context) {
     intercept::remove(context);
     module::install(None);
+    settings::reset();
 }
 
 /// # Errors

@@ -325,9 +325,7 @@ impl config::Value for Setting {
 /// A sentence for the log that names the argument or the setting.
 pub fn load(context: &Context, arguments: Arguments) -> Result<(), String> {
     let given = parse(&arguments.range(0, arguments.len()).collect::<Vec<_>>())?;
-    for setting in ALL {
-        setting.set(setting.default());
-    }
+    reset();
     for (setting, value) in given {
         setting.set(value);
     }
@@ -337,6 +335,14 @@ pub fn load(context: &Context, arguments: Arguments) -> Result<(), String> {
     config::load(context).map_err(|_| "a setting of the module has a value that it does not take".to_owned())?;
     ALL.into_iter().for_each(Setting::follow);
     Ok(())
+}
+
+/// Gives the settings the values that they have without load arguments. What they had is freed: no destructor of theirs
+/// runs when the module goes.
+pub fn reset() {
+    for setting in ALL {
+        setting.set(setting.default());
+    }
 }
 
 /// The plain name of the setting that a load argument means.

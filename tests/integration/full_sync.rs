@@ -336,7 +336,7 @@ fn check_file_meets_a_running_function(libraries: &[&str], load_way: &str) {
     let replica = way(load_way).set("busy-reply-threshold", "20").start();
     let (mut client, mut other) = (replica.client(), replica.client());
     load(&mut client, &endless());
-    // Redis 8.2 reads a file while a function is running, others when it has ended.
+    // Redis 8.2 reads a file while a function is running, others when it has ended, or when they let clients in.
     let reads_on = replica.version() >= (8, 2, 0);
     follow(&replica, &master);
     wait_until("the file is on its way", || other.info("master_sync_in_progress").as_deref() == Some("1"));
@@ -344,7 +344,8 @@ fn check_file_meets_a_running_function(libraries: &[&str], load_way: &str) {
     wait_until("the function keeps others waiting", || other.run("PING").text().starts_with("BUSY "));
     if !reads_on {
         master.wait_for_log("terminated with success");
-        assert_eq!(other.run("SHADOW.FUNCTION KILL").text(), "OK");
+        let reply = other.run("SHADOW.FUNCTION KILL").text();
+        assert!(reply == "OK" || reply.starts_with("NOTBUSY "), "{load_way}, {libraries:?}: {reply}");
     }
     let reply = client.read().text();
     assert!(reply.starts_with("ERR ") && reply.contains(" script: "), "{load_way}, {libraries:?}: {reply}");

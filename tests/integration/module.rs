@@ -106,6 +106,22 @@ fn a_failed_load_leaves_no_thread_and_no_command() {
 }
 
 #[test]
+fn a_failed_load_leaves_no_memory() {
+    let server = Options::new().without_module().start();
+    let mut client = server.client();
+    let arguments = format!("library-dir /missing/{}", "x".repeat(3_000));
+    let mut fail = |times: usize| {
+        for _ in 0..times {
+            assert!(load_module(&mut client, &arguments).is_error());
+        }
+        client.info_number("used_memory")
+    };
+    let before = fail(10);
+    let after = fail(100);
+    assert!(after < before + 100 * 1_000, "{before} bytes before, {after} after");
+}
+
+#[test]
 fn the_debug_command_is_off_unless_asked_for() {
     let server = Server::start();
     assert!(server.client().run("SHADOW.DEBUG PANIC").text().starts_with("ERR unknown command"));

@@ -147,7 +147,9 @@ fn frames_have_their_files_and_lines() {
         load(&mut client, &source("mylib", body));
         run_ok(&mut client, "SHADOW.FUNCTION PROFILE START HZ 1000");
         let stacks = sampled(&mut client, "SHADOW.FUNCTION", &["SHADOW.FCALL", "f", "0"], 100);
-        let (most, samples) = stacks.iter().max_by_key(|(_, samples)| samples).expect("a stack");
+        // On a machine that is busy many are missed.
+        let known = stacks.iter().filter(|(stack, _)| stack[0] != "(missed)");
+        let (most, samples) = known.max_by_key(|(_, samples)| samples).expect("a stack");
         assert_eq!(most[..], ["f", "(anonymous) (mylib:13)", edge], "jit {jit}: {stacks:?}");
         assert!(samples * 10 > taken(&stacks) * 9, "jit {jit}: {stacks:?}");
     }
@@ -170,7 +172,7 @@ fn an_inner_command_is_a_leaf_for_as_long_as_it_takes() {
                 end)";
     load(&mut client, &source("mylib", body));
     client.run("SHADOW.FCALL fill 1 list");
-    run_ok(&mut client, "SHADOW.FUNCTION PROFILE START FUNCTION f HZ 1000");
+    run_ok(&mut client, "SHADOW.FUNCTION PROFILE START HZ 1000");
     let stacks = sampled(&mut client, "SHADOW.FUNCTION", &["SHADOW.FCALL", "f", "1", "list"], 500);
     for stack in
         [["f", "(anonymous) (mylib:10)", "redis.call SORT"], ["f", "(anonymous) (mylib:11)", "redis.pcall SORT"]]
@@ -180,7 +182,7 @@ fn an_inner_command_is_a_leaf_for_as_long_as_it_takes() {
     }
     assert!(share(&stacks, "redis.call SORT") + share(&stacks, "redis.pcall SORT") > 90.0, "{stacks:?}");
     run_ok(&mut client, "SHADOW.FUNCTION PROFILE STOP");
-    // A sample is counted for each period that a command has taken.
+    // A sample is counted for each period that a command has taken, or is missed where the machine is busy.
     let (calls, spent) = (client.info("shadow_function_f").expect("its statistics"), total(&stacks));
     let usec = calls.split(',').find_map(|field| field.strip_prefix("usec=")).expect("its time");
     let expected = usec.parse::<u64>().expect("a number") / 1_000;

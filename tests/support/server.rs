@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -15,6 +16,9 @@ use super::{Client, PATIENCE, holds_within, wait_until};
 
 /// A free port may be taken by another process before the server binds it; another one is then used, this many times.
 const PORTS_TO_TRY: usize = 5;
+
+/// How long a server may take to end in order.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Which server was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -397,6 +401,15 @@ impl Server {
         tasks.filter_map(|task| Some(task.ok()?.path().join(file))).collect()
     }
 
+    /// Asks the process to end, and waits a while for that: a function that runs for ever keeps it from doing so.
+    fn shut_down(&mut self) {
+        // The number of a process that has been waited for may be another's.
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            let _ = Command::new("kill").args(["-TERM", &self.pid().to_string()]).stderr(Stdio::null()).status();
+            holds_within(SHUTDOWN_LIMIT, || self.child.try_wait().is_ok_and(|status| status.is_some()));
+        }
+    }
+
     /// How the process ended, once it has.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let mut status = None;
@@ -436,6 +449,9 @@ fn numbers(version: &str) -> (u32, u32, u32) {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if env::var_os("END").is_some_and(|end| end == "orderly") && !std::thread::panicking() {
+            self.shut_down();
+        }
         // It may have ended by itself, which is not for this place to judge.
         let _ = self.child.kill();
         let _ = self.child.wait();
