@@ -1,0 +1,339 @@
+//! The entries, and how two states become one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::clash::Claims;
+use crate::delta::Delta;
+use crate::digest::{BUCKETS, BucketSet, Sums, bucket_of};
+use crate::entry::{Entry, Name, stamp_alone};
+use crate::stamp::{Hlc, Stamp};
+
+/// Where an entry stands: by bucket, so that a bucket can be listed without looking at the others.
+pub type Key = (u16, Name);
+
+/// The key of a name.
+#[must_use]
+pub fn key_of(name: &Name) -> Key {
+    (bucket_of(name), Arc::clone(name))
+}
+
+/// An entry, and what this node alone knows of it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Held {
+    /// The entry.
+    pub entry: Entry,
+    digest: u128,
+    /// The how-manieth that came: what a peer confirmed later than that, it confirmed with this entry.
+    pub seen: u64,
+    /// When it came.
+    pub arrived: u64,
+    /// Whether a client of this node has been answered for this content.
+    pub echoed: bool,
+}
+
+/// What became of an entry that was offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Merged {
+    /// It is what stands under its name now.
+    Taken,
+    /// It stood there already.
+    Same,
+    /// Something later stands there.
+    Overruled,
+    /// A floor is above it, or what it is was deleted so long ago that nobody remembers.
+    Stale,
+}
+
+/// The entries of a node, what vanished as a whole, and the clock.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Registry {
+    entries: BTreeMap<Key, Held>,
+    sums: Sums,
+    /// The tombstones, oldest first.
+    dead: BTreeSet<(Hlc, Key)>,
+    /// The newest change that cleared all. What is older is not there.
+    floor: Stamp,
+    /// Tombstones up to here were dropped.
+    gc: Hlc,
+    clock: Hlc,
+    /// The libraries' claims on names of functions.
+    pub claims: Claims,
+    /// How many entries came.
+    arrivals: u64,
+    /// The bytes of all entries.
+    bytes: usize,
+}
+
+impl Registry {
+    /// The newest change that cleared all.
+    #[must_use]
+    pub fn floor(&self) -> Stamp {
+        self.floor
+    }
+
+    /// Tombstones up to here were dropped.
+    #[must_use]
+    pub fn gc(&self) -> Hlc {
+        self.gc
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> Hlc {
+        self.clock
+    }
+
+    /// A reading of another clock was seen.
+    pub fn see(&mut self, hlc: Hlc) {
+        self.clock = self.clock.max(hlc);
+    }
+
+    /// A new reading.
+    pub fn tick(&mut self, now_ms: u64) -> Hlc {
+        self.clock = self.clock.next(now_ms);
+        self.clock
+    }
+
+    /// How many entries came until now.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// The bytes of all entries.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many tombstones there are.
+    #[must_use]
+    pub fn tombstones(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// How many libraries there are.
+    #[must_use]
+    pub fn libraries(&self) -> usize {
+        self.entries.len() - self.dead.len()
+    }
+
+    /// What stands under a name, tombstones included.
+    #[must_use]
+    pub fn get(&self, name: &Name) -> Option<&Held> {
+        self.entries.get(&key_of(name))
+    }
+
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Held)> {
+        self.entries.iter().map(|((_, name), held)| (name, held))
+    }
+
+    /// The entries of a bucket behind a name, in order.
+    pub fn bucket_after<'a>(&'a self, bucket: u16, after: &Name) -> impl Iterator<Item = (&'a Name, &'a Held)> + 'a {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = (Excluded((bucket, Arc::clone(after))), Unbounded);
+        self.entries.range(from).take_while(move |((at, _), _)| *at == bucket).map(|((_, name), held)| (name, held))
+    }
+
+    /// Merges an entry. Commutative, associative, idempotent: the same set of entries, floors and drops of tombstones
+    /// comes out in whichever order and however often they came in.
+    pub fn merge(&mut self, name: &Name, entry: Entry, now_ms: u64, delta: &mut Delta) -> Merged {
+        self.see(entry.stamp.hlc);
+        if entry.stamp < self.floor {
+            return Merged::Stale;
+        }
+        let key = key_of(name);
+        let mut echoed = false;
+        match self.entries.get_mut(&key) {
+            Some(held) => {
+                match entry.rank().cmp(&held.entry.rank()) {
+                    std::cmp::Ordering::Less => return Merged::Overruled,
+                    std::cmp::Ordering::Equal => return Merged::Same,
+                    std::cmp::Ordering::Greater => {}
+                }
+                // A client that sends the same to every master got its answer from this one already.
+                echoed = held.echoed && held.entry.body == entry.body;
+                if entry.stamp.hlc <= self.gc && !entry.is_live() {
+                    self.remove(name, delta);
+                    return Merged::Taken;
+                }
+            }
+            None if entry.stamp.hlc <= self.gc && self.gc > Hlc::ZERO => return Merged::Stale,
+            None => {}
+        }
+        self.put(key, entry, now_ms, echoed, delta);
+        Merged::Taken
+    }
+
+    /// Puts an entry where it is, whatever stands there: for what this node is to take over, or has from its master.
+    pub fn overwrite(&mut self, name: &Name, entry: Entry, now_ms: u64, delta: &mut Delta) {
+        self.see(entry.stamp.hlc);
+        self.put(key_of(name), entry, now_ms, false, delta);
+    }
+
+    fn put(&mut self, key: Key, entry: Entry, now_ms: u64, echoed: bool, delta: &mut Delta) {
+        self.take_out(&key);
+        let name = Arc::clone(&key.1);
+        let digest = entry.digest(&name);
+        self.sums.add(key.0, digest);
+        self.bytes += entry.wire_size(&name);
+        match &entry.body {
+            Some(body) => self.claims.insert(&name, entry.born, body),
+            None => {
+                self.dead.insert((entry.stamp.hlc, key.clone()));
+            }
+        }
+        self.arrivals += 1;
+        delta.put(&name, &entry);
+        self.entries.insert(key, Held { entry, digest, seen: self.arrivals, arrived: now_ms, echoed });
+    }
+
+    fn take_out(&mut self, key: &Key) -> Option<Held> {
+        let held = self.entries.remove(key)?;
+        self.sums.subtract(key.0, held.digest);
+        self.bytes -= held.entry.wire_size(&key.1);
+        if held.entry.is_live() {
+            self.claims.remove(&key.1);
+        } else {
+            self.dead.remove(&(held.entry.stamp.hlc, key.clone()));
+        }
+        Some(held)
+    }
+
+    /// Drops what stands under a name without leaving a tombstone.
+    pub fn remove(&mut self, name: &Name, delta: &mut Delta) {
+        if self.take_out(&key_of(name)).is_some() {
+            delta.drop_name(name);
+        }
+    }
+
+    /// Raises the floor: what is below it vanishes, tombstones too. What was made by the change that set the floor has its
+    /// stamp, and stays.
+    pub fn raise_floor(&mut self, floor: Stamp, delta: &mut Delta) -> bool {
+        self.see(floor.hlc);
+        if floor <= self.floor {
+            return false;
+        }
+        self.floor = floor;
+        let below: Vec<Key> =
+            self.entries.iter().filter(|(_, held)| held.entry.stamp < floor).map(|(key, _)| key.clone()).collect();
+        for key in below {
+            self.take_out(&key);
+            delta.forget(&key.1);
+        }
+        delta.floor = floor;
+        true
+    }
+
+    /// Takes the mark below which tombstones were dropped, and drops them.
+    pub fn raise_gc(&mut self, gc: Hlc, delta: &mut Delta) {
+        if gc <= self.gc {
+            return;
+        }
+        self.gc = gc;
+        while let Some((hlc, key)) = self.dead.first().cloned() {
+            if hlc > gc {
+                break;
+            }
+            self.take_out(&key);
+            delta.forget(&key.1);
+        }
+        delta.gc = gc;
+    }
+
+    /// Up to where tombstones may be dropped: those at the front that everybody confirmed (who confirmed the least, did
+    /// so after `confirmed` arrivals) and that were made before `before`.
+    #[must_use]
+    pub fn droppable(&self, confirmed: u64, before: Hlc) -> Option<Hlc> {
+        let old = self.dead.iter().take_while(|(hlc, _)| *hlc < before);
+        let known = old.take_while(|(_, key)| self.entries[key].seen <= confirmed);
+        let last = known.last()?.0;
+        // All of one time at once, or the mark would not be below one that is kept.
+        let mut same = self.dead.range((last, (0, Arc::from("")))..).take_while(|(hlc, _)| *hlc == last);
+        same.all(|(_, key)| self.entries[key].seen <= confirmed).then_some(last)
+    }
+
+    /// Drops tombstones and floor, and puts all libraries below every change that is made in a cluster: nobody is left
+    /// whose changes these could be compared with.
+    pub fn restart_alone(&mut self, delta: &mut Delta) {
+        let libraries: Vec<_> = std::mem::take(&mut self.entries).into_iter().collect();
+        let clock = self.clock;
+        let claims = std::mem::take(&mut self.claims);
+        let arrivals = self.arrivals;
+        *self = Registry { clock, arrivals, claims, ..Registry::default() };
+        delta.restart = true;
+        for ((_, name), held) in libraries {
+            if let Some(body) = &held.entry.body {
+                let stamp = stamp_alone(&name, body);
+                let entry = Entry { stamp, born: Stamp::BEFORE_THE_CLUSTER, ..held.entry };
+                self.put(key_of(&name), entry, held.arrived, false, delta);
+            } else {
+                delta.forget(&name);
+            }
+        }
+    }
+
+    /// The sum of all entries without the tombstones up to `gc`.
+    #[must_use]
+    pub fn total(&self, gc: Hlc) -> u128 {
+        self.below(gc).fold(self.sums.total(), |sum, (_, digest)| sum.wrapping_sub(digest))
+    }
+
+    /// The sums of the buckets without the tombstones up to `gc`.
+    #[must_use]
+    pub fn sums(&self, gc: Hlc) -> Vec<u128> {
+        let mut sums = self.sums.buckets().to_vec();
+        for (bucket, digest) in self.below(gc) {
+            let sum = &mut sums[usize::from(bucket)];
+            *sum = sum.wrapping_sub(digest);
+        }
+        sums
+    }
+
+    fn below(&self, gc: Hlc) -> impl Iterator<Item = (u16, u128)> + '_ {
+        self.dead.iter().take_while(move |(hlc, _)| *hlc <= gc).map(|(_, key)| (key.0, self.entries[key].digest))
+    }
+
+    /// The first entries of some buckets, from `from` on, until `full` says that it is enough; and where to go on.
+    #[must_use]
+    pub fn list(&self, buckets: &BucketSet, from: &Key, mut full: impl FnMut(&Name) -> bool) -> Listed<'_> {
+        let mut items = Vec::new();
+        let mut bucket = from.0;
+        let mut after = Arc::clone(&from.1);
+        while let Some(next) = buckets.first_from(bucket) {
+            if next != bucket {
+                after = Arc::from("");
+            }
+            for (name, held) in self.bucket_after(next, &after) {
+                if full(name) {
+                    let last = items.last().map_or_else(|| from.clone(), |(name, _): &(Name, &Held)| key_of(name));
+                    return Listed { items, next: Some(last) };
+                }
+                items.push((Arc::clone(name), held));
+            }
+            if next + 1 >= BUCKETS {
+                break;
+            }
+            bucket = next + 1;
+            after = Arc::from("");
+        }
+        Listed { items, next: None }
+    }
+
+    /// A client of this node is answered for this content: the next that sends it gets the usual reply.
+    pub fn mark_echoed(&mut self, name: &Name) {
+        if let Some(held) = self.entries.get_mut(&key_of(name)) {
+            held.echoed = true;
+        }
+    }
+}
+
+/// A page of a list.
+pub struct Listed<'a> {
+    /// The entries.
+    pub items: Vec<(Name, &'a Held)>,
+    /// Where to go on, unless this was the end.
+    pub next: Option<Key>,
+}
