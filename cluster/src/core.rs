@@ -268,7 +268,7 @@ impl Core {
             Input::Message { from, message } => self.message(from, message),
             Input::Members { me, members } => self.set_members(me, members),
             Input::Role { master } => self.set_role(master),
-            Input::Built { token, failures } => self.built(token, failures),
+            Input::Built { token, failures, gone } => self.built(token, failures, &gone),
             Input::Merge(bytes) => match Delta::from_bytes(&bytes) {
                 Ok(delta) => self.absorb(delta),
                 Err(Malformed) => self.log("What the master sent of the cluster's registry is not understood".into()),
@@ -369,18 +369,12 @@ impl Core {
         self.send(to, Message::Ack { stamp, verdict, clock, reason });
     }
 
-    fn built(&mut self, token: u64, failures: Vec<Failure>) {
+    fn built(&mut self, token: u64, failures: Vec<Failure>, gone: &[Name]) {
         for failure in &failures {
             self.log(format!("Library {} of the cluster's registry is not built: {}", failure.name, failure.reason));
         }
-        let (owed, again) = self.serving.built(token, failures, &self.registry.claims, self.now);
-        if again.is_empty() {
-            for owed in owed {
-                self.acknowledge(&owed);
-            }
-        } else {
-            self.owed.extend(owed);
-            self.plan(again, false);
+        for owed in self.serving.built(token, failures, gone, self.now) {
+            self.acknowledge(&owed);
         }
     }
 

@@ -99,6 +99,8 @@ pub struct Failure {
     pub name: Name,
     /// Why not.
     pub reason: String,
+    /// Whether the one that stood there before stands there again.
+    pub kept: bool,
 }
 
 /// What happens to a node.
@@ -134,12 +136,14 @@ pub enum Input<M> {
         /// It is.
         master: bool,
     },
-    /// What `Output::Apply` of this number has come to: all is built but these.
+    /// What `Output::Apply` of this number has come to.
     Built {
         /// The number.
         token: u64,
-        /// What failed.
+        /// What could not be built.
         failures: Vec<Failure>,
+        /// What else is not there any more: it had a function of one that was built.
+        gone: Vec<Name>,
     },
     /// What the master's `Output::Replicate` said, on its replica and out of the append-only file.
     Merge(Vec<u8>),
@@ -150,7 +154,7 @@ pub enum Input<M> {
 /// What is to become of a library in the server.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Op {
-    /// Build it, in the place of the one of this name if there is one. If that fails, the one that is there stays.
+    /// Build it.
     Load(Library),
     /// As Load, of one that slept.
     Wake(Library),
@@ -170,7 +174,11 @@ pub enum Output<M> {
         /// The message.
         message: M,
     },
-    /// Do all of this and swap it in as one, then say `Input::Built`. The numbers rise; they are built in their order.
+    /// Do all of this and swap it in as one, then say `Input::Built`. The numbers rise, and they are built in their order.
+    ///
+    /// Everything named here is taken out; then what is to be loaded is built, and any other library that has a function of
+    /// one of these goes: it can only be one that stayed since what came in its place could not be built. What fails now
+    /// is followed by the one that stood there before, if all its functions are free in the end.
     Apply {
         /// The number.
         token: u64,

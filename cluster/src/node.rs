@@ -152,7 +152,7 @@ impl Node {
             Input::Tick => Input::Tick,
             Input::Request { client, request, wait } => Input::Request { client, request, wait },
             Input::Role { master } => Input::Role { master },
-            Input::Built { token, failures } => Input::Built { token, failures },
+            Input::Built { token, failures, gone } => Input::Built { token, failures, gone },
             Input::Merge(bytes) => Input::Merge(bytes),
             Input::Retry => Input::Retry,
         };

@@ -104,8 +104,6 @@ struct Channel {
     came: u64,
     /// What the peer may show in another session.
     offered: Option<Token>,
-    /// How many tokens it was given.
-    given: u64,
     /// When it was last told.
     told: Option<u64>,
 }
@@ -142,6 +140,8 @@ pub struct Gate {
     me: NodeId,
     keys: Keys,
     session: u64,
+    /// How many tokens were given to any node. A peer takes only what is newer, even from a node that has forgotten it.
+    given: u64,
     channels: BTreeMap<NodeId, Channel>,
 }
 
@@ -200,7 +200,7 @@ impl Gate {
     /// A gate. `session` is a number that no earlier run of the node had: 64 random bits.
     #[must_use]
     pub fn new(me: NodeId, keys: Keys, session: u64) -> Gate {
-        Gate { me, keys, session: session.max(1), channels: BTreeMap::new() }
+        Gate { me, keys, session: session.max(1), given: 0, channels: BTreeMap::new() }
     }
 
     /// Other keys.
@@ -224,9 +224,10 @@ impl Gate {
 
     fn wrap(&mut self, to: NodeId, content: Option<&[u8]>, answers: (u64, u64)) -> Vec<u8> {
         let (session, me) = (self.session, self.me);
+        let tokens = &mut self.given;
         let channel = self.channels.entry(to).or_default();
         let given = channel.offered.or(channel.expected.map(|(token, _)| token));
-        let given = given.unwrap_or_else(|| channel.give(session));
+        let given = given.unwrap_or_else(|| channel.give(session, tokens));
         channel.sent += 1;
         let header = Header {
             sender: me,
@@ -261,6 +262,7 @@ impl Gate {
             return Err(Dropped::Misdirected);
         }
         let session = self.session;
+        let tokens = &mut self.given;
         let channel = self.channels.entry(from).or_default();
         let expected = channel.expected == Some((header.shown, header.session));
         if !expected && channel.offered == Some(header.shown) {
@@ -275,7 +277,7 @@ impl Gate {
                 channel.answered = header.answers.1;
             }
             if channel.offered.is_none() {
-                channel.give(session);
+                channel.give(session, tokens);
             }
             if channel.told.is_some_and(|at| now.saturating_sub(at) < PACE && at <= now) {
                 return Ok(if told { Opened::Token } else { Opened::Nothing });
@@ -296,9 +298,9 @@ impl Gate {
 }
 
 impl Channel {
-    fn give(&mut self, session: u64) -> Token {
-        self.given += 1;
-        let token = Token { session, number: self.given };
+    fn give(&mut self, session: u64, tokens: &mut u64) -> Token {
+        *tokens += 1;
+        let token = Token { session, number: *tokens };
         self.offered = Some(token);
         token
     }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::clash::Claims;
 use crate::entry::{Body, Name, NodeId};
 use crate::input::{Failure, Library, Op};
 use crate::registry::Registry;
@@ -87,7 +86,6 @@ impl Serving {
                 new.push((Arc::clone(name), Arc::clone(body)));
             }
         }
-        gone.extend(self.give_way(claims));
         for (name, body) in new {
             let old = self.served.insert(Arc::clone(&name), Arc::clone(&body));
             let library = Library { name: Arc::clone(&name), body: Arc::clone(&body) };
@@ -95,23 +93,6 @@ impl Serving {
             self.planned.insert(name, (body, old));
         }
         gone
-    }
-
-    /// An older library in the place of one that could not be built gives way to the owners of its functions.
-    fn give_way(&mut self, claims: &Claims) -> Vec<Op> {
-        let names: Vec<Name> = self
-            .blocked
-            .keys()
-            .filter(|name| {
-                let functions = self.served.get(*name).map_or(&[][..], |body| body.functions());
-                functions.iter().any(|function| claims.owner(function).is_some_and(|owner| owner != *name))
-            })
-            .cloned()
-            .collect();
-        for name in &names {
-            self.served.remove(name);
-        }
-        names.into_iter().map(Op::Sleep).collect()
     }
 
     /// The server gets these orders; these nodes wait for them. Returns the number.
@@ -125,53 +106,41 @@ impl Serving {
         self.last
     }
 
-    /// An order is carried out, but for failures. Returns who waited for it, and names to plan for again.
-    pub fn built(&mut self, token: u64, failures: Vec<Failure>, claims: &Claims, now: u64) -> (Vec<Owed>, BTreeSet<Name>) {
-        let Some(at) = self.orders.iter().position(|order| order.token == token) else { return Default::default() };
-        let Some(order) = self.orders.remove(at) else { return Default::default() };
-        let mut again = BTreeSet::new();
-        for failure in failures {
-            let Some((body, old)) = order.before.get(&failure.name) else { continue };
+    /// An order is carried out, but for failures, and libraries that could not be built before gave way to it. Returns who
+    /// waited for it.
+    pub fn built(&mut self, token: u64, failures: Vec<Failure>, gone: &[Name], now: u64) -> Vec<Owed> {
+        let Some(at) = self.orders.iter().position(|order| order.token == token) else { return Vec::new() };
+        let Some(order) = self.orders.remove(at) else { return Vec::new() };
+        for name in gone {
+            for (_, before) in self.orders.iter_mut().filter_map(|later| later.before.get_mut(name)) {
+                *before = None;
+            }
+            if self.blocked.contains_key(name) {
+                self.served.remove(name);
+            }
+        }
+        for Failure { name, mut reason, kept } in failures {
+            let Some((body, old)) = order.before.get(&name) else { continue };
+            let old = old.as_ref().filter(|_| kept);
             // Later orders took this one for built.
-            for later in &mut self.orders {
-                if let Some((_, before)) = later.before.get_mut(&failure.name)
-                    && before.as_ref() == Some(body)
-                {
-                    before.clone_from(old);
+            for (_, before) in self.orders.iter_mut().filter_map(|later| later.before.get_mut(&name)) {
+                if before.as_ref() == Some(body) {
+                    *before = old.cloned();
                 }
             }
-            if self.served.get(&failure.name) != Some(body) {
+            if self.served.get(&name) != Some(body) {
                 continue;
             }
             match old {
-                Some(old) => self.served.insert(Arc::clone(&failure.name), Arc::clone(old)),
-                None => self.served.remove(&failure.name),
+                Some(old) => self.served.insert(Arc::clone(&name), Arc::clone(old)),
+                None => self.served.remove(&name),
             };
-            let mut reason = failure.reason;
             while reason.len() > crate::message::MAX_REASON {
                 reason.pop();
             }
-            let blocked = Blocked { body: body.hash(), reason, since: now };
-            // What stays in its place may have kept the owner of one of its functions from being built.
-            for function in self.served.get(&failure.name).map_or(&[][..], |body| body.functions()) {
-                if let Some(owner) = claims.owner(function).filter(|owner| **owner != failure.name) {
-                    again.insert(Arc::clone(owner));
-                }
-            }
-            again.insert(Arc::clone(&failure.name));
-            self.blocked.insert(failure.name, blocked);
+            self.blocked.insert(name, Blocked { body: body.hash(), reason, since: now });
         }
-        for name in &again {
-            let gives_way = |blocked: &Name| {
-                self.served.get(blocked).is_some_and(|body| {
-                    body.functions().iter().any(|function| claims.owner(function) == Some(name))
-                })
-            };
-            if self.blocked.keys().any(|blocked| blocked != name && gives_way(blocked)) {
-                self.blocked.remove(name);
-            }
-        }
-        (order.owed, again)
+        order.owed
     }
 
     /// Forgets failures, so that they are tried again. Returns their names.
