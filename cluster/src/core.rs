@@ -290,6 +290,14 @@ impl Core {
         std::mem::take(&mut self.out)
     }
 
+    /// Drops the tombstones that every listed master has confirmed. `Input::Tick` does so by itself.
+    pub fn collect_now(&mut self, now_ms: u64) -> Vec<Out> {
+        self.now = now_ms;
+        self.collect();
+        self.commit();
+        std::mem::take(&mut self.out)
+    }
+
     fn send(&mut self, to: NodeId, message: Message) {
         self.out.push(Output::Send { to, message });
     }
@@ -797,7 +805,7 @@ impl Core {
     }
 
     /// Tells a node this one's state.
-    pub(crate) fn greet(&mut self, to: NodeId, answer: bool) {
+    fn greet(&mut self, to: NodeId, answer: bool) {
         let theirs = self.peers.get(&to).and_then(|peer| peer.summary.as_ref()).map_or(Hlc::ZERO, |said| said.gc);
         let summary = self.summary(self.registry.gc().max(theirs));
         self.send(to, Message::Hello { summary, answer });
@@ -991,7 +999,7 @@ impl Core {
     }
 
     /// Drops the tombstones that every listed master has confirmed.
-    pub(crate) fn collect(&mut self) {
+    fn collect(&mut self) {
         let Some(confirmed) = self.peers.values().map(|peer| peer.confirmed).min() else { return };
         let before = Hlc::ZERO.next(self.now.saturating_sub(self.config.tombstone_ms));
         if let Some(gc) = self.registry.droppable(confirmed, before) {

@@ -4,6 +4,8 @@
 //! entry does, and does not depend on the order. Whoever can make sums that are equal for different entries can make
 //! nodes believe that they agree; it takes the cluster's key, or libraries made for it.
 
+use std::collections::BTreeMap;
+
 /// How many buckets there are.
 pub const BUCKETS: u16 = 1024;
 
@@ -17,24 +19,29 @@ pub fn bucket_of(name: &str) -> u16 {
     ((hash >> 32 ^ hash) % u64::from(BUCKETS)) as u16
 }
 
+/// The sums of buckets, without those that are zero.
+pub type Buckets = BTreeMap<u16, u128>;
+
 /// The sums of all entries.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Sums {
     total: u128,
-    buckets: Vec<u128>,
+    buckets: Buckets,
 }
 
-impl Default for Sums {
-    fn default() -> Self {
-        Sums { total: 0, buckets: vec![0; usize::from(BUCKETS)] }
+/// Adds to the sum of a bucket.
+pub fn add(buckets: &mut Buckets, bucket: u16, digest: u128) {
+    let sum = buckets.entry(bucket).or_default();
+    *sum = sum.wrapping_add(digest);
+    if *sum == 0 {
+        buckets.remove(&bucket);
     }
 }
 
 impl Sums {
     /// An entry came.
     pub fn add(&mut self, bucket: u16, digest: u128) {
-        let sum = &mut self.buckets[usize::from(bucket)];
-        *sum = sum.wrapping_add(digest);
+        add(&mut self.buckets, bucket, digest);
         self.total = self.total.wrapping_add(digest);
     }
 
@@ -51,7 +58,7 @@ impl Sums {
 
     /// The sums by bucket.
     #[must_use]
-    pub fn buckets(&self) -> &[u128] {
+    pub fn buckets(&self) -> &Buckets {
         &self.buckets
     }
 }
@@ -63,10 +70,10 @@ pub struct BucketSet([u64; BUCKETS as usize / 64]);
 impl BucketSet {
     /// The buckets in which two lists of sums differ.
     #[must_use]
-    pub fn unequal(a: &[u128], b: &[u128]) -> BucketSet {
+    pub fn unequal(a: &Buckets, b: &Buckets) -> BucketSet {
         let mut set = BucketSet::default();
-        for (bucket, _) in a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b) {
-            set.0[bucket / 64] |= 1 << (bucket % 64);
+        for &bucket in a.keys().chain(b.keys()).filter(|bucket| a.get(bucket) != b.get(bucket)) {
+            set.0[usize::from(bucket) / 64] |= 1 << (bucket % 64);
         }
         set
     }

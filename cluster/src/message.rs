@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::change::Change;
-use crate::digest::{BUCKETS, BucketSet};
+use crate::digest::{BUCKETS, BucketSet, Buckets};
 use crate::entry::{Entry, Name};
 use crate::registry::Key;
 use crate::stamp::{Hash, Hlc, Stamp};
@@ -110,7 +110,7 @@ pub enum Message {
         /// The state that they are the sums of.
         summary: Summary,
         /// The sums, without the tombstones up to `summary.upto`.
-        sums: Vec<u128>,
+        sums: Buckets,
     },
     /// What is in these buckets, behind this entry?
     AskList {
@@ -258,7 +258,9 @@ impl Message {
                 writer.u8(6);
                 writer.u32(*id);
                 summary.write(&mut writer);
-                for &sum in sums {
+                writer.count(sums.len());
+                for (&bucket, &sum) in sums {
+                    writer.u16(bucket);
                     writer.hash(Hash(sum));
                 }
             }
@@ -349,11 +351,17 @@ impl Message {
             },
             4 => Message::Hello { summary: Summary::read(&mut reader)?, answer: reader.flag()? },
             5 => Message::AskBuckets { id: reader.u32()?, upto: reader.hlc()? },
-            6 => Message::Buckets {
-                id: reader.u32()?,
-                summary: Summary::read(&mut reader)?,
-                sums: (0..BUCKETS).map(|_| Ok(reader.hash()?.0)).collect::<Result<_, _>>()?,
-            },
+            6 => {
+                let (id, summary) = (reader.u32()?, Summary::read(&mut reader)?);
+                let mut sums = Buckets::new();
+                for _ in 0..reader.count(18)? {
+                    let (bucket, sum) = (reader.u16()?, reader.hash()?.0);
+                    if bucket >= BUCKETS || sum == 0 || sums.insert(bucket, sum).is_some() {
+                        return Err(Malformed);
+                    }
+                }
+                Message::Buckets { id, summary, sums }
+            }
             7 => {
                 let id = reader.u32()?;
                 let mut words = [0; BUCKETS as usize / 64];

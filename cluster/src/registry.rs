@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clash::Claims;
 use crate::delta::Delta;
-use crate::digest::{BUCKETS, BucketSet, Sums, bucket_of};
+use crate::digest::{BUCKETS, BucketSet, Buckets, Sums, add, bucket_of};
 use crate::entry::{Entry, Name, stamp_alone};
 use crate::stamp::{Hlc, Stamp};
 
@@ -283,11 +283,10 @@ impl Registry {
 
     /// The sums of the buckets without the tombstones up to `gc`.
     #[must_use]
-    pub fn sums(&self, gc: Hlc) -> Vec<u128> {
-        let mut sums = self.sums.buckets().to_vec();
+    pub fn sums(&self, gc: Hlc) -> Buckets {
+        let mut sums = self.sums.buckets().clone();
         for (bucket, digest) in self.below(gc) {
-            let sum = &mut sums[usize::from(bucket)];
-            *sum = sum.wrapping_sub(digest);
+            add(&mut sums, bucket, digest.wrapping_neg());
         }
         sums
     }

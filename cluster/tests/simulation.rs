@@ -181,7 +181,7 @@ impl World {
     fn start(&self, number: usize, skew: i64, run: u64) -> Node {
         let session = (self.seed << 16) ^ (number as u64) << 8 ^ run ^ 0x5_0000_0000;
         let now_ms = self.now.saturating_add_signed(skew);
-        let keys = Keys::parse("the key of a simulation").unwrap_or_else(|_| Keys::parse("none").unwrap());
+        let keys = Keys::parse("the-key-of-a-simulation").expect("it is long enough");
         Node::new(Start { me: id(number), config: config(), keys, now_ms, session })
     }
 
