@@ -351,9 +351,7 @@ impl Core {
             return;
         }
         let token = self.serving.order(owed);
-        let loads = |op: &&crate::input::Op| {
-            matches!(op, crate::input::Op::Load(_) | crate::input::Op::Wake(_))
-        };
+        let loads = |op: &&crate::input::Op| matches!(op, crate::input::Op::Load(_) | crate::input::Op::Wake(_));
         let clear = cleared && ops.iter().filter(loads).count() == self.serving.served().len();
         self.out.push(Output::Apply { token, clear, ops });
     }
@@ -547,11 +545,7 @@ impl Core {
             Request::Put { libraries, clear, .. } => {
                 let edit = |library: Library| {
                     let before = self.registry.get(&library.name).filter(|held| held.entry.is_live() && !clear);
-                    Edit {
-                        born: before.map(|held| held.entry.born),
-                        name: library.name,
-                        body: Some(library.body),
-                    }
+                    Edit { born: before.map(|held| held.entry.born), name: library.name, body: Some(library.body) }
                 };
                 let mut edits: Vec<Edit> = libraries.into_iter().map(edit).collect();
                 edits.sort_by(|a, b| a.name.cmp(&b.name));
@@ -608,15 +602,8 @@ impl Core {
         stale
     }
 
-    fn ask(
-        &mut self,
-        client: Option<ClientId>,
-        change: Change,
-        fresh: Option<Name>,
-        (deadline, attempts): (u64, u8),
-    ) {
-        let open: BTreeSet<NodeId> =
-            self.listeners().into_iter().filter(|id| !self.peers[id].failing).collect();
+    fn ask(&mut self, client: Option<ClientId>, change: Change, fresh: Option<Name>, (deadline, attempts): (u64, u8)) {
+        let open: BTreeSet<NodeId> = self.listeners().into_iter().filter(|id| !self.peers[id].failing).collect();
         let done = Done { stamp: Some(change.stamp), asked: open.len(), ..Done::default() };
         let wait = Wait { client, change, fresh, open, done, deadline, attempts };
         if wait.open.is_empty() || self.waits.len() >= MAX_WAITS {
@@ -637,9 +624,8 @@ impl Core {
         });
         if let Some(name) = sleeps {
             let functions = wait.change.edits[0].body.as_ref().map_or(&[][..], |body| body.functions());
-            let owned = functions.iter().find_map(|function| {
-                Some(taken(function, self.registry.claims.owner(function)?))
-            });
+            let owned =
+                functions.iter().find_map(|function| Some(taken(function, self.registry.claims.owner(function)?)));
             if let Some(refusal) = owned {
                 let change = self.make(false, vec![Edit { name, born: None, body: None }]);
                 self.counters.withdrawn += 1;
@@ -989,8 +975,7 @@ impl Core {
             let spread = self.random(self.config.hello_ms);
             self.next_hello = now + self.config.hello_ms / 2 + spread;
             self.collect();
-            let peers: Vec<NodeId> =
-                self.peers.iter().filter(|(_, peer)| !peer.failing).map(|(id, _)| *id).collect();
+            let peers: Vec<NodeId> = self.peers.iter().filter(|(_, peer)| !peer.failing).map(|(id, _)| *id).collect();
             if !peers.is_empty() {
                 let at = self.random(peers.len() as u64) as usize;
                 self.greet(peers[at], false);

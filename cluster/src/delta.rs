@@ -85,8 +85,7 @@ impl Delta {
         if reader.u8()? != VERSION {
             return Err(Malformed);
         }
-        let mut delta =
-            Delta { floor: reader.stamp()?, gc: reader.hlc()?, clock: reader.hlc()?, ..Delta::default() };
+        let mut delta = Delta { floor: reader.stamp()?, gc: reader.hlc()?, clock: reader.hlc()?, ..Delta::default() };
         delta.settled = reader.flag()?;
         delta.was_alone = reader.flag()?;
         delta.restart = reader.flag()?;

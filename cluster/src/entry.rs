@@ -122,9 +122,8 @@ impl Entry {
     /// How many bytes it takes on the wire, with its name, to within a few.
     #[must_use]
     pub fn wire_size(&self, name: &str) -> usize {
-        let body = |body: &Arc<Body>| {
-            body.source.len() + 8 + body.functions.iter().map(|name| name.len() + 4).sum::<usize>()
-        };
+        let body =
+            |body: &Arc<Body>| body.source.len() + 8 + body.functions.iter().map(|name| name.len() + 4).sum::<usize>();
         name.len() + 96 + self.body.as_ref().map_or(0, body)
     }
 

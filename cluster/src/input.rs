@@ -174,11 +174,12 @@ pub enum Output<M> {
         /// The message.
         message: M,
     },
-    /// Do all of this and swap it in as one, then say `Input::Built`. The numbers rise, and they are built in their order.
+    /// Do all of this and swap it in as one, then say `Input::Built`. The numbers rise, and they are built in their
+    /// order.
     ///
-    /// Everything named here is taken out; then what is to be loaded is built, and any other library that has a function of
-    /// one of these goes: it can only be one that stayed since what came in its place could not be built. What fails now
-    /// is followed by the one that stood there before, if all its functions are free in the end.
+    /// Everything named here is taken out; then what is to be loaded is built, and any other library that has a
+    /// function of one of these goes: it can only be one that stayed since what came in its place could not be built.
+    /// What fails now is followed by the one that stood there before, if all its functions are free in the end.
     Apply {
         /// The number.
         token: u64,

@@ -109,8 +109,8 @@ impl Node {
         status
     }
 
-    /// While it is paused, it changes nothing: a call is running, a file is loaded, or replicas must get nothing. What comes
-    /// meanwhile waits, as far as there is room.
+    /// While it is paused, it changes nothing: a call is running, a file is loaded, or replicas must get nothing. What
+    /// comes meanwhile waits, as far as there is room.
     pub fn set_paused(&mut self, now_ms: u64, paused: bool) -> Vec<Output<Vec<u8>>> {
         self.paused = paused;
         let mut out = Vec::new();

@@ -3,10 +3,10 @@
 //! Around each message stand its version, who sends it to whom, the sender's session, two tokens, a counter, and an
 //! HMAC-SHA-256 over all of it and the content. The bus itself believes anybody.
 //!
-//! **Replay.** A node gives each of its peers a token, and takes only messages that bear it, each counter once. A token is
-//! good for one session of the peer, that is for one run of its process: so what was recorded of an earlier run proves
-//! nothing, whatever the clocks say, and nothing about counters has to be stored. Whoever has no valid token is told one,
-//! in a message without content; what he said is not read.
+//! **Replay.** A node gives each of its peers a token, and takes only messages that bear it, each counter once. A token
+//! is good for one session of the peer, that is for one run of its process: so what was recorded of an earlier run
+//! proves nothing, whatever the clocks say, and nothing about counters has to be stored. Whoever has no valid token is
+//! told one, in a message without content; what he said is not read.
 
 use std::collections::BTreeMap;
 
@@ -50,8 +50,8 @@ pub enum BadKeys {
 pub const MIN_KEY: usize = 16;
 
 impl Keys {
-    /// One or two keys with a space between them: the first makes proofs, both are accepted. `none`, the word, stands for
-    /// no secret at all.
+    /// One or two keys with a space between them: the first makes proofs, both are accepted. `none`, the word, stands
+    /// for no secret at all.
     pub fn parse(text: &str) -> Result<Keys, BadKeys> {
         let mut words = text.split_ascii_whitespace();
         let mut key = || match words.next() {

@@ -1,9 +1,9 @@
 //! Taking over what another node has and this one has not.
 //!
-//! The node that lacks something asks, page by page, and so sets the pace; the other answers each question out of what it
-//! has at that moment and remembers nothing. What comes is staged, and merged as one change at the end, together with the
-//! other's floor: so a deploy that is taken over in a thousand messages takes effect at once, and nothing vanishes before
-//! what comes in its place is there.
+//! The node that lacks something asks, page by page, and so sets the pace; the other answers each question out of what
+//! it has at that moment and remembers nothing. What comes is staged, and merged as one change at the end, together
+//! with the other's floor: so a deploy that is taken over in a thousand messages takes effect at once, and nothing
+//! vanishes before what comes in its place is there.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -297,9 +297,8 @@ impl Pull {
             }
         }
         let joins = self.joining && self.summary.settled;
-        let page = registry.list(&self.buckets, &self.from, |name| {
-            next.is_some_and(|next| crate::registry::key_of(name) > *next)
-        });
+        let page = registry
+            .list(&self.buckets, &self.from, |name| next.is_some_and(|next| crate::registry::key_of(name) > *next));
         let mut theirs = items.iter().map(key).peekable();
         for (name, held) in page.items {
             let key = crate::registry::key_of(&name);

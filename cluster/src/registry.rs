@@ -209,8 +209,8 @@ impl Registry {
         }
     }
 
-    /// Raises the floor: what is below it vanishes, tombstones too. What was made by the change that set the floor has its
-    /// stamp, and stays.
+    /// Raises the floor: what is below it vanishes, tombstones too. What was made by the change that set the floor has
+    /// its stamp, and stays.
     pub fn raise_floor(&mut self, floor: Stamp, delta: &mut Delta) -> bool {
         self.see(floor.hlc);
         if floor <= self.floor {

@@ -106,8 +106,8 @@ impl Serving {
         self.last
     }
 
-    /// An order is carried out, but for failures, and libraries that could not be built before gave way to it. Returns who
-    /// waited for it.
+    /// An order is carried out, but for failures, and libraries that could not be built before gave way to it. Returns
+    /// who waited for it.
     pub fn built(&mut self, token: u64, failures: Vec<Failure>, gone: &[Name], now: u64) -> Vec<Owed> {
         let Some(at) = self.orders.iter().position(|order| order.token == token) else { return Vec::new() };
         let Some(order) = self.orders.remove(at) else { return Vec::new() };

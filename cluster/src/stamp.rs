@@ -50,7 +50,8 @@ impl Hash {
     }
 }
 
-/// The place of a change in the one order of all changes: its time, and the hash of its content where two have the same.
+/// The place of a change in the one order of all changes: its time, and the hash of its content where two have the
+/// same.
 ///
 /// Who made a change has no part in it: two nodes that make the same change at the same time made one change.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

@@ -1,13 +1,13 @@
-//! Three nodes, every order of events: the model checker looks at each state that a few changes, losses, doubles, restarts
-//! to an older state, joins and lost links can lead to, messages being delivered in any order.
+//! Three nodes, every order of events: the model checker looks at each state that a few changes, losses, doubles,
+//! restarts to an older state, joins and lost links can lead to, messages being delivered in any order.
 //!
-//! In each of these states it also lets the cluster come to rest, link by link, and looks at what is left: so each state
-//! is one from which the nodes must agree.
+//! In each of these states it also lets the cluster come to rest, link by link, and looks at what is left: so each
+//! state is one from which the nodes must agree.
 //!
 //! `CLUSTER_MODEL=long` looks at larger spaces.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -76,6 +76,8 @@ struct Cluster {
     failovers: u8,
     /// Whether a link keeps its order, as the bus does.
     ordered: bool,
+    /// How many events there are at most: where each brings many messages, the space is all sequences of so many.
+    depth: usize,
     /// Whether the third node comes from being alone, with an x of its own.
     joins: bool,
     /// Whether all have x at the beginning.
@@ -91,13 +93,16 @@ struct Known {
     holders: BTreeSet<usize>,
 }
 
+/// A state as a file has it.
+type Saved = Vec<Vec<u8>>;
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct State {
     nodes: Vec<Core>,
     /// What a node finds when it starts again: its state after an earlier step.
-    saved: Vec<Vec<Vec<u8>>>,
+    saved: Vec<Saved>,
     /// What a node's replica has, and what it had before the last that it got.
-    replicas: Vec<(Vec<Vec<u8>>, Vec<Vec<u8>>)>,
+    replicas: Vec<(Saved, Saved)>,
     /// Whether replicas decide what can happen.
     fails_over: bool,
     /// What is on its way, in no order.
@@ -113,8 +118,8 @@ struct State {
     joined: bool,
 }
 
-/// What replicas have is a part of the state only where it can become a node's. That it is what the masters have is looked
-/// at after each step all the same.
+/// What replicas have is a part of the state only where it can become a node's. That it is what the masters have is
+/// looked at after each step all the same.
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         (&self.nodes, &self.saved, &self.bus, &self.known, &self.open).hash(hasher);
@@ -222,7 +227,8 @@ impl State {
                         self.wrong = Some("I9: what was begun after another change was answered by all is not later");
                     }
                     if done.answered == done.asked {
-                        let holders = if done.asked + 1 == NODES { (0..NODES).collect() } else { BTreeSet::from([origin]) };
+                        let holders =
+                            if done.asked + 1 == NODES { (0..NODES).collect() } else { BTreeSet::from([origin]) };
                         self.known.push(Known { command, stamp, holders });
                         self.known.sort_by_key(|known| known.stamp);
                     }
@@ -258,7 +264,12 @@ impl State {
     }
 
     fn full(&self) -> Stamp {
-        self.known.iter().filter(|known| known.holders.len() == NODES).map(|known| known.stamp).max().unwrap_or_default()
+        self.known
+            .iter()
+            .filter(|known| known.holders.len() == NODES)
+            .map(|known| known.stamp)
+            .max()
+            .unwrap_or_default()
     }
 
     /// Lets all nodes come to rest. Returns how many messages it took, or None if they never do.
@@ -316,14 +327,16 @@ impl State {
                 let name: Name = name.into();
                 registry.get(&name).is_none_or(|held| !held.entry.is_live() || held.entry.stamp > stamp)
             };
-            let deleted = self.commands_later_than(stamp).any(|command| {
-                matches!(command, Command::DeleteX | Command::Flush | Command::Deploy)
-            });
+            let deleted = self
+                .commands_later_than(stamp)
+                .any(|command| matches!(command, Command::DeleteX | Command::Flush | Command::Deploy));
             match known.command {
                 Command::LoadX(_) if !later("x") => return Err("I3: a change that was answered is lost"),
                 Command::LoadY if !later("y") && !deleted => return Err("I3: a change that was answered is lost"),
                 Command::DeleteX if !dead_or_later("x") => return Err("I4: a deleted library returned"),
-                Command::Flush | Command::Deploy if registry.floor() < stamp => return Err("I3: a change that was answered is lost"),
+                Command::Flush | Command::Deploy if registry.floor() < stamp => {
+                    return Err("I3: a change that was answered is lost");
+                }
                 _ => {}
             }
             // I5: only a deletion makes a library vanish.
@@ -426,7 +439,7 @@ impl Model for Cluster {
         }
         for (&(from, to), link) in &state.bus {
             for (at, bytes) in link.iter().enumerate() {
-                if (self.ordered && at > 0) || (at > 0 && link[at - 1] == *bytes) {
+                if at > 0 && (self.ordered || link[at - 1] == *bytes) {
                     continue;
                 }
                 actions.push(Step::Deliver(from, to, bytes.clone()));
@@ -538,11 +551,17 @@ impl Model for Cluster {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("I2, I9: no step goes back, and each client gets one reply", |_, state: &State| state.wrong.is_none()),
-            Property::always("I8: at rest after a bounded number of messages", |_, state: &State| at_rest(state).messages),
+            Property::always("I2, I9: no step goes back, and each client gets one reply", |_, state: &State| {
+                state.wrong.is_none()
+            }),
+            Property::always("I8: at rest after a bounded number of messages", |_, state: &State| {
+                at_rest(state).messages
+            }),
             Property::always("I1: at rest, all have the same", |_, state: &State| at_rest(state).equal),
             Property::always("I3: what every master answered survives", |_, state: &State| at_rest(state).answered),
-            Property::always("I4: nothing returns from below a tombstone or a floor", |_, state: &State| at_rest(state).gone),
+            Property::always("I4: nothing returns from below a tombstone or a floor", |_, state: &State| {
+                at_rest(state).gone
+            }),
             Property::always("I5: only a deletion makes a library vanish", |_, state: &State| at_rest(state).there),
             Property::always("I6: a function has one owner, and sums are of entries alone", |_, state: &State| {
                 state.nodes.iter().all(|node| {
@@ -552,14 +571,15 @@ impl Model for Cluster {
                 })
             }),
             Property::always("I10: a replica that has all has what its master has", |_, state: &State| {
-                !state.fails_over || (0..NODES).all(|at| {
-                    let (a, b) = (replica(at, &state.replicas[at].0), &state.nodes[at]);
-                    let entries = |node: &Core| -> Vec<_> {
-                        node.registry().iter().map(|(name, held)| (Arc::clone(name), held.entry.clone())).collect()
-                    };
-                    let marks = |node: &Core| (node.registry().floor(), node.registry().gc());
-                    entries(&a) == entries(b) && marks(&a) == marks(b)
-                })
+                !state.fails_over
+                    || (0..NODES).all(|at| {
+                        let (a, b) = (replica(at, &state.replicas[at].0), &state.nodes[at]);
+                        let entries = |node: &Core| -> Vec<_> {
+                            node.registry().iter().map(|(name, held)| (Arc::clone(name), held.entry.clone())).collect()
+                        };
+                        let marks = |node: &Core| (node.registry().floor(), node.registry().gc());
+                        entries(&a) == entries(b) && marks(&a) == marks(b)
+                    })
             }),
         ]
     }
@@ -588,8 +608,7 @@ fn at_rest(state: &State) -> Rest {
     let messages = state.wrong.is_some() || state.rest().is_some();
     let kept = state.kept().err();
     let fine = |invariant: &str| kept.is_none_or(|broken| !broken.starts_with(invariant));
-    let rest =
-        Rest { messages, equal: state.equal(), answered: fine("I3"), gone: fine("I4"), there: fine("I5") };
+    let rest = Rest { messages, equal: state.equal(), answered: fine("I3"), gone: fine("I4"), there: fine("I5") };
     LAST.set(Some((print, rest)));
     rest
 }
@@ -597,7 +616,8 @@ fn at_rest(state: &State) -> Rest {
 /// Looks at all of a space, and says how large it is.
 fn explore(model: Cluster) {
     let name = model.name;
-    let checker = model.checker().threads(2).spawn_bfs().join();
+    let depth = model.depth;
+    let checker = model.checker().threads(2).target_max_depth(depth).spawn_bfs().join();
     println!(
         "{name}: {} states, of which {} differ, {} steps deep",
         checker.state_count(),
@@ -629,6 +649,11 @@ fn long() -> bool {
     std::env::var("CLUSTER_MODEL").is_ok_and(|word| word == "long")
 }
 
+/// How many events, where there are too many of them for all: more in the long form.
+fn depth(short: usize) -> usize {
+    if long() { short + 6 } else { short }
+}
+
 /// Nothing happens but what is said.
 fn still(name: &'static str, commands: Vec<Command>, changes: u8) -> Cluster {
     Cluster {
@@ -643,6 +668,7 @@ fn still(name: &'static str, commands: Vec<Command>, changes: u8) -> Cluster {
         collections: 0,
         failovers: 0,
         ordered: false,
+        depth: 1000,
         joins: false,
         filled: false,
     }
@@ -673,25 +699,45 @@ fn deploys_and_loads() {
 #[test]
 fn libraries_with_a_function_in_common() {
     let commands = vec![Command::LoadX(0), Command::LoadY];
-    explore(Cluster { losses: u8::from(long()), ..still("clashes", commands, 2) });
+    explore(Cluster { depth: depth(10), losses: u8::from(long()), ..still("clashes", commands, 2) });
 }
 
 #[test]
 fn repair_meets_changes() {
     let commands = vec![Command::LoadX(1), Command::DeleteX];
-    explore(Cluster { losses: 1, hellos: 1, filled: true, ordered: true, ..still("repair", commands, 1 + u8::from(long())) });
+    explore(Cluster {
+        losses: 1,
+        hellos: 1,
+        filled: true,
+        ordered: true,
+        ..still("repair", commands, 1 + u8::from(long()))
+    });
 }
 
 #[test]
 fn restarts_to_an_older_state() {
     let commands = vec![Command::LoadX(1), Command::DeleteX];
-    explore(Cluster { writers: 1, restarts: 1, filled: true, ordered: true, ..still("restarts", commands, 1 + u8::from(long())) });
+    explore(Cluster {
+        writers: 1,
+        restarts: 1,
+        filled: true,
+        depth: depth(10),
+        ordered: true,
+        ..still("restarts", commands, 1 + u8::from(long()))
+    });
 }
 
 #[test]
 fn failovers_of_a_replica_that_lags() {
     let commands = vec![Command::LoadX(1), Command::DeleteX];
-    explore(Cluster { writers: 1, failovers: 1, filled: true, ordered: true, ..still("failovers", commands, 1 + u8::from(long())) });
+    explore(Cluster {
+        writers: 1,
+        failovers: 1,
+        filled: true,
+        depth: depth(9),
+        ordered: true,
+        ..still("failovers", commands, 1 + u8::from(long()))
+    });
 }
 
 #[test]
@@ -704,6 +750,7 @@ fn tombstones_are_dropped() {
         hellos: 2,
         losses: more,
         ordered: true,
+        depth: depth(12),
         filled: true,
         ..still("tombstones", commands, 1)
     });
@@ -712,5 +759,13 @@ fn tombstones_are_dropped() {
 #[test]
 fn a_node_with_libraries_of_its_own_joins() {
     let commands = vec![Command::LoadX(1), Command::Flush];
-    explore(Cluster { writers: 1, joins: true, losses: u8::from(long()), filled: true, ordered: true, ..still("joins", commands, 1) });
+    explore(Cluster {
+        writers: 1,
+        joins: true,
+        losses: u8::from(long()),
+        filled: true,
+        depth: depth(9),
+        ordered: true,
+        ..still("joins", commands, 1)
+    });
 }

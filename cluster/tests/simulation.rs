@@ -1,9 +1,9 @@
 //! Whole clusters by seed: three to seven masters, some with a replica, over a bus that loses, doubles and delays, with
-//! partitions, restarts to an older state, clocks that are an hour off, failovers of replicas that lag, FORGET, MEET and
-//! RESET. Afterwards all is quiet and connected, and what must hold is looked at.
+//! partitions, restarts to an older state, clocks that are an hour off, failovers of replicas that lag, FORGET, MEET
+//! and RESET. Afterwards all is quiet and connected, and what must hold is looked at.
 //!
-//! `RUNS` is the number of runs (200), `SEED` the seed of the first; a run that fails prints its own, and `RUNS=1 SEED=n`
-//! repeats it. `make cluster` has more.
+//! `RUNS` is the number of runs (200), `SEED` the seed of the first; a run that fails prints its own, and `RUNS=1
+//! SEED=n` repeats it. `make cluster` has more.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -213,8 +213,8 @@ impl World {
             .filter(|&&other| !self.processes[other].gone)
             .map(|&other| {
                 let since = self.cut.get(&(number.min(other), number.max(other)));
-                let failing = other != number
-                    && (!self.is_up(other) || since.is_some_and(|since| self.now - since > FLAGGED));
+                let failing =
+                    other != number && (!self.is_up(other) || since.is_some_and(|since| self.now - since > FLAGGED));
                 Member { id: id(other), master: true, failing }
             })
             .collect();
@@ -275,7 +275,8 @@ impl World {
                     }
                 }
                 Output::Reply { client, result } => {
-                    let (origin, request, full_before) = self.clients.remove(&client).expect("one reply for each client");
+                    let (origin, request, full_before) =
+                        self.clients.remove(&client).expect("one reply for each client");
                     let Ok(done) = result else { continue };
                     let Some(stamp) = done.stamp else { continue };
                     if origin == number && stamp.hlc > Hlc::ZERO {
@@ -303,10 +304,8 @@ impl World {
         let served = &mut self.processes[number].served;
         let mut before = if clear { std::mem::take(served) } else { BTreeMap::new() };
         for op in &ops {
-            let (Op::Load(Library { name, .. })
-            | Op::Wake(Library { name, .. })
-            | Op::Delete(name)
-            | Op::Sleep(name)) = op;
+            let (Op::Load(Library { name, .. }) | Op::Wake(Library { name, .. }) | Op::Delete(name) | Op::Sleep(name)) =
+                op;
             before.extend(served.remove_entry(name));
         }
         let (mut failed, mut gone) = (Vec::new(), Vec::new());
@@ -318,7 +317,9 @@ impl World {
                 failed.push(name);
             } else {
                 assert!(!new.values().any(|other| collides(other, &body)), "{name} has a function of another one");
-                gone.extend(served.iter().filter(|(_, there)| collides(there, &body)).map(|(name, _)| Arc::clone(name)));
+                gone.extend(
+                    served.iter().filter(|(_, there)| collides(there, &body)).map(|(name, _)| Arc::clone(name)),
+                );
                 served.retain(|_, there| !collides(there, &body));
                 new.insert(name, body);
             }
@@ -474,9 +475,9 @@ impl World {
     fn note_losses(&mut self, leaving: usize) {
         let mut acknowledged = std::mem::take(&mut self.acknowledged);
         for change in &mut acknowledged {
-            let kept = (0..self.processes.len()).filter(|&other| other != leaving).any(|other| {
-                self.processes[other].node.as_ref().is_some_and(|node| Self::holds(node, change))
-            });
+            let kept = (0..self.processes.len())
+                .filter(|&other| other != leaving)
+                .any(|other| self.processes[other].node.as_ref().is_some_and(|node| Self::holds(node, change)));
             if !kept && !change.lost {
                 change.lost = true;
                 self.counts.lost += 1;
@@ -486,7 +487,10 @@ impl World {
         // What was answered by all is in the clock of whoever stays, if somebody does.
         let stays = (0..self.processes.len()).any(|other| {
             other != leaving
-                && self.processes[other].node.as_ref().is_some_and(|node| node.core().registry().clock() >= self.full.hlc)
+                && self.processes[other]
+                    .node
+                    .as_ref()
+                    .is_some_and(|node| node.core().registry().clock() >= self.full.hlc)
         });
         if !stays {
             self.full = Stamp::ZERO;
@@ -725,8 +729,7 @@ impl World {
                 Request::Flush => floor >= change.stamp,
                 Request::Delete(name) => at_least(name, false),
                 Request::Put { libraries, clear, .. } => {
-                    (!clear || floor >= change.stamp)
-                        && libraries.iter().all(|library| at_least(&library.name, true))
+                    (!clear || floor >= change.stamp) && libraries.iter().all(|library| at_least(&library.name, true))
                 }
             };
             assert!(fine || overtaken, "{:?} of {:?} is lost: {entries:?}, {floor:?}", change.stamp, change.request);

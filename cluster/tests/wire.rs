@@ -1,6 +1,6 @@
-//! Packets that are not what a node with the key has just sent: cut off, changed, recorded, made with another key, made up.
-//! A hundred thousand of them change nothing: not the registry, not what the server runs, not what is known of the others.
-//! `COUNT` and `SEED` choose how many, and which.
+//! Packets that are not what a node with the key has just sent: cut off, changed, recorded, made with another key, made
+//! up. A hundred thousand of them change nothing: not the registry, not what the server runs, not what is known of the
+//! others. `COUNT` and `SEED` choose how many, and which.
 
 use std::collections::VecDeque;
 
