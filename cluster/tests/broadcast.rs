@@ -305,3 +305,31 @@ fn a_node_that_is_cut_off_loses_no_client() {
     cluster.pass(10_000);
     assert!(cluster.served.iter().all(|served| served.len() == 1), "repair brings it");
 }
+
+#[test]
+fn a_node_that_starts_makes_no_change_before_it_has_heard_the_cluster() {
+    let mut cluster = Cluster::new(3, 1);
+    let (old, early): (Vec<_>, u64) = (cluster.nodes[2].snapshot().collect(), cluster.now);
+    cluster.now += 3_600_000;
+    cluster.send(0, 1, put(vec![library("a", "1")], false, false));
+    while cluster.deliver() {}
+    let first = cluster.replies[&1].clone().expect("it is done").stamp.expect("it is a change");
+    // It comes back from an old file, and its wall clock is an hour behind.
+    let keys = Keys::parse("the-key-of-this-cluster").expect("it is long enough");
+    let mut node = Node::new(Start { me: id(2), config: Config::default(), keys, now_ms: early, session: 77 });
+    for part in &old {
+        node.restore(part).expect("what was saved can be read");
+    }
+    let members = (0..3).map(|at| Member { id: id(at), master: true, failing: false }).collect();
+    node.step(early, Input::Members { me: id(2), members });
+    let request = put(vec![library("a", "2")], true, false);
+    let outputs = node.step(early, Input::Request { client: 2, request: request.clone(), wait: true });
+    assert!(outputs.is_empty(), "{outputs:?}");
+    let outputs = node.step(early, Input::Request { client: 3, request, wait: false });
+    assert_eq!(outputs, [Output::Reply { client: 3, result: Err(Refusal::NotReady) }]);
+    cluster.nodes[2] = node;
+    cluster.served[2].clear();
+    cluster.pass(5000);
+    let second = cluster.replies[&2].clone().expect("it is done").stamp.expect("it is a change");
+    assert!(second > first);
+}

@@ -113,8 +113,8 @@ struct Counts {
 }
 
 fn config() -> Config {
-    // Tombstones are old after three seconds, so that they are dropped within a run; everything else as it is.
-    Config { tombstone_ms: 3000, ..Config::default() }
+    // Tombstones are old after half a second, so that they are dropped within a run; everything else as it is.
+    Config { tombstone_ms: 500, ..Config::default() }
 }
 
 impl World {
