@@ -475,8 +475,10 @@ impl World {
     fn note_losses(&mut self, leaving: usize) {
         let mut acknowledged = std::mem::take(&mut self.acknowledged);
         for change in &mut acknowledged {
+            // A node that is alone begins anew, as after a RESET: what it has is no part of the cluster's state.
+            let stays = |other: &usize| *other != leaving && self.processes[*other].knows.len() > 1;
             let kept = (0..self.processes.len())
-                .filter(|&other| other != leaving)
+                .filter(stays)
                 .any(|other| self.processes[other].node.as_ref().is_some_and(|node| Self::holds(node, change)));
             if !kept && !change.lost {
                 change.lost = true;
@@ -580,6 +582,9 @@ impl World {
                             self.processes[a].knows.insert(b);
                         }
                         self.processes[a].since = self.now;
+                        if self.processes[a].knows.len() == 1 {
+                            self.note_losses(a);
+                        }
                         if self.is_up(a) {
                             self.members(a);
                         }
