@@ -170,8 +170,8 @@ fn expect(reply: &Value, text: &str) {
     assert_eq!(reply.text(), text);
 }
 
-/// `used_memory`, and what INFO says that the libraries take, those that are kept included; once all is freed. Asked on a
-/// new connection: the server frees buffers of one that is there for longer.
+/// `used_memory`, and what INFO says that the libraries take, those that are kept included; once all is freed. Asked
+/// on a new connection: the server frees buffers of one that is there for longer.
 fn memory_of(server: &Server) -> (f64, f64) {
     let mut client = server.client();
     settle(&mut client);

@@ -35,11 +35,18 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// These texts.
-    pub fn new<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]> + Clone) -> Self {
-        let mut bytes = Vec::with_capacity(texts.clone().map(<[u8]>::len).sum());
+    /// These texts. They are looked at once: of a hundred thousand the cache has none, and the main thread waits for
+    /// each.
+    pub fn new<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]>) -> Self {
+        const MOST_AHEAD: usize = 16 << 20;
+        let mut bytes = Vec::new();
         let mut ends = Vec::with_capacity(texts.len());
         for text in texts {
+            if ends.is_empty() {
+                // As if all were as long as the first, and a quarter.
+                let expected = text.len().saturating_mul(ends.capacity()) / 4 * 5;
+                bytes.reserve(expected.min(MOST_AHEAD).max(text.len()));
+            }
             bytes.extend_from_slice(text);
             ends.push(bytes.len());
         }
