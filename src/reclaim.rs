@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::{Condvar, Mutex};
 
+use crate::engine::{COMPILER_STACK, note_compiler_stack};
 use crate::fault::Faults;
 use crate::thread;
 
@@ -224,7 +225,9 @@ impl Reclaim {
         let (jobs, incoming) = bounded(capacity);
         let shared = Arc::new(Shared::default());
         let worker = Worker { incoming: incoming.clone(), shared: Arc::clone(&shared), depots };
-        let thread = thread::spawn(THREAD_NAME, move || {
+        let thread = thread::spawn(THREAD_NAME, COMPILER_STACK, move || {
+            // It compiles what the main thread would, with as much room: the limit of nesting is the process's.
+            note_compiler_stack();
             worker.shared.faults.catch(|| worker.run());
         })?;
         let (jobs, thread) = (RefCell::new(Some(jobs)), RefCell::new(Some(thread)));

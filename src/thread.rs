@@ -4,24 +4,33 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::panic::resume_unwind;
 use std::ptr;
-use std::thread::{Builder, JoinHandle};
-
-use crate::engine::COMPILER_STACK;
+use std::thread::{Builder, JoinHandle, scope};
 
 /// Starts a thread that leaves the server alone: it gets no signals, which are the server's to handle, and it does not
-/// take the processor from the main thread when it wakes.
+/// take the processor from the main thread when it wakes. `stack`: how large its stack is, in bytes. What is not used
+/// of a stack takes no memory.
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub fn spawn(name: &str, stack: usize, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     with_signals_blocked(|| {
-        // The worker compiles what the main thread would, with as much room: the limit of nesting is the process's.
-        // What is not used of a stack takes no memory.
-        Builder::new().name(name.to_owned()).stack_size(COMPILER_STACK).spawn(move || {
+        Builder::new().name(name.to_owned()).stack_size(stack).spawn(move || {
             yield_to_the_server();
             body();
         })
+    })
+}
+
+/// Runs `body` on a thread with a stack of `stack` bytes, and waits for it.
+///
+/// # Panics
+/// As `body` does, and when the thread cannot be started.
+pub fn with_stack<T: Send>(stack: usize, body: impl FnOnce() -> T + Send) -> T {
+    scope(|threads| {
+        let thread = with_signals_blocked(|| Builder::new().stack_size(stack).spawn_scoped(threads, body));
+        thread.expect("a thread can be started").join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 

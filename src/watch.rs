@@ -28,6 +28,9 @@ use crate::thread;
 /// The watch's name among the server's threads.
 pub const THREAD_NAME: &str = "shadow-watch";
 
+/// The size of its stack, in bytes.
+const STACK: usize = 2 << 20;
+
 /// How long a call may run before the alarm is first rung, in milliseconds. The host, which knows the server's own
 /// limit, then postpones the next time to that.
 const FIRST_RING: u64 = 10;
@@ -107,7 +110,8 @@ impl Watch {
         });
         let seen = Arc::clone(&shared);
         // Without the watch an endless call could not be ended, so it goes on after a panic.
-        let thread = thread::spawn(THREAD_NAME, move || while seen.faults.catch(|| seen.watch()).is_none() {})?;
+        let body = move || while seen.faults.catch(|| seen.watch()).is_none() {};
+        let thread = thread::spawn(THREAD_NAME, STACK, body)?;
         Ok(Self { shared, calls: Cell::new(0), rests: Cell::new(false), thread: Some(thread) })
     }
 

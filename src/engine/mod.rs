@@ -59,5 +59,5 @@ pub use scripts::{Compiled, ScriptEngine};
 pub use sink::{Item, Sink};
 #[cfg(test)]
 pub use stack::refusing::refusing;
-pub use stack::{COMPILER_STACK, fit_nesting_to_stack};
+pub use stack::{COMPILER_STACK, fit_nesting_to_stack, note_compiler_stack};
 pub use vm::{Engine, Vm};

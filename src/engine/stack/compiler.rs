@@ -2,14 +2,17 @@
 //!
 //! mlua's own way to it makes its list of names anew for each chunk, which took a fifth of the time of LOAD.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::{ptr, slice};
 
 use mlua::ffi;
 use smallvec::SmallVec;
+
+use crate::thread;
 
 /// The bytecode of `source`, which has no NUL, or what the compiler says is wrong in the form in which
 /// [`super::Stack::load`] takes it. Globals named in `mutable` are looked up when the code runs, and so are the
@@ -17,6 +20,28 @@ use smallvec::SmallVec;
 ///
 /// Optimisation level 1: level 2 inlines functions, which changes the lines that errors name.
 pub fn bytecode(source: &[u8], mutable: &[&CStr], replaced: &[&CStr]) -> Bytecode {
+    if HAS_ROOM.get() || !IS_FITTED.load(Ordering::Relaxed) {
+        compile(source, mutable, replaced)
+    } else {
+        thread::with_stack(COMPILER_STACK, || compile(source, mutable, replaced))
+    }
+}
+
+/// Whether sources may nest more deeply than the VM allows by itself, which fits into any usual stack.
+static IS_FITTED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether this thread's stack has room for the deepest nesting. The stack of another module's thread, which may
+    /// run our commands, is of any size.
+    static HAS_ROOM: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread has a stack of [`COMPILER_STACK`].
+pub fn note_compiler_stack() {
+    HAS_ROOM.set(true);
+}
+
+fn compile(source: &[u8], mutable: &[&CStr], replaced: &[&CStr]) -> Bytecode {
     let (mutable, replaced) = (list(mutable), list(replaced));
     let mut options = ffi::lua_CompileOptions::default();
     options.optimizationLevel = 1;
@@ -36,6 +61,9 @@ pub struct Bytecode {
     start: *mut c_char,
     length: usize,
 }
+
+// SAFETY: it owns what it points to, which any thread may read and free.
+unsafe impl Send for Bytecode {}
 
 impl Deref for Bytecode {
     type Target = [u8];
@@ -77,8 +105,11 @@ unsafe extern "C" {
     static RECURSION_LIMIT: AtomicI32;
 }
 
-/// Lets sources nest as deeply as half of the main thread's stack allows. The VM's own limit is 1,000 levels.
+/// Lets sources nest as deeply as half of the main thread's stack allows, which this is. The VM's own limit is 1,000
+/// levels.
 pub fn fit_nesting_to_stack() {
+    note_compiler_stack();
+    IS_FITTED.store(true, Ordering::Relaxed);
     let levels = levels(stack_limit());
     // SAFETY: the VM's variable lives as long as the program. It is an `int`, which the parser reads and nobody else
     // writes.

@@ -56,7 +56,7 @@ use layout::{State, Value};
 
 pub use callbacks::{Callback, Growth, Interrupt, InterruptSlot};
 pub use codegen::Compiled;
-pub use compiler::{COMPILER_STACK, bytecode, fit_nesting_to_stack};
+pub use compiler::{COMPILER_STACK, bytecode, fit_nesting_to_stack, note_compiler_stack};
 
 /// The VM's error when its allocator refuses memory.
 pub const REFUSED: &[u8] = b"not enough memory";
