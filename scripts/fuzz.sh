@@ -28,7 +28,7 @@ die() {
     exit 1
 }
 
-targets=${*:-shebang payload cjson cmsgpack struct libraries native}
+targets=${*:-shebang payload cjson cmsgpack struct libraries native cluster}
 for target in $targets; do
     [ -f "fuzz/fuzz_targets/$target.rs" ] || die "there is no target $target in fuzz/fuzz_targets"
 done

@@ -333,3 +333,74 @@ fn a_node_that_starts_makes_no_change_before_it_has_heard_the_cluster() {
     let second = cluster.replies[&2].clone().expect("it is done").stamp.expect("it is a change");
     assert!(second > first);
 }
+
+const HOUR: u64 = 3_600_000;
+
+fn members(nodes: impl IntoIterator<Item = usize>) -> Vec<Member> {
+    nodes.into_iter().map(|at| Member { id: id(at), master: true, failing: false }).collect()
+}
+
+#[test]
+fn a_change_below_a_floor_that_its_maker_had_not_heard_of_is_made_anew() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.send(0, 1, put(vec![library("old", "1")], false, false));
+    while cluster.deliver() {}
+    // By the clock of an hour ahead, and nobody hears of it.
+    cluster.now += HOUR;
+    cluster.send(1, 2, Request::Flush);
+    cluster.bus.clear();
+    cluster.now -= HOUR;
+    cluster.send(0, 3, put(vec![library("new", "1")], false, false));
+    while cluster.deliver() {}
+    let done = cluster.replies[&3].clone().expect("it is done");
+    assert_eq!((done.asked, done.answered), (1, 1));
+    assert!(cluster.nodes[0].status().counters.made_anew > 0);
+    cluster.pass(5000);
+    for served in &cluster.served {
+        assert_eq!(served.iter().map(|name| &**name).collect::<Vec<_>>(), ["new"]);
+    }
+}
+
+#[test]
+fn what_was_deleted_while_a_node_was_forgotten_does_not_come_back_with_it() {
+    let mut cluster = Cluster::new(3, 1);
+    cluster.send(0, 1, put(vec![library("gone", "1"), library("kept", "1")], false, false));
+    while cluster.deliver() {}
+    for at in 0..2 {
+        cluster.step(at, Input::Members { me: id(at), members: members(0..2) });
+    }
+    cluster.send(0, 2, Request::Delete("gone".into()));
+    // The tombstone is dropped: who is listed has confirmed it, and it is an hour old.
+    cluster.pass(HOUR + 60_000);
+    assert!(cluster.nodes[..2].iter().all(|node| node.status().tombstones == 0));
+    assert!(cluster.served[2].contains("gone"));
+    cluster.meet(3);
+    cluster.pass(10_000);
+    assert!(cluster.nodes[2].status().counters.dropped > 0);
+    for served in &cluster.served {
+        assert_eq!(served.iter().map(|name| &**name).collect::<Vec<_>>(), ["kept"]);
+    }
+}
+
+#[test]
+fn what_a_node_had_alone_does_not_come_into_a_cluster_with_it() {
+    for seed in 0..50 {
+        let mut cluster = Cluster::new(2, seed);
+        cluster.send(0, 1, put(vec![library("ours", "1")], false, false));
+        while cluster.deliver() {}
+        let keys = Keys::parse("the-key-of-this-cluster").expect("it is long enough");
+        let start = Start { me: id(2), config: Config::default(), keys, now_ms: cluster.now, session: 3 };
+        cluster.nodes.push(Node::new(start));
+        cluster.served.push(BTreeSet::new());
+        cluster.applied.push(0);
+        cluster.step(2, Input::Members { me: id(2), members: members([2]) });
+        cluster.send(2, 2, put(vec![library("own", "1")], false, false));
+        assert!(cluster.served[2].contains("own"));
+        cluster.meet(3);
+        for _ in 0..100 {
+            cluster.pass(100);
+            assert!(cluster.served[..2].iter().all(|served| !served.contains("own")), "seed {seed}");
+        }
+        assert_eq!(cluster.served[2].iter().map(|name| &**name).collect::<Vec<_>>(), ["ours"], "seed {seed}");
+    }
+}
