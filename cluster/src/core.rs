@@ -870,7 +870,7 @@ impl Core {
     }
 
     fn answered(&mut self, from: NodeId, answer: Message) {
-        let Some(mut pull) = self.pull.take().filter(|pull| pull.peer == from) else { return };
+        let Some(mut pull) = self.pull.take_if(|pull| pull.peer == from) else { return };
         let progress = pull.answer(answer, &self.registry, self.config.staged, self.now);
         self.last_id = self.last_id.max(pull.id());
         match progress {

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shadow_cluster::core::Config;
+use shadow_cluster::core::{Config, Core};
 use shadow_cluster::entry::{Body, Name, NodeId};
 use shadow_cluster::input::{Done, Input, Library, Member, Op, Output, Refusal, Request};
+use shadow_cluster::message::{Message, Summary, VERSION};
 use shadow_cluster::node::{Node, Start};
 use shadow_cluster::proof::Keys;
 
@@ -403,4 +404,17 @@ fn what_a_node_had_alone_does_not_come_into_a_cluster_with_it() {
         }
         assert_eq!(cluster.served[2].iter().map(|name| &**name).collect::<Vec<_>>(), ["ours"], "seed {seed}");
     }
+}
+
+#[test]
+fn an_answer_of_another_node_does_not_end_an_exchange() {
+    let mut core = Core::new(id(0), Config::default(), 1000, 1);
+    core.step(1000, Input::Members { me: id(0), members: members(0..3) });
+    let summary = Summary { least_version: VERSION, version: VERSION, settled: true, total: 1, ..Summary::default() };
+    core.step(1000, Input::Message { from: id(1), message: Message::Hello { summary, answer: true } });
+    let pulls = |core: &Core| core.status().peers.iter().find(|peer| peer.pulling).map(|peer| peer.id);
+    assert_eq!(pulls(&core), Some(id(1)));
+    let message = Message::Entries { id: 0, entries: Vec::new() };
+    core.step(1000, Input::Message { from: id(2), message });
+    assert_eq!(pulls(&core), Some(id(1)));
 }
