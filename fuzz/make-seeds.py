@@ -160,6 +160,17 @@ def libraries():
         write("libraries", f"commands-{seed}", noise(seed))
 
 
+def cluster():
+    def pieces(*all_of_them):
+        return b"".join(struct.pack("<H", len(piece)) + piece for piece in all_of_them)
+
+    # A message begins with its kind, what a replica is told with its version.
+    kinds = pieces(*(bytes([kind]) + bytes(120) for kind in range(16)))
+    for way in range(3):
+        write("cluster", f"kinds-{way}", bytes([way]) + kinds)
+        write("cluster", f"noise-{way}", bytes([way]) + pieces(noise(way), noise(way + 3)))
+
+
 shutil.rmtree(HERE / "seeds", ignore_errors=True)
-for make in (shebang, payload, cjson, cmsgpack, structures, libraries, native):
+for make in (shebang, payload, cjson, cmsgpack, structures, libraries, native, cluster):
     make()
