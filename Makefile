@@ -49,7 +49,7 @@ build: ## build target/release/libshadow.so
 test: setup build ## run every test; SERVER=path picks the server, TESTS="name" some tests
 	@scripts/setup.sh locales
 	SERVER='$(SERVER)' CLI='$(CLI)' cargo test --release $(TESTS)
-	$(CLUSTER) $(TESTS)
+	$(if $(TESTS),,$(CLUSTER))
 
 checked: setup ## run the unit tests with debug assertions, overflow checks and the checks of the VM's stack
 	cargo test --profile checked --lib
