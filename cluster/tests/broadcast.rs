@@ -16,6 +16,10 @@ fn id(number: usize) -> NodeId {
     NodeId([b'a' + number as u8; 40])
 }
 
+fn members(nodes: impl IntoIterator<Item = usize>) -> Vec<Member> {
+    nodes.into_iter().map(|at| Member { id: id(at), master: true, failing: false }).collect()
+}
+
 struct Cluster {
     nodes: Vec<Node>,
     now: u64,
@@ -57,8 +61,7 @@ impl Cluster {
 
     fn meet(&mut self, count: usize) {
         for at in 0..count {
-            let members = (0..count).map(|at| Member { id: id(at), master: true, failing: false }).collect();
-            self.step(at, Input::Members { me: id(at), members });
+            self.step(at, Input::Members { me: id(at), members: members(0..count) });
         }
     }
 
@@ -321,8 +324,7 @@ fn a_node_that_starts_makes_no_change_before_it_has_heard_the_cluster() {
     for part in &old {
         node.restore(part).expect("what was saved can be read");
     }
-    let members = (0..3).map(|at| Member { id: id(at), master: true, failing: false }).collect();
-    node.step(early, Input::Members { me: id(2), members });
+    node.step(early, Input::Members { me: id(2), members: members(0..3) });
     let request = put(vec![library("a", "2")], true, false);
     let outputs = node.step(early, Input::Request { client: 2, request: request.clone(), wait: true });
     assert!(outputs.is_empty(), "{outputs:?}");
@@ -336,10 +338,6 @@ fn a_node_that_starts_makes_no_change_before_it_has_heard_the_cluster() {
 }
 
 const HOUR: u64 = 3_600_000;
-
-fn members(nodes: impl IntoIterator<Item = usize>) -> Vec<Member> {
-    nodes.into_iter().map(|at| Member { id: id(at), master: true, failing: false }).collect()
-}
 
 #[test]
 fn a_change_below_a_floor_that_its_maker_had_not_heard_of_is_made_anew() {
